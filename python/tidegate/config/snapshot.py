@@ -1,0 +1,145 @@
+"""The configuration as the daemon holds it: frozen, validated, with secrets resolved.
+
+`schema.py` (pydantic) is what a person writes and what is validated; `load.py` turns it into this. The
+daemon imports only this module, so that an idle gateway does not carry the validator. Field meanings,
+units and reasons stand in `schema.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin"]
+Isolation = Literal["auto", "shared", "session"]
+
+
+class Secret:
+    """A string that never prints itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One MCP server behind the gateway."""
+
+    name: str
+    transport: Transport
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, Secret], ...] = ()
+    cwd: str | None = None
+    url: str = ""
+    headers: tuple[tuple[str, Secret], ...] = ()
+    address: str = ""
+    """`host:port` for tcp, a path for unix."""
+    prefix: str | None = None
+    """None: automatic (`name__` as soon as there are two backends); "" for none."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """(upstream name, name shown to clients)."""
+    include: tuple[str, ...] = ()
+    """Glob patterns over upstream tool/prompt names and resource URIs; empty is everything."""
+    exclude: tuple[str, ...] = ()
+    descriptions: tuple[tuple[str, str], ...] = ()
+    """(upstream tool name, description shown instead)."""
+    isolation: Isolation = "auto"
+    enabled: bool = True
+    call_timeout_s: float = 300.0
+    start_timeout_s: float = 30.0
+    probe_timeout_s: float = 5.0
+    idle_stop_s: float = 0.0
+    """0: never stopped for being idle."""
+    max_in_flight: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A bearer token's owner and what it may use."""
+
+    name: str
+    token_sha256: str
+    """Lower-case hex of SHA-256 of the token; the token itself is never stored."""
+    tools: tuple[str, ...] = ("*",)
+    """Glob patterns over names as the catalogue shows them."""
+    resources: tuple[str, ...] = ("*",)
+    prompts: tuple[str, ...] = ("*",)
+    rate_per_s: float | None = None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where clients and operators come in. Empty string: not listening there."""
+
+    http: tuple[str, ...] = ()
+    tcp: tuple[str, ...] = ()
+    unix: str = ""
+    unix_mode: int = 0o600
+    admin: str = ""
+    allow_public: bool = False
+    """Bind a non-loopback address although no client has a token."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Extra `Host` values accepted, beside loopback names and the bound address."""
+    allowed_origins: tuple[str, ...] = ()
+    """Extra `Origin` values accepted, beside loopback ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that a small box survives."""
+
+    body_bytes: int = 4 * 1024 * 1024
+    line_bytes: int = 4 * 1024 * 1024
+    result_bytes: int = 16 * 1024 * 1024
+    """One message from a backend."""
+    header_bytes: int = 16 * 1024
+    depth: int = 64
+    connections: int = 2048
+    sessions: int = 4096
+    in_flight: int = 1024
+    in_flight_per_peer: int = 128
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    idle_timeout_s: float = 120.0
+    """A keep-alive HTTP connection with no request."""
+    session_idle_s: float = 3600.0
+    write_buffer_bytes: int = 8 * 1024 * 1024
+    """Unsent bytes a slow reader may pile up before its connection is closed."""
+    replay_events: int = 256
+    """Events kept per resumable SSE stream."""
+    replay_bytes: int = 1024 * 1024
+    catalog_entries: int = 10_000
+    rate_per_s: float = 200.0
+    """Requests per principal; 0 for no limit."""
+    burst: int = 400
+    drain_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole configuration."""
+
+    listen: Listen = field(default_factory=Listen)
+    limits: Limits = field(default_factory=Limits)
+    backends: tuple[Backend, ...] = ()
+    clients: tuple[Client, ...] = ()
+    generation: int = 0
+    sources: tuple[str, ...] = ()
+    """The files it was read from."""

@@ -1,0 +1,221 @@
+"""Every error tidegate raises or answers, as one tree.
+
+Each class carries what the edges need and nothing else decides on: a stable `slug`, the `source` that is
+to blame, what a retry could achieve, the JSON-RPC `code` and the HTTP `status`. `pipeline/era/wire.py` is
+the one place that turns an error into bytes for a client; `cli/` the one that turns it into an exit code.
+Messages are for people: literals in backticks, no blame, a way out where there is one.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar, Final
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+RESOURCE_NOT_FOUND: Final = -32002
+"""Revisions to 2025-11-25 only; 2026-07-28 answers `INVALID_PARAMS` (basic, "Error Codes")."""
+HEADER_MISMATCH: Final = -32020
+MISSING_CLIENT_CAPABILITY: Final = -32021
+UNSUPPORTED_PROTOCOL_VERSION: Final = -32022
+
+
+class Source(Enum):
+    """Who caused it."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    INTERNAL = "internal"
+
+
+class Retry(Enum):
+    """What sending the same request again could achieve."""
+
+    NEVER = "never"
+    OTHER_REPLICA = "other_replica"
+    SAME_REPLICA = "same_replica"
+
+
+class TidegateError(Exception):
+    """Root of the tree. `str(error)` is the message a person or client may read."""
+
+    slug: ClassVar[str] = "internal"
+    source: ClassVar[Source] = Source.INTERNAL
+    retry: ClassVar[Retry] = Retry.NEVER
+    code: ClassVar[int] = INTERNAL_ERROR
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, data: object = None) -> None:
+        super().__init__(message)
+        self.data = data
+        """JSON value for `error.data`, or None for none."""
+
+
+class DownstreamError(TidegateError):
+    """The client sent something that cannot be served."""
+
+    slug = "bad_request"
+    source = Source.DOWNSTREAM
+    code = INVALID_REQUEST
+    status = 400
+
+
+class ParseError(DownstreamError):
+    slug = "not_json"
+    code = PARSE_ERROR
+
+
+class InvalidUtf8(ParseError):
+    slug = "invalid_utf8"
+
+
+class InvalidRequest(DownstreamError):
+    slug = "not_jsonrpc"
+
+
+class DuplicateKey(InvalidRequest):
+    slug = "duplicate_key"
+
+
+class DepthExceeded(InvalidRequest):
+    slug = "too_deep"
+
+
+class TooLarge(InvalidRequest):
+    slug = "too_large"
+    status = 413
+
+
+class BadHttp(DownstreamError):
+    """Not HTTP/1.1 as RFC 9112 has it, or ambiguous (a smuggling vector)."""
+
+    slug = "bad_http"
+
+
+class BadEncoding(DownstreamError):
+    """A content coding that does not decode."""
+
+    slug = "bad_encoding"
+
+
+class MethodNotFound(DownstreamError):
+    slug = "unknown_method"
+    code = METHOD_NOT_FOUND
+    status = 404
+
+
+class InvalidParams(DownstreamError):
+    slug = "invalid_params"
+    code = INVALID_PARAMS
+
+
+class UnknownTool(InvalidParams):
+    """Not in the catalogue, or not for this principal: the two must look alike."""
+
+    slug = "unknown_tool"
+    status = 200
+
+
+class UnknownPrompt(UnknownTool):
+    slug = "unknown_prompt"
+
+
+class UnknownResource(UnknownTool):
+    """`code` is what 2026-07-28 prescribes; `era/wire.py` writes -32002 for a legacy client."""
+
+    slug = "unknown_resource"
+
+
+class HeaderMismatch(DownstreamError):
+    slug = "header_mismatch"
+    code = HEADER_MISMATCH
+
+
+class UnsupportedProtocolVersion(DownstreamError):
+    slug = "unsupported_version"
+    code = UNSUPPORTED_PROTOCOL_VERSION
+
+
+class SessionNotFound(DownstreamError):
+    slug = "no_session"
+    status = 404
+
+
+class Unauthorized(DownstreamError):
+    slug = "unauthorized"
+    status = 401
+
+
+class Forbidden(DownstreamError):
+    slug = "forbidden"
+    status = 403
+
+
+class RateLimited(DownstreamError):
+    slug = "rate_limited"
+    status = 429
+    code = -31029
+    retry = Retry.SAME_REPLICA
+
+
+class Overloaded(TidegateError):
+    """A bound of the gateway itself is reached (connections, sessions, in-flight requests)."""
+
+    slug = "overloaded"
+    status = 503
+    code = -31003
+    retry = Retry.SAME_REPLICA
+
+
+class Cancelled(TidegateError):
+    """The client gave up; nothing is answered."""
+
+    slug = "cancelled"
+    source = Source.DOWNSTREAM
+    status = 499
+
+
+class ShuttingDown(Overloaded):
+    slug = "shutting_down"
+
+
+class UpstreamError(TidegateError):
+    """A backend failed. The message names the backend and the cause."""
+
+    slug = "upstream"
+    source = Source.UPSTREAM
+    retry = Retry.OTHER_REPLICA
+    status = 502
+
+
+class UpstreamClosed(UpstreamError):
+    """It died or closed the connection with the call in flight."""
+
+    slug = "upstream_closed"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """It could not be started or connected to; the call was never sent."""
+
+    slug = "upstream_unreachable"
+    status = 503
+
+
+class UpstreamTimeout(UpstreamError):
+    slug = "upstream_timeout"
+    status = 504
+
+
+class UpstreamProtocol(UpstreamError):
+    """It answered, but not in MCP."""
+
+    slug = "upstream_protocol"
+
+
+class ConfigError(TidegateError):
+    """A configuration that cannot be used: file, line, key, what was expected."""
+
+    slug = "config"

@@ -1,0 +1,27 @@
+"""Reserved `_meta` keys and HTTP header names (2026-07-28: basic "_meta", transports/streamable-http)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "io.modelcontextprotocol/"
+PROTOCOL_VERSION: Final = PREFIX + "protocolVersion"
+CLIENT_INFO: Final = PREFIX + "clientInfo"
+CLIENT_CAPABILITIES: Final = PREFIX + "clientCapabilities"
+LOG_LEVEL: Final = PREFIX + "logLevel"
+SERVER_INFO: Final = PREFIX + "serverInfo"
+SUBSCRIPTION_ID: Final = PREFIX + "subscriptionId"
+PROGRESS_TOKEN: Final = "progressToken"
+
+REQUEST_ENVELOPE: Final = (PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL)
+"""What a stateless request carries and a session's request must not."""
+
+TOKEN: Final = "dev.tidegate/token"
+"""A bearer token on transports without headers; read from a connection's first message, never forwarded."""
+
+HEADER_VERSION: Final = "mcp-protocol-version"
+HEADER_METHOD: Final = "mcp-method"
+HEADER_NAME: Final = "mcp-name"
+HEADER_PARAM: Final = "mcp-param-"
+HEADER_SESSION: Final = "mcp-session-id"
+HEADER_LAST_EVENT: Final = "last-event-id"
