@@ -1,0 +1,72 @@
+"""Where the daemon's unix socket lives, for the daemon that binds it and the client that looks for it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import Final
+
+from tidegate.errors import ConfigError
+
+SYSTEM_DIRECTORY: Final = "/run/tidegate"
+"""Made by the service unit (`RuntimeDirectory=`); writable for the system daemon only."""
+
+SOCKET_NAME: Final = "tidegate.sock"
+
+
+def default_unix_path(environ: Mapping[str, str] | None = None) -> str:
+    """The socket a daemon binds when nothing else is configured. Creates nothing.
+
+    In order: `$TIDEGATE_SOCKET`; `$XDG_RUNTIME_DIR/tidegate.sock`; `/run/tidegate/tidegate.sock` where that
+    directory is writable; `/tmp/tidegate-<uid>/tidegate.sock`.
+    """
+    environ = os.environ if environ is None else environ
+    if chosen := environ.get("TIDEGATE_SOCKET"):
+        return chosen
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        return os.path.join(runtime, SOCKET_NAME)
+    if os.path.isdir(SYSTEM_DIRECTORY) and os.access(SYSTEM_DIRECTORY, os.W_OK):
+        return os.path.join(SYSTEM_DIRECTORY, SOCKET_NAME)
+    return os.path.join(_private_directory(), SOCKET_NAME)
+
+
+def unix_path_candidates(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Where a client looks for a running daemon, best first.
+
+    An explicit `$TIDEGATE_SOCKET` is the only candidate; otherwise a user's own daemon comes before the system one.
+    """
+    environ = os.environ if environ is None else environ
+    if chosen := environ.get("TIDEGATE_SOCKET"):
+        return (chosen,)
+    places = [environ.get("XDG_RUNTIME_DIR") or "", SYSTEM_DIRECTORY, _private_directory()]
+    return tuple(os.path.join(place, SOCKET_NAME) for place in places if place)
+
+
+def prepare_unix_directory(path: str) -> None:
+    """Makes the directory of socket `path`, mode 0700, when it is missing.
+
+    The fallback under `/tmp` is also checked: anyone may have made it first.
+
+    Raises: ConfigError when it cannot be made or belongs to somebody else.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        found = os.lstat(directory)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make `{directory}` for the unix socket: {error.strerror}; choose another place with `listen.unix` "
+            "or `TIDEGATE_SOCKET`"
+        ) from error
+    if directory != _private_directory():
+        return
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"`{directory}` is not a directory that only this user can open, so the unix socket is not safe in it; "
+            "remove it or set `XDG_RUNTIME_DIR` or `TIDEGATE_SOCKET`"
+        )
+
+
+def _private_directory() -> str:
+    return f"/tmp/tidegate-{os.getuid()}"
