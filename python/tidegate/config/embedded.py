@@ -15,7 +15,7 @@ from tidegate.config.snapshot import Backend, Listen, Snapshot
 HTTP_ADDRESS: Final = "127.0.0.1:8808"
 ADMIN_ADDRESS: Final = "127.0.0.1:8809"
 
-HOST_BACKEND: Final = Backend(name="host", transport="builtin")
+HOST_BACKEND: Final = Backend(name="host", transport="builtin", address="host")
 """Facts of the box, read only."""
 
 

@@ -1,0 +1,108 @@
+"""The `mcpServers` JSON of desktop hosts, taken over into the layout of `tidegate.toml`.
+
+Claude Desktop, Cursor and many others write `{"mcpServers": {name: server}}`; VS Code writes `{"servers": ...}` in
+`mcp.json` and `{"mcp": {"servers": ...}}` in its settings. Those files belong to another program: what it keeps
+beside the servers is left alone, and a server key that is not known is noted, not refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from tidegate.config.document import Document, Place, Tree
+from tidegate.config.locate import Path
+
+_HOMES: Final[tuple[Path, ...]] = (("mcpServers",), ("servers",), ("mcp", "servers"))
+
+_AS_THEY_ARE: Final = frozenset({"command", "args", "env", "cwd", "url", "headers"})
+
+_TRANSPORTS: Final = {"streamable-http": "http", "streamableHttp": "http", "streamable_http": "http"}
+"""Spellings of `type` in the wild that mean Streamable HTTP."""
+
+_REFUSED: Final = {
+    "envFile": "`envFile` is not read; move its variables to `env` or to the environment of the gateway",
+}
+"""Keys that change what the server does, so that dropping them silently would be wrong."""
+
+
+def adopt(tree: Any, places: dict[Path, Place], document: Document) -> None:
+    """Fills `document` from the parsed JSON `tree`, whose keys stand at `places`."""
+    found = _servers(tree)
+    if found is None:
+        document.problems.append(
+            Place(document.files[0], 1, "").problem("expected an object with `mcpServers` (or `servers`, as VS Code has it)")
+        )
+        return
+    home, servers = found
+    backends: Tree = {}
+    document.tree["backends"] = backends
+    document.places[("backends",)] = places[home]
+    for name, server in servers.items():
+        ours = backend_name(name)
+        theirs = (*home, name)
+        path: Path = ("backends", ours)
+        if ours in backends:
+            document.problems.append(
+                places[theirs].problem(f"expected server names that differ in more than spelling; `{ours}` is taken")
+            )
+            continue
+        document.places[path] = places[theirs]
+        if ours != name:
+            document.notes.append(places[theirs].problem(f"is called `{ours}` here"))
+        backends[ours] = _server(server, theirs, path, places, document) if isinstance(server, dict) else server
+
+
+def backend_name(name: str) -> str:
+    """A name the catalogue can use as a prefix, as near to `name` as possible."""
+    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower())
+    return re.sub(r"_{2,}", "_", plain).strip("_-")[:32].rstrip("_-") or "server"
+
+
+def _servers(tree: Any) -> tuple[Path, dict[str, Any]] | None:
+    for home in _HOMES:
+        value = tree
+        for key in home:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            return home, value
+    return None
+
+
+def _server(server: Tree, theirs: Path, ours: Path, places: dict[Path, Place], document: Document) -> Tree:
+    table: Tree = {}
+    for key, value in server.items():
+        place = places[(*theirs, key)]
+        if value is None:
+            continue
+        if key in _AS_THEY_ARE:
+            table[key] = _env(value) if key == "env" else value
+            target = key
+        elif key == "type":
+            table["transport"] = _TRANSPORTS.get(value, value) if isinstance(value, str) else value
+            target = "transport"
+        elif key == "disabled":
+            table["enabled"] = not value if isinstance(value, bool) else value
+            target = "enabled"
+        elif key in _REFUSED:
+            document.problems.append(place.problem(_REFUSED[key]))
+            continue
+        else:
+            document.notes.append(place.problem("has no meaning here and is left out"))
+            continue
+        old = (*theirs, key)
+        for path, found in places.items():
+            if path[: len(old)] == old:
+                document.places[(*ours, target, *path[len(old) :])] = found
+    return table
+
+
+def _env(value: Any) -> Any:
+    """VS Code also takes numbers, and null for "not set"."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: str(item) if isinstance(item, int | float) and not isinstance(item, bool) else item
+        for name, item in value.items()
+        if item is not None
+    }

@@ -1,0 +1,163 @@
+"""Configuration files to a validated snapshot: read, merge, replace references, validate, or say all that is wrong.
+
+For short-lived processes; the daemon uses `read.py`. Nothing is started, bound or connected to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tidegate.config import rules
+from tidegate.config.document import Document, merge, read_document
+from tidegate.config.embedded import HOST_BACKEND
+from tidegate.config.explain import explain, key_path
+from tidegate.config.locate import Path
+from tidegate.config.paths import default_unix_path
+from tidegate.config.problems import Problem, config_error
+from tidegate.config.schema import BackendTable, ClientTable, Configuration, ListenTable
+from tidegate.config.secrets import resolve
+from tidegate.config.snapshot import Backend, Client, Limits, Listen, Secret, Snapshot, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used."""
+
+    snapshot: Snapshot
+    document: Document
+    """As written, references in place: the form that may be shown."""
+    notes: tuple[Problem, ...]
+    """Not wrong, but perhaps not meant."""
+
+
+def load(files: Sequence[str], environ: Mapping[str, str] | None = None, *, resolve_references: bool = True) -> Loaded:
+    """Reads `files`, later ones winning key by key.
+
+    With `resolve_references` false, `${...}` stays as written and nothing of the environment is needed; a URL or header
+    made of references is then not checked further.
+
+    Raises: ConfigError listing every problem in every file.
+    """
+    environ = os.environ if environ is None else environ
+    document = merge(read_document(file) for file in files)
+    problems: dict[Path, Problem] = {}
+    tree = document.tree
+    if resolve_references:
+        tree, problems = resolve(document, environ)
+    configuration, refused = _validated(tree, document, problems, lenient=not resolve_references)
+    listed = [*document.problems, *problems.values(), *refused]
+    listed += rules.reach_problems(document)
+    listed += rules.alias_problems(document)
+    listed += rules.token_problems(document)
+    listed += _listen_problems(document, environ)
+    if listed or configuration is None:
+        raise config_error(listed)
+    snapshot = _snapshot(configuration, "backends" in document.tree, environ, tuple(files))
+    return Loaded(snapshot, document, (*document.notes, *rules.notes(document)))
+
+
+def _validated(
+    tree: dict[str, Any], document: Document, known: Mapping[Path, Problem], *, lenient: bool
+) -> tuple[Configuration | None, list[Problem]]:
+    """The typed tables, or what is wrong with single values; a key in `known` is not blamed twice."""
+    if lenient:
+        tree = _without_references(tree)
+    try:
+        return Configuration.model_validate(tree), []
+    except ValidationError as error:
+        found: dict[Path, Problem] = {}
+        for details in error.errors(include_url=False):
+            path = key_path(details)
+            if path not in known:
+                found.setdefault(path, document.place(path).problem(explain(details)))
+        return None, list(found.values())
+
+
+def _without_references(tree: dict[str, Any]) -> dict[str, Any]:
+    """Stands in for what cannot be known: a URL that holds a reference becomes one that passes."""
+    shown = dict(tree)
+    if isinstance(tree.get("backends"), dict):
+        shown["backends"] = {
+            name: {**table, "url": "http://reference.invalid/"}
+            if isinstance(table, dict) and isinstance(table.get("url"), str) and "${" in table["url"]
+            else table
+            for name, table in tree["backends"].items()
+        }
+    return shown
+
+
+def _listen_problems(document: Document, environ: Mapping[str, str]) -> list[Problem]:
+    """Judged on its own, so that a mistake in a backend does not hide an open door."""
+    try:
+        table = ListenTable.model_validate(document.tree.get("listen", {}))
+    except ValidationError:
+        return []
+    clients = document.tree.get("clients")
+    return list(rules.listen_problems(document, _listen(table, environ), bool(clients)))
+
+
+def _snapshot(
+    configuration: Configuration, names_backends: bool, environ: Mapping[str, str], files: tuple[str, ...]
+) -> Snapshot:
+    backends = tuple(_backend(name, table) for name, table in configuration.backends.items())
+    return Snapshot(
+        listen=_listen(configuration.listen, environ),
+        limits=Limits(**_plain(configuration.limits)),
+        backends=backends if names_backends else (HOST_BACKEND,),
+        clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
+        sources=files,
+    )
+
+
+def _listen(table: ListenTable, environ: Mapping[str, str]) -> Listen:
+    unix = default_unix_path(environ) if table.unix is None else table.unix
+    return Listen(**{**_plain(table), "unix": unix})
+
+
+def _backend(name: str, table: BackendTable) -> Backend:
+    command = tuple(table.command or ()) + tuple(table.args)
+    shared = _plain(table)
+    for key in ("transport", "command", "args", "env", "headers", "url", "tcp", "unix", "builtin"):
+        del shared[key]
+    return Backend(
+        name=name,
+        transport=table.transport or _transport(table),
+        command=command,
+        env=tuple((key, Secret(value)) for key, value in table.env.items()),
+        url=table.url or "",
+        headers=tuple((key, Secret(value)) for key, value in table.headers.items()),
+        address=table.tcp or table.unix or table.builtin or "",
+        **shared,
+    )
+
+
+def _transport(table: BackendTable) -> Transport:
+    if table.command is not None:
+        return "stdio"
+    if table.url is not None:
+        return "http"
+    if table.tcp is not None:
+        return "tcp"
+    return "unix" if table.unix is not None else "builtin"
+
+
+def _client(name: str, table: ClientTable) -> Client:
+    return Client(name=name, **_plain(table))
+
+
+def _plain(table: BaseModel) -> dict[str, Any]:
+    """Field values in the snapshot's shapes: lists as tuples, tables as tuples of pairs."""
+    values: dict[str, Any] = {}
+    for name in type(table).model_fields:
+        value = getattr(table, name)
+        if isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(value, dict):
+            value = tuple(value.items())
+        values[name] = value
+    return values

@@ -1,0 +1,120 @@
+"""Rules between fields: what no single value can break.
+
+They look at the tables as written, so that they are reported together with what is wrong with single values. Each takes
+the document for the places of its keys and yields problems, or notes on what is allowed but perhaps not meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tidegate.config.document import REACH_KEYS, Document, Tree
+from tidegate.config.exposure import refused_addresses
+from tidegate.config.locate import Path
+from tidegate.config.problems import Problem
+from tidegate.config.snapshot import Listen
+
+_TRANSPORTS: Final = {
+    "command": ("stdio",),
+    "url": ("http", "sse"),
+    "tcp": ("tcp",),
+    "unix": ("unix",),
+    "builtin": ("builtin",),
+}
+
+_KNOWN_TRANSPORTS: Final = [transport for row in _TRANSPORTS.values() for transport in row]
+
+_WAYS: Final = "`command`, `url`, `tcp`, `unix` or `builtin`"
+
+
+def reach_problems(document: Document) -> Iterator[Problem]:
+    """Exactly one way to reach each backend, and a `transport` that goes with it."""
+    for name, table in tables(document.tree, "backends"):
+        path: Path = ("backends", name)
+        ways = [key for key in REACH_KEYS if key in table]
+        if not ways:
+            yield document.place(path).problem(f"expected one of {_WAYS}")
+        elif len(ways) > 1:
+            both = " and ".join(f"`{way}`" for way in ways)
+            yield document.place((*path, ways[1])).problem(f"expected one way to reach the server, got {both}")
+        else:
+            transport = table.get("transport")
+            fitting = _TRANSPORTS[ways[0]]
+            if transport in _KNOWN_TRANSPORTS and transport not in fitting:
+                words = " or ".join(f'"{item}"' for item in fitting)
+                message = f'expected {words} (or nothing) beside `{ways[0]}`, got "{transport}"'
+                yield document.place((*path, "transport")).problem(message)
+        if "args" in table and "command" not in table:
+            yield document.place((*path, "args")).problem("expected `command` beside `args`")
+
+
+def alias_problems(document: Document) -> Iterator[Problem]:
+    """No two tools shown under one name."""
+    taken: dict[str, str] = {}
+    for name, table in tables(document.tree, "backends"):
+        aliases = table.get("aliases")
+        for upstream, shown in aliases.items() if isinstance(aliases, dict) else ():
+            if not isinstance(shown, str):
+                continue
+            if shown in taken:
+                place = document.place(("backends", name, "aliases", upstream))
+                yield place.problem(f"expected a name of its own; `{shown}` is already the alias of {taken[shown]}")
+            else:
+                taken[shown] = f"`{upstream}` of backend `{name}`"
+
+
+def token_problems(document: Document) -> Iterator[Problem]:
+    """No two clients with one token: which of them would it be?"""
+    taken: dict[str, str] = {}
+    for name, table in tables(document.tree, "clients"):
+        digest = table.get("token_sha256")
+        if isinstance(digest, str):
+            other = taken.setdefault(digest.lower(), name)
+            if other != name:
+                place = document.place(("clients", name, "token_sha256"))
+                yield place.problem(f"expected a token of its own; client `{other}` has the same")
+
+
+def listen_problems(document: Document, listen: Listen, has_clients: bool) -> Iterator[Problem]:
+    """Each address once, and none of them open to the network unguarded."""
+    seen: dict[str, Path] = {}
+    listed: list[tuple[Path, str]] = [
+        (("listen", key, index), address)
+        for key, addresses in (("http", listen.http), ("tcp", listen.tcp))
+        for index, address in enumerate(addresses)
+    ]
+    for path, address in (*listed, (("listen", "admin"), listen.admin)):
+        if address and not address.endswith(":0") and seen.setdefault(address, path) != path:
+            other = seen[address][1]
+            yield document.place(path).problem(f"expected an address of its own; `{address}` is also in `listen.{other}`")
+    for exposure in refused_addresses(listen, has_clients):
+        yield document.place(("listen", exposure.key, exposure.index)).problem(exposure.message)
+
+
+def notes(document: Document) -> Iterator[Problem]:
+    """What is allowed but does nothing, or hardly what was meant."""
+    for name, table in tables(document.tree, "backends"):
+        path: Path = ("backends", name)
+        if "url" in table:
+            for key in ("env", "cwd"):
+                if table.get(key):
+                    yield document.place((*path, key)).problem("has no effect on a server that is not started here")
+            url = table["url"]
+            if isinstance(url, str) and url.rstrip("/").endswith("/sse") and "transport" not in table:
+                yield document.place((*path, "url")).problem(
+                    'ends in `/sse`; if the server speaks the old HTTP+SSE, say `transport = "sse"`'
+                )
+        elif table.get("headers"):
+            yield document.place((*path, "headers")).problem("has no effect on a server that is not reached by `url`")
+    backends = document.tree.get("backends")
+    if isinstance(backends, dict) and not backends:
+        yield document.place(("backends",)).problem("names no server, so clients will find nothing to call")
+
+
+def tables(tree: Tree, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The named tables of a section, passing over what is no table."""
+    found = tree.get(section)
+    for name, table in found.items() if isinstance(found, dict) else ():
+        if isinstance(table, dict):
+            yield name, table

@@ -1,0 +1,367 @@
+"""What a person may write in `tidegate.toml`, field by field with unit, default and reason.
+
+Imported by short-lived processes only (the validating child, `tidegate check`, `tidegate schema`): it needs pydantic,
+which the daemon must not carry. Defaults come from `snapshot.py` and `embedded.py`, so there is one of each. Rules
+between fields stand in `rules.py`; references to secrets are replaced before this is applied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tidegate.config import snapshot
+from tidegate.config.embedded import ADMIN_ADDRESS, HTTP_ADDRESS
+from tidegate.config.field_types import (
+    Addresses,
+    Argument,
+    Command,
+    EnvName,
+    HeaderName,
+    HeaderValue,
+    Host,
+    Mode,
+    Name,
+    OptionalAddress,
+    OptionalUnixPath,
+    Origin,
+    Pattern,
+    PeerAddress,
+    Prefix,
+    ShownName,
+    TokenHash,
+    UnixPath,
+    Url,
+)
+
+_LISTEN: Final = snapshot.Listen()
+_LIMITS: Final = snapshot.Limits()
+_BACKEND: Final = snapshot.Backend(name="", transport="stdio")
+_CLIENT: Final = snapshot.Client(name="", token_sha256="")
+
+_MIB: Final = 1024 * 1024
+_DAY_S: Final = 86400.0
+
+
+def setting(default: Any, what: str, *, unit: str, why: str, shown: str | None = None, **bounds: Any) -> Any:
+    """A field whose description always has the same four parts. `shown` words a default that is no plain value."""
+    word = shown if shown is not None else _shown(default)
+    description = f"{what} Unit: {unit}. Default: {word}. Why: {why}"
+    if isinstance(default, list | dict):
+        return Field(default_factory=default.copy, description=description, **bounds)
+    return Field(default=default, description=description, **bounds)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    if default is None:
+        return "not set"
+    if default in ("", [], {}):
+        return "empty"
+    return str(default)
+
+
+class Table(BaseModel):
+    """Unknown keys are refused, types are taken literally, and no message repeats a value."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+
+class ListenTable(Table):
+    """Where clients and operators come in."""
+
+    http: Addresses = setting(
+        [HTTP_ADDRESS],
+        "Addresses of Streamable HTTP (`/mcp`) and HTTP+SSE (`/sse`).",
+        unit="`host:port`, one or a list; port 0 picks a free one; empty list: not listening",
+        why="every MCP client that speaks HTTP finds it, and only from this machine.",
+    )
+    tcp: Addresses = setting(
+        [],
+        "Addresses of newline-delimited JSON-RPC (or MessagePack) over TCP.",
+        unit="`host:port`, one or a list",
+        why="few clients speak it, and a port nobody uses is better closed.",
+    )
+    unix: OptionalUnixPath | None = setting(
+        None,
+        "Unix socket for `tidegate connect` and local clients.",
+        unit="absolute path; empty: not listening",
+        shown="`$TIDEGATE_SOCKET`, `$XDG_RUNTIME_DIR/tidegate.sock`, `/run/tidegate/tidegate.sock` or "
+        "`/tmp/tidegate-UID/tidegate.sock`, the first that applies",
+        why="host applications launch `tidegate connect`, which must find the daemon without configuration.",
+    )
+    unix_mode: Mode = setting(
+        _LISTEN.unix_mode,
+        "File mode of the unix socket.",
+        unit="octal, as a string or 0o number",
+        shown='"0600"',
+        why="whoever may open the socket may call every tool.",
+    )
+    admin: OptionalAddress = setting(
+        ADMIN_ADDRESS,
+        "Address of `/health`, `/info` and `/metrics`.",
+        unit="`host:port`; empty: not listening",
+        why="probes and Prometheus want a port of their own; it asks for no token, so it stays on loopback.",
+    )
+    allow_public: bool = setting(
+        _LISTEN.allow_public,
+        "Bind addresses that other machines reach although nothing guards them.",
+        unit="true or false",
+        why="an open gateway hands every tool behind it to the network; that is to be said aloud.",
+    )
+    allowed_hosts: list[Host] = setting(
+        [],
+        "Further `Host` headers to accept, beside loopback names and the bound addresses.",
+        unit="host names, with `:port` or without",
+        why="a page in a browser must not reach the gateway under a name of its own (DNS rebinding).",
+    )
+    allowed_origins: list[Origin] = setting(
+        [],
+        "Further `Origin` headers to accept, beside those of loopback pages.",
+        unit="`scheme://host[:port]`",
+        why="only pages you name may call tools from a browser.",
+    )
+
+
+class LimitsTable(Table):
+    """Bounds on everything that can grow."""
+
+    body_bytes: int = setting(
+        _LIMITS.body_bytes, "Largest body of an HTTP request, after decompression.", unit="bytes",
+        why="tool arguments are small; 4 MiB leaves room for a picture.", ge=1024, le=1024 * _MIB,
+    )  # fmt: skip
+    line_bytes: int = setting(
+        _LIMITS.line_bytes, "Longest message on a unix or TCP connection, or on stdin of `connect`.", unit="bytes",
+        why="the same as an HTTP body: a message fits on every transport or on none.", ge=1024, le=1024 * _MIB,
+    )  # fmt: skip
+    result_bytes: int = setting(
+        _LIMITS.result_bytes, "Largest single message from a backend.", unit="bytes",
+        why="results carry files and pictures, so more than requests.", ge=1024, le=1024 * _MIB,
+    )  # fmt: skip
+    header_bytes: int = setting(
+        _LIMITS.header_bytes, "Largest head of an HTTP message.", unit="bytes",
+        why="cookies and tokens of real clients stay far below 16 KiB.", ge=1024, le=_MIB,
+    )  # fmt: skip
+    depth: int = setting(
+        _LIMITS.depth, "Deepest nesting of arrays and objects in a message.", unit="levels",
+        why="deeper JSON is an attack on parsers, not data.", ge=8, le=512,
+    )  # fmt: skip
+    connections: int = setting(
+        _LIMITS.connections, "Client connections at once, over all listeners.", unit="connections",
+        why="some tens of KiB each; below the usual bound on open files of a service.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    sessions: int = setting(
+        _LIMITS.sessions, "Sessions of stateful clients at once.", unit="sessions",
+        why="a session outlives its connections, so there are more of them.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    in_flight: int = setting(
+        _LIMITS.in_flight, "Requests waiting for an answer, over all clients.", unit="requests",
+        why="bounds memory when a backend hangs.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    in_flight_per_peer: int = setting(
+        _LIMITS.in_flight_per_peer, "Requests of one client waiting for an answer.", unit="requests",
+        why="one busy client leaves room for the others.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    head_timeout_s: float = setting(
+        _LIMITS.head_timeout_s, "Time for a client to send the head of a request.", unit="seconds",
+        why="a slow-header attack holds a connection no longer than this.", gt=0, le=3600,
+    )  # fmt: skip
+    body_timeout_s: float = setting(
+        _LIMITS.body_timeout_s, "Time for a client to send the body of a request.", unit="seconds",
+        why="4 MiB over a bad radio link takes about that long.", gt=0, le=3600,
+    )  # fmt: skip
+    idle_timeout_s: float = setting(
+        _LIMITS.idle_timeout_s, "How long an HTTP connection without a request is kept.", unit="seconds",
+        why="longer than the pause between two turns of a conversation.", gt=0, le=_DAY_S,
+    )  # fmt: skip
+    session_idle_s: float = setting(
+        _LIMITS.session_idle_s, "How long a session without any message is kept.", unit="seconds",
+        why="clients rarely end their sessions; an hour survives a lunch break.", gt=0, le=30 * _DAY_S,
+    )  # fmt: skip
+    write_buffer_bytes: int = setting(
+        _LIMITS.write_buffer_bytes, "Unsent bytes a slow reader may pile up before it is disconnected.", unit="bytes",
+        why="half of the largest result; memory is worth more than a stuck client.", ge=65536, le=1024 * _MIB,
+    )  # fmt: skip
+    replay_events: int = setting(
+        _LIMITS.replay_events, "Events kept for each resumable stream.", unit="events",
+        why="covers a reconnect, not an absence.", ge=0, le=1_000_000,
+    )  # fmt: skip
+    replay_bytes: int = setting(
+        _LIMITS.replay_bytes, "Bytes of events kept for each resumable stream.", unit="bytes",
+        why="events differ in size; this is what memory is bounded by.", ge=0, le=1024 * _MIB,
+    )  # fmt: skip
+    catalog_entries: int = setting(
+        _LIMITS.catalog_entries, "Tools, prompts, resources and templates taken from one backend.", unit="entries",
+        why="a server that lists without end must not fill the memory.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    rate_per_s: float = setting(
+        _LIMITS.rate_per_s, "Requests one client may make, on average.", unit="requests per second; 0 for no limit",
+        why="far above any model, below what drowns a small box.", ge=0, le=1_000_000,
+    )  # fmt: skip
+    burst: int = setting(
+        _LIMITS.burst, "Requests one client may make at once before `rate_per_s` counts.", unit="requests",
+        why="a client that starts asks for many lists together.", ge=1, le=1_000_000,
+    )  # fmt: skip
+    drain_s: float = setting(
+        _LIMITS.drain_s, "Time for running requests to finish when the gateway stops.", unit="seconds",
+        why="service managers kill after 90 s by default; people wait less.", ge=0, le=600,
+    )  # fmt: skip
+
+
+class BackendTable(Table):
+    """One MCP server. Exactly one of `command`, `url`, `tcp`, `unix` and `builtin` says how it is reached."""
+
+    transport: Literal["stdio", "http", "sse", "tcp", "unix", "builtin"] | None = setting(
+        None,
+        "How to talk to it.",
+        unit='"stdio", "http", "sse", "tcp", "unix" or "builtin"',
+        shown="stdio for `command`, http for `url`, otherwise the key itself",
+        why='only `transport = "sse"`, the HTTP+SSE of 2024-11-05, has to be said.',
+    )
+    command: Command | None = setting(
+        None, "Program to start; it speaks MCP on its stdin and stdout.", unit="program with arguments as a list, or the program alone",
+        why="the most common kind of server. No shell is involved.",
+    )  # fmt: skip
+    args: list[Argument] = setting(
+        [], "Arguments after `command`.", unit="strings",
+        why="desktop hosts write program and arguments apart.",
+    )  # fmt: skip
+    env: dict[EnvName, Argument] = setting(
+        {}, "Environment variables for the program.", unit="strings; `${NAME}` and `${file:/path}` are replaced",
+        why="keys and tokens belong in the environment, and only that server sees them.",
+    )  # fmt: skip
+    cwd: Argument | None = setting(
+        None, "Working directory of the program.", unit="path", shown="that of the gateway",
+        why="some servers serve the directory they start in.",
+    )  # fmt: skip
+    url: Url | None = setting(
+        None, "Endpoint of a server that speaks HTTP.", unit="URL; `${NAME}` is replaced",
+        why="servers that run elsewhere.",
+    )  # fmt: skip
+    headers: dict[HeaderName, HeaderValue] = setting(
+        {}, "Headers sent with every request to `url`.", unit="strings; `${NAME}` and `${file:/path}` are replaced",
+        why="tokens for that server.",
+    )  # fmt: skip
+    tcp: PeerAddress | None = setting(
+        None, "Server that speaks newline-delimited JSON-RPC over TCP.", unit="`host:port`",
+        why="another gateway, or a server on a device.",
+    )  # fmt: skip
+    unix: UnixPath | None = setting(
+        None, "Server that speaks newline-delimited JSON-RPC over a unix socket.", unit="absolute path",
+        why="a server with a life of its own on the same box.",
+    )  # fmt: skip
+    builtin: Literal["host"] | None = setting(
+        None, "Server that is part of the gateway.", unit='"host": facts of the box, read only',
+        why="something useful without installing anything.",
+    )  # fmt: skip
+    enabled: bool = setting(
+        _BACKEND.enabled, "Whether it is used.", unit="true or false",
+        why="switch a server off without losing its table.",
+    )  # fmt: skip
+    prefix: Prefix | None = setting(
+        None, "What stands before the names of its tools and prompts.", unit="string; empty for none",
+        shown="`NAME__` as soon as there are two backends, none before",
+        why="two servers may both have a `search`; with one, the gateway is transparent.",
+    )  # fmt: skip
+    aliases: dict[Pattern, ShownName] = setting(
+        {}, "Names of tools and prompts as clients see them, instead of the prefixed ones.", unit="server's name = shown name",
+        why="short names for what is used most. Unique over all backends.",
+    )  # fmt: skip
+    include: list[Pattern] = setting(
+        [], "Tools and prompts (by the server's names) and resources (by URI) to offer.", unit="glob patterns; empty: all",
+        why="fewer tools make a better model.",
+    )  # fmt: skip
+    exclude: list[Pattern] = setting(
+        [], "What not to offer, after `include`.", unit="glob patterns",
+        why="keep `delete_*` out of reach.",
+    )  # fmt: skip
+    descriptions: dict[Pattern, str] = setting(
+        {}, "Descriptions of tools to show instead of the server's own.", unit="server's name = text",
+        why="models choose tools by them.",
+    )  # fmt: skip
+    isolation: Literal["auto", "shared", "session"] = setting(
+        _BACKEND.isolation, "Whether clients share one connection to the server.", unit='"auto", "shared" or "session"',
+        why="shared costs one process for everybody; session is for servers that keep state per client.",
+    )  # fmt: skip
+    call_timeout_s: float = setting(
+        _BACKEND.call_timeout_s, "Time for one request to be answered.", unit="seconds",
+        why="tools that build or crawl take minutes; nothing takes for ever.", gt=0, le=_DAY_S,
+    )  # fmt: skip
+    start_timeout_s: float = setting(
+        _BACKEND.start_timeout_s, "Time for the server to start and answer its first request.", unit="seconds",
+        why="a package runner may have to download first.", gt=0, le=3600,
+    )  # fmt: skip
+    probe_timeout_s: float = setting(
+        _BACKEND.probe_timeout_s, "Time for the question which protocol era it speaks.", unit="seconds",
+        why="some old servers do not answer what they do not know.", gt=0, le=600,
+    )  # fmt: skip
+    idle_stop_s: float = setting(
+        _BACKEND.idle_stop_s, "Stop the program after this time without a request.", unit="seconds; 0 for never",
+        why="a started server answers at once; stopping saves memory where it is short.", ge=0, le=30 * _DAY_S,
+    )  # fmt: skip
+    max_in_flight: int = setting(
+        _BACKEND.max_in_flight, "Requests the server is given at once; further ones are refused.", unit="requests",
+        why="most servers work on one thing after the other.", ge=1, le=100_000,
+    )  # fmt: skip
+
+
+class ClientTable(Table):
+    """A client with a bearer token, and what it may use. With no client at all, nobody is asked for a token."""
+
+    token_sha256: TokenHash = Field(
+        description="SHA-256 of the client's token. Unit: 64 hexadecimal digits. Default: none, it must be given. "
+        "Why: whoever reads this file cannot use it; `tidegate token new` makes both."
+    )
+    tools: list[Pattern] = setting(
+        list(_CLIENT.tools), "Tools it may see and call.", unit="glob patterns over the names in the catalogue; empty: none",
+        shown='["*"], all', why="a tool out of reach looks unknown.",
+    )  # fmt: skip
+    resources: list[Pattern] = setting(
+        list(_CLIENT.resources), "Resources it may see and read.", unit="glob patterns over URIs; empty: none",
+        shown='["*"], all', why="as for tools.",
+    )  # fmt: skip
+    prompts: list[Pattern] = setting(
+        list(_CLIENT.prompts), "Prompts it may see and get.", unit="glob patterns over the names in the catalogue; empty: none",
+        shown='["*"], all', why="as for tools.",
+    )  # fmt: skip
+    rate_per_s: float | None = setting(
+        None, "Requests it may make, on average.", unit="requests per second; 0 for no limit", shown="`limits.rate_per_s`",
+        why="some clients deserve more, some less.", ge=0, le=1_000_000,
+    )  # fmt: skip
+    burst: int | None = setting(
+        None, "Requests it may make at once before `rate_per_s` counts.", unit="requests", shown="`limits.burst`",
+        why="goes with `rate_per_s`.", ge=1, le=1_000_000,
+    )  # fmt: skip
+
+
+class Configuration(Table):
+    """A whole `tidegate.toml`."""
+
+    listen: ListenTable = Field(
+        default_factory=ListenTable,
+        description="Where clients and operators come in. Unit: table. Default: loopback HTTP, the unix socket and the "
+        "admin port. Why: useful at once, and reachable from this machine only.",
+    )
+    limits: LimitsTable = Field(
+        default_factory=LimitsTable,
+        description="Bounds on everything that can grow. Unit: table. Default: what a small box survives. "
+        "Why: no client and no backend can take the box down.",
+    )
+    backends: dict[Name, BackendTable] = setting(
+        {}, "The MCP servers behind the gateway.", unit="one table each, `[backends.NAME]`",
+        shown="the built-in `host`, when no file names any", why="something useful without configuration.",
+    )  # fmt: skip
+    clients: dict[Name, ClientTable] = setting(
+        {}, "Who may come in, and what for.", unit="one table each, `[clients.NAME]`",
+        why="on loopback the box itself is the guard; a public address needs clients.",
+    )  # fmt: skip
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `tidegate.toml`, for editors and for `tidegate schema`."""
+    schema = Configuration.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "tidegate.toml"}

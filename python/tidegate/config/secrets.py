@@ -1,0 +1,135 @@
+"""References to what must not stand in a configuration file: environment variables and file secrets.
+
+`${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url` and `headers` of a
+backend; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor spell it, is the same as `${NAME}`. What a reference
+resolves to is in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tidegate.config.document import Document, Tree
+from tidegate.config.locate import Path
+from tidegate.config.problems import Problem
+from tidegate.config.snapshot import Secret
+
+REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_NAME: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+
+MAX_SECRET_BYTES: Final = 64 * 1024
+"""A key or token is far smaller; a wrong path must not be read to its end."""
+
+_FIELDS: Final = ("command", "args", "env", "cwd", "url", "headers")
+
+
+class UnresolvedReference(ValueError):
+    """A reference that leads nowhere. The message names the reference, not a value."""
+
+
+def expand(text: str, environ: Mapping[str, str], directory: str = "") -> Secret:
+    """`text` with its references replaced.
+
+    A relative `${file:name}` is looked for in `$CREDENTIALS_DIRECTORY` (where the service manager puts credentials)
+    and otherwise in `directory`, that of the configuration file.
+
+    Raises: UnresolvedReference listing every reference in `text` that could not be replaced.
+    """
+    failed: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if match.group() == "$${":
+            return "${"
+        try:
+            return _lookup(match.group(1), environ, directory)
+        except UnresolvedReference as error:
+            failed.append(str(error))
+            return ""
+
+    value = REFERENCE.sub(replace, text)
+    if failed:
+        raise UnresolvedReference("; ".join(failed))
+    return Secret(value)
+
+
+def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[Path, Problem]]:
+    """The document's tree with every reference replaced, and a problem for each key where that failed.
+
+    A text that failed stays as it was written. The result holds secrets in the clear.
+    """
+    problems: dict[Path, Problem] = {}
+
+    def walk(value: Any, path: Path) -> Any:
+        if isinstance(value, str):
+            place = document.place(path)
+            try:
+                return expand(value, environ, os.path.dirname(os.path.abspath(place.file))).reveal()
+            except UnresolvedReference as error:
+                problems[path] = place.problem(str(error))
+                return value
+        if isinstance(value, list):
+            return [walk(item, (*path, index)) for index, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {key: walk(item, (*path, key)) for key, item in value.items()}
+        return value
+
+    tree = dict(document.tree)
+    backends = tree.get("backends")
+    if isinstance(backends, dict):
+        tree["backends"] = {
+            name: {
+                key: walk(value, ("backends", name, key)) if key in _FIELDS else value for key, value in table.items()
+            }
+            if isinstance(table, dict)
+            else table
+            for name, table in backends.items()
+        }
+    return tree, problems
+
+
+def _lookup(reference: str | None, environ: Mapping[str, str], directory: str) -> str:
+    if reference is None:
+        raise UnresolvedReference("expected `}` after `${`; write `$${` for a plain `${`")
+    if reference.startswith("file:"):
+        return _read_secret(reference.removeprefix("file:"), environ, directory)
+    if reference.startswith("input:"):
+        raise UnresolvedReference(
+            f"`${{{reference}}}` asks a person in an editor, and nobody sits at a gateway; write `${{NAME}}` and set NAME"
+        )
+    found = _NAME.fullmatch(reference)
+    if found is None:
+        raise UnresolvedReference(
+            "expected `${NAME}`, `${NAME:-default}` or `${file:/path}` between `${` and `}`; write `$${` for a plain `${`"
+        )
+    name, default = found.groups()
+    value = environ.get(name)
+    if default is not None:
+        return value or default
+    if value is None:
+        raise UnresolvedReference(
+            f"environment variable `{name}` is not set; set it for the gateway, or write `${{{name}:-default}}`"
+        )
+    return value
+
+
+def _read_secret(path: str, environ: Mapping[str, str], directory: str) -> str:
+    if not os.path.isabs(path):
+        credentials = os.path.join(environ.get("CREDENTIALS_DIRECTORY") or "", path)
+        beside = os.path.join(directory, path)
+        path = credentials if environ.get("CREDENTIALS_DIRECTORY") and os.path.exists(credentials) else beside
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(MAX_SECRET_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a usable path"
+        raise UnresolvedReference(f"secret file `{path}` cannot be read: {reason}") from None
+    if len(content) > MAX_SECRET_BYTES:
+        raise UnresolvedReference(f"expected at most {MAX_SECRET_BYTES} bytes in secret file `{path}`")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UnresolvedReference(f"expected UTF-8 text in secret file `{path}`") from None
+    return text.removesuffix("\n").removesuffix("\r")
