@@ -1,0 +1,1 @@
+"""One subject a file; each is a `host.fact.Fact`."""
