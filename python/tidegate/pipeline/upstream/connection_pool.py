@@ -1,0 +1,191 @@
+"""The connections to one origin, and the calls that wait for one.
+
+`HttpClient` has a pool per origin. A call takes the connection that was used last, else a new one is opened while
+there are fewer than the maximum, else it waits in a bounded queue. Opening is the one thing here that must be
+awaited; the client owns those tasks and ends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
+from tidegate.errors import Overloaded, TidegateError, UpstreamUnreachable
+from tidegate.pipeline.deadlines import Deadlines
+from tidegate.pipeline.upstream.http_call import HttpCall
+from tidegate.pipeline.upstream.http_connection import HttpConnection
+
+if TYPE_CHECKING:
+    import ssl
+
+_IDLE_S: Final = 60.0
+"""How long an unused connection is kept. Many servers close theirs sooner; that is noticed when it happens."""
+
+
+class Origin(NamedTuple):
+    """Where a connection goes."""
+
+    secure: bool
+    host: str
+    """Without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+
+
+class PoolBounds(NamedTuple):
+    connections: int
+    queued: int
+    connect_timeout_s: float
+
+
+class ConnectionPool:
+    """Connections to one origin."""
+
+    __slots__ = (
+        "_all",
+        "_bounds",
+        "_clock",
+        "_context",
+        "_deadlines",
+        "_idle",
+        "_limits",
+        "_opening",
+        "_origin",
+        "_queue",
+        "_spawn",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        bounds: PoolBounds,
+        limits: Limits,
+        clock: Clock,
+        deadlines: Deadlines,
+        spawn: Callable[[Coroutine[object, object, None], str], None],
+        context: Callable[[], ssl.SSLContext],
+    ) -> None:
+        """`spawn` runs a named task that the client owns; `context` makes the TLS context when first needed."""
+        self._origin = origin
+        self._bounds = bounds
+        self._limits = limits
+        self._clock = clock
+        self._deadlines = deadlines
+        self._spawn = spawn
+        self._context = context
+        self._all: set[HttpConnection] = set()
+        self._idle: list[HttpConnection] = []
+        self._opening = 0
+        self._queue: deque[HttpCall] = deque()
+
+    def now_s(self) -> float:
+        return self._clock.now_s()
+
+    def submit(self, call: HttpCall) -> None:
+        """Sends the call or queues it.
+
+        Raises:
+            Overloaded: the queue is full.
+        """
+        call.pool = self
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                connection.send(call, self.now_s())
+                return
+        if len(self._queue) - self._opening >= self._bounds.queued:
+            raise Overloaded(f"{self._bounds.queued} requests wait for a connection to `{self._origin}` already")
+        self._queue.append(call)
+        self._open_more()
+
+    def forget(self, call: HttpCall) -> None:
+        """The call gave up before it had a connection."""
+        if call in self._queue:
+            self._queue.remove(call)
+
+    def open_for(self, call: HttpCall) -> None:
+        """Sends the call on a connection of its own, because the one it had was stale."""
+        self._open(call)
+
+    def release(self, connection: HttpConnection) -> None:
+        """The connection is free for the next call."""
+        now_s = self.now_s()
+        if self._queue:
+            connection.send(self._queue.popleft(), now_s)
+            return
+        self._idle.append(connection)
+        connection.deadline_s = now_s + _IDLE_S
+        self._deadlines.moved(connection.deadline_s)
+
+    def lost(self, connection: HttpConnection) -> None:
+        self._deadlines.forget(connection)
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._open_more()
+
+    def abort(self, error: TidegateError) -> None:
+        """Fails every call and cuts every connection."""
+        queued = list(self._queue)
+        self._queue.clear()
+        for call in queued:
+            call.fail(error)
+        for connection in list(self._all):
+            connection.fail_call(error)
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "open": len(self._all),
+            "idle": len(self._idle),
+            "opening": self._opening,
+            "queued": len(self._queue),
+        }
+
+    def _open_more(self) -> None:
+        while len(self._queue) > self._opening and len(self._all) + self._opening < self._bounds.connections:
+            self._open(None)
+
+    def _open(self, call: HttpCall | None) -> None:
+        self._opening += 1
+        self._spawn(self._connect(call), f"connect {self._origin}")
+
+    async def _connect(self, call: HttpCall | None) -> None:
+        """Opens one connection, for `call` or for whoever waits then."""
+        loop = asyncio.get_running_loop()
+        origin = self._origin
+        error: TidegateError | None = None
+        connection: HttpConnection | None = None
+        try:
+            context = self._context() if origin.secure else None
+            async with asyncio.timeout(self._bounds.connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: HttpConnection(self, self._limits), origin.host, origin.port, ssl=context
+                )
+        except TimeoutError:
+            error = UpstreamUnreachable(f"`{origin}` took no connection in {self._bounds.connect_timeout_s:g} s")
+        except (OSError, UnicodeError) as cause:
+            error = UpstreamUnreachable(f"`{origin}` cannot be connected to: {cause}")
+            error.__cause__ = cause
+        finally:
+            self._opening -= 1
+        if connection is not None and connection.usable:
+            self._all.add(connection)
+            self._deadlines.watch(connection)
+            if call is None:
+                self.release(connection)
+            elif not call.done:
+                connection.send(call, self.now_s())
+            else:
+                self.release(connection)
+            return
+        waiting = call if call is not None else self._queue.popleft() if self._queue else None
+        if waiting is not None:
+            waiting.fail(error or UpstreamUnreachable(f"`{origin}` closed the connection at once"))
+        self._open_more()

@@ -1,0 +1,250 @@
+"""The client side of HTTP/1.1: one connection to a server, one call at a time.
+
+`connection_pool.py` opens these and hands them calls; below is the native codec. RFC 9112.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, Final, cast
+
+from tidegate.config.snapshot import Limits
+from tidegate.errors import TidegateError, TooLarge, UpstreamClosed, UpstreamProtocol
+from tidegate.pipeline.codec import ChunkDecoder, ResponseHead, parse_response_head
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.connection_pool import ConnectionPool
+    from tidegate.pipeline.upstream.http_call import HttpCall
+
+_HEAD_BYTES: Final = 64 * 1024
+"""Of a response. More than is taken from clients: servers set cookies and policies at length."""
+_INTERIM_MAX: Final = 16
+"""1xx responses skipped before the final one."""
+_UNBOUNDED: Final = 2**62
+"""For event streams: each event has its own bound in the decoder."""
+_STALE_WINDOW_S: Final = 2.0
+"""A reused connection that ends this soon after a request was written was closed by a server that found it idle;
+one that ends later is a server that died at work, and a POST to it may have had its effect."""
+
+_HEAD: Final = 0
+_LENGTH: Final = 1
+"""Phase: in a body of known length."""
+_CHUNKED: Final = 2
+_UNTIL_CLOSE: Final = 3
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection. Its pool owns it from `connection_made` to `connection_lost`."""
+
+    __slots__ = (
+        "_body_left",
+        "_call",
+        "_chunks",
+        "_interim",
+        "_keep_alive",
+        "_limits",
+        "_pending",
+        "_phase",
+        "_pool",
+        "_transport",
+        "_used",
+        "deadline_s",
+    )
+
+    def __init__(self, pool: ConnectionPool, limits: Limits) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._transport: asyncio.Transport | None = None
+        self._call: HttpCall | None = None
+        self._phase = _HEAD
+        self._pending = b""
+        self._chunks: ChunkDecoder | None = None
+        self._body_left = 0
+        """Bytes; in `_UNTIL_CLOSE` and `_CHUNKED` what the bound still allows."""
+        self._interim = 0
+        self._keep_alive = False
+        self._used = 0
+        self.deadline_s = inf
+        """When idle: how long it is kept."""
+
+    # -- for the pool and the call --------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, call: HttpCall, now_s: float) -> None:
+        assert self._transport is not None
+        self.deadline_s = inf
+        self._call = call
+        self._used += 1
+        self._phase = _HEAD
+        self._interim = 0
+        call.connection = self
+        call.sent_s = now_s
+        self._transport.write(call.wire)
+
+    def drop_call(self) -> None:
+        """The call was given up; where its response ends cannot be waited for."""
+        self._call = None
+        self.abort()
+
+    def abort(self) -> None:
+        self.deadline_s = inf
+        if self._transport is not None:
+            self._transport.abort()
+
+    def fail_call(self, error: TidegateError) -> None:
+        call, self._call = self._call, None
+        self.abort()
+        if call is not None:
+            call.connection = None
+            call.fail(error)
+
+    def pause_reading(self) -> None:
+        if self.usable:
+            cast(asyncio.Transport, self._transport).pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.usable:
+            cast(asyncio.Transport, self._transport).resume_reading()
+
+    def deadline_passed(self, now_s: float) -> None:
+        """Idle for long enough."""
+        self.abort()
+
+    # -- asyncio.Protocol -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        call = self._call
+        if call is None:
+            self.abort()
+            return
+        call.retryable = False
+        try:
+            if self._phase == _HEAD:
+                data = self._take_head(call, self._pending + data if self._pending else data)
+            if data and self._call is call and self._phase != _HEAD:
+                self._take_body(call, data)
+        except TidegateError as error:
+            self.fail_call(UpstreamProtocol(f"`{call.origin}` answered, but not in HTTP/1.1: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        call, self._call = self._call, None
+        pool = self._pool
+        retry = False
+        if call is not None:
+            call.connection = None
+            stale = call.idempotent or pool.now_s() - call.sent_s <= _STALE_WINDOW_S
+            retry = self._used > 1 and call.retryable and stale and not call.done
+            if retry:
+                call.retryable = False
+                pool.open_for(call)
+        pool.lost(self)
+        if call is None or retry:
+            return
+        if self._phase == _UNTIL_CLOSE and exc is None:
+            call.finish()
+            call.receiver.response_ended()
+        else:
+            when = "within the response" if self._phase != _HEAD else "without an answer"
+            call.fail(UpstreamClosed(f"`{call.origin}` closed the connection {when}"))
+
+    # -- inside ---------------------------------------------------------------------------------------------
+
+    def _take_head(self, call: HttpCall, data: bytes) -> bytes:
+        """What follows the final head; empty while that is incomplete."""
+        while True:
+            head = parse_response_head(data, _HEAD_BYTES)
+            if head is None:
+                self._pending = data
+                return b""
+            data = data[head.head_len :]
+            if head.status >= 200:
+                break
+            self._interim += 1
+            if head.status == 101 or self._interim > _INTERIM_MAX:
+                raise UpstreamProtocol(f"status {head.status} was not asked for")
+        self._pending = b""
+        headers = _joined(head.headers)
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise UpstreamProtocol(f"content coding `{coding}` was not asked for")
+        self._frame(call, head, headers)
+        call.receiver.response_started(head.status, headers)
+        if self._call is call and self._phase == _LENGTH and not self._body_left:
+            self._end(call, data)
+        return data
+
+    def _frame(self, call: HttpCall, head: ResponseHead, headers: dict[str, str]) -> None:
+        """How the body will end (RFC 9112, 6.3)."""
+        self._keep_alive = head.keep_alive
+        streamed = headers.get("content-type", "").lower().startswith("text/event-stream")
+        bound = _UNBOUNDED if streamed else self._limits.result_bytes
+        if call.bodiless or head.status == 204 or head.status == 304:
+            self._phase, self._body_left = _LENGTH, 0
+        elif head.chunked:
+            self._phase = _CHUNKED
+            self._chunks = ChunkDecoder(bound)
+        elif head.content_length >= 0:
+            if head.content_length > bound:
+                raise self._too_large()
+            self._phase, self._body_left = _LENGTH, head.content_length
+        else:
+            self._phase, self._body_left = _UNTIL_CLOSE, bound
+
+    def _take_body(self, call: HttpCall, data: bytes) -> None:
+        if self._phase == _LENGTH:
+            left = self._body_left
+            piece = data if len(data) <= left else data[:left]
+            self._body_left = left - len(piece)
+            call.receiver.body_received(piece)
+            if not self._body_left and self._call is call:
+                self._end(call, data[left:])
+        elif self._phase == _CHUNKED:
+            chunks = cast(ChunkDecoder, self._chunks)
+            try:
+                piece = chunks.feed(data)
+            except TooLarge:
+                raise self._too_large() from None
+            if piece:
+                call.receiver.body_received(piece)
+            if chunks.done and self._call is call:
+                self._end(call, chunks.rest)
+        else:
+            self._body_left -= len(data)
+            if self._body_left < 0:
+                raise self._too_large()
+            call.receiver.body_received(data)
+
+    def _end(self, call: HttpCall, rest: bytes) -> None:
+        transport = self._transport
+        self._call = None
+        self._chunks = None
+        self._phase = _HEAD
+        call.connection = None
+        call.finish()
+        if transport is None or transport.is_closing():
+            pass
+        elif rest or not self._keep_alive or transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            self._pool.release(self)
+        call.receiver.response_ended()
+
+    def _too_large(self) -> UpstreamProtocol:
+        return UpstreamProtocol(f"the response is over `result_bytes` ({self._limits.result_bytes} bytes)")
+
+
+def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
+    headers = dict(fields)
+    if len(headers) != len(fields):
+        headers.clear()
+        for name, value in fields:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
