@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TidegateError as error:
         print(f"tidegate: {error}", file=sys.stderr)
         return exit_codes.of_error(error)
+    except OSError as error:
+        place = f"`{error.filename}`: " if error.filename else ""
+        print(f"tidegate: {place}{error.strerror or error}", file=sys.stderr)
+        return exit_codes.FAILED
 
 
 def _run(arguments: list[str]) -> int:

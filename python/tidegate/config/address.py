@@ -12,7 +12,9 @@ from typing import Final
 DEFAULT_HOST: Final = "127.0.0.1"
 """What `:8080` and `8080` bind: loopback, because no host was asked for."""
 
-_HOSTNAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_HOSTNAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
+)
 
 
 def parse_host_port(text: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from tidegate.config.address import format_host_port, parse_host_port
+from tidegate.config.name_rule import check_name
 
 MAX_UNIX_PATH_BYTES: Final = 107
 """`sun_path` of Linux without its closing NUL."""
@@ -35,14 +36,6 @@ _OURS: Final = frozenset(
 """Headers the gateway writes itself; a second copy would contradict it."""
 
 _ORIGIN: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@]+")
-
-
-def _name(text: str) -> str:
-    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", text) is None or "__" in text:
-        raise ValueError(
-            "expected a name of at most 32 lower-case letters, digits, `-` and single `_`, starting with a letter or digit"
-        )
-    return text
 
 
 def _listen_address(text: str) -> str:
@@ -120,7 +113,7 @@ def _shown_name(text: str) -> str:
 
 def _prefix(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_.-]{0,64}", text) is None:
-        raise ValueError("expected at most 64 letters, digits, `_`, `-` and `.`, or `\"\"` for no prefix")
+        raise ValueError('expected at most 64 letters, digits, `_`, `-` and `.`, or `""` for no prefix')
     return text
 
 
@@ -155,7 +148,7 @@ def _mode(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Argument = Annotated[str, AfterValidator(_no_nul)]
 Addresses = Annotated[
@@ -170,7 +163,9 @@ OptionalUnixPath = Annotated[str, AfterValidator(_optional_unix_path)]
 Mode = Annotated[
     int,
     BeforeValidator(_mode),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^(0o)?[0-7]{3,4}$"}, {"type": "integer", "maximum": 0o777}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": "^(0o)?[0-7]{3,4}$"}, {"type": "integer", "maximum": 0o777}]}
+    ),
 ]
 Command = Annotated[
     list[Argument],
@@ -178,7 +173,9 @@ Command = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "string"}]}),
 ]
-Url = Annotated[str, AfterValidator(_url), WithJsonSchema({"type": "string", "examples": ["https://mcp.example.org/mcp"]})]
+Url = Annotated[
+    str, AfterValidator(_url), WithJsonSchema({"type": "string", "examples": ["https://mcp.example.org/mcp"]})
+]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]

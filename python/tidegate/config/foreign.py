@@ -31,7 +31,9 @@ def adopt(tree: Any, places: dict[Path, Place], document: Document) -> None:
     found = _servers(tree)
     if found is None:
         document.problems.append(
-            Place(document.files[0], 1, "").problem("expected an object with `mcpServers` (or `servers`, as VS Code has it)")
+            Place(document.files[0], 1, "").problem(
+                "expected an object with `mcpServers` (or `servers`, as VS Code has it)"
+            )
         )
         return
     home, servers = found

@@ -75,7 +75,9 @@ def _answer(status: int | None, out: bytes, err: bytes) -> Snapshot:
         problems = [Problem(**item) for item in answer["problems"]]
     except (ValueError, KeyError, TypeError):
         last = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise ConfigError(f"the configuration could not be validated: the validator ended with {status}: {last}") from None
+        raise ConfigError(
+            f"the configuration could not be validated: the validator ended with {status}: {last}"
+        ) from None
     raise config_error(problems)
 
 

@@ -87,7 +87,9 @@ def listen_problems(document: Document, listen: Listen, has_clients: bool) -> It
     for path, address in (*listed, (("listen", "admin"), listen.admin)):
         if address and not address.endswith(":0") and seen.setdefault(address, path) != path:
             other = seen[address][1]
-            yield document.place(path).problem(f"expected an address of its own; `{address}` is also in `listen.{other}`")
+            yield document.place(path).problem(
+                f"expected an address of its own; `{address}` is also in `listen.{other}`"
+            )
     for exposure in refused_addresses(listen, has_clients):
         yield document.place(("listen", exposure.key, exposure.index)).problem(exposure.message)
 

@@ -67,7 +67,12 @@ class Table(BaseModel):
     """Unknown keys are refused, types are taken literally, and no message repeats a value."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False, use_attribute_docstrings=False
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=False,
     )
 
 

@@ -30,7 +30,6 @@ def decode_snapshot(values: dict[str, Any]) -> Snapshot:
     )
 
 
-
 def _backend(values: dict[str, Any]) -> Backend:
     frozen = _frozen(values)
     for key in ("env", "headers"):
