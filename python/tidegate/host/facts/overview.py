@@ -152,10 +152,9 @@ class Overview:
         if observed["hottest_c"] is not None:
             lines.append(f"Hottest sensor {phrase.degrees(observed['hottest_c'])}")
         for disk in observed["disks"]:
-            lines.append(
-                f"Disk {disk['mount']}: {phrase.share(disk['used_percent'])} used, "
-                f"{phrase.size(disk['available_bytes'])} available"
-            )
+            used, left = phrase.share(disk["used_percent"]), phrase.size(disk["available_bytes"])
+            told = disk["used_percent"] is not None
+            lines.append(f"Disk {disk['mount']}: " + (f"{used} used, {left} available" if told else "cannot be read"))
         for link in observed["links"]:
             addresses = ", ".join(link["addresses"]) or "no address"
             lines.append(f"Link {link['name']}: {phrase.plain(link['operstate'])}, {addresses}")
