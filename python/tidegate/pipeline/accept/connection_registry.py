@@ -80,4 +80,5 @@ class ConnectionRegistry:
             "limit": self.limit,
             "served_total": self.served_total,
             "refused_total": self.refused_total,
+            "refused_open": len(self._refused),
         }
