@@ -1,15 +1,13 @@
 // Preloaded into the conformance suite (node --require): its fixture servers listen on every interface of the machine;
-// here they get loopback instead. Nothing else of the suite is changed.
+// here they get loopback instead. Nothing else of the suite is changed. Naming a host in listen() would make Node look it up
+// and the port be known later than the suite asks for it, so the address is put in where the socket is bound.
 'use strict';
 const net = require('node:net');
-const listen = net.Server.prototype.listen;
+const bind = net.Server.prototype._listen2;
 
-net.Server.prototype.listen = function loopbackListen(...args) {
-  const [first, second] = args;
-  if (typeof first === 'number' && typeof second !== 'string') {
-    args.splice(1, 0, '127.0.0.1');
-  } else if (first && typeof first === 'object' && 'port' in first && !first.host) {
-    args[0] = { ...first, host: '127.0.0.1' };
-  }
-  return listen.apply(this, args);
+if (typeof bind !== 'function') throw new Error('loopback_only: this Node has no net.Server.prototype._listen2');
+
+net.Server.prototype._listen2 = function bindToLoopback(address, port, addressType, ...rest) {
+  if (!address && typeof port === 'number' && port >= 0) return bind.call(this, '127.0.0.1', port, 4, ...rest);
+  return bind.call(this, address, port, addressType, ...rest);
 };
