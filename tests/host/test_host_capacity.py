@@ -24,7 +24,8 @@ def test_a_hung_mount_is_reported_and_not_asked_again_until_it_answers() -> None
     capacity = Capacity(Clock(), statvfs, answer_s=0.05)
     try:
         answers = capacity.ask_patiently([b"/hung", b"/fine"])
-        assert answers[b"/hung"].found is None and not answers[b"/hung"].failed
+        assert answers[b"/hung"].found is None
+        assert not answers[b"/hung"].failed
         assert answers[b"/fine"].found == RESULT
         assert capacity.ask_patiently([b"/hung"])[b"/hung"].found is None
         assert asked.count(b"/hung") == 1

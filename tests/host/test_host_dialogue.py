@@ -34,7 +34,8 @@ def ask(dialogue: HostDialogue, method: str, params: dict[str, Any] | None = Non
     if params is not None:
         message["params"] = params
     reply = say(dialogue, message)
-    assert reply["jsonrpc"] == "2.0" and reply["id"] == request_id
+    assert reply["jsonrpc"] == "2.0"
+    assert reply["id"] == request_id
     return reply
 
 
@@ -64,7 +65,8 @@ class TestLegacy:
         result = ask(fresh(), "initialize", {"protocolVersion": asked, "capabilities": {}})["result"]
         assert result["protocolVersion"] == "2025-11-25"
         assert result["capabilities"] == {"tools": {}, "resources": {}}
-        assert result["serverInfo"] == SERVER_INFO and result["instructions"]
+        assert result["serverInfo"] == SERVER_INFO
+        assert result["instructions"]
 
     def test_a_handshake_without_a_revision_is_refused(self) -> None:
         assert ask(fresh(), "initialize", {})["error"]["code"] == -32602
@@ -79,13 +81,15 @@ class TestLegacy:
     @pytest.mark.parametrize("method", METHODS)
     def test_lists_carry_no_modern_fields(self, method: str) -> None:
         result = ask(initialized(), method)["result"]
-        assert len(result) == 1 and next(iter(result.values()))
+        assert len(result) == 1
+        assert next(iter(result.values()))
 
     def test_a_tool_answers_in_words_and_structure(self) -> None:
         result = ask(initialized(), "tools/call", {"name": "uptime", "_meta": {"progressToken": 1}})["result"]
         assert result["structuredContent"]["uptime_s"] == 36050.25
         assert result["content"][0]["text"].startswith("Up 10 h")
-        assert "resultType" not in result and "_meta" not in result
+        assert "resultType" not in result
+        assert "_meta" not in result
 
     def test_an_unknown_resource_is_32002(self) -> None:
         error = ask(initialized(), "resources/read", {"uri": "host://nope"})["error"]
@@ -103,7 +107,8 @@ class TestLegacy:
     def test_wrong_arguments_are_told_as_the_revision_has_it(self, revision: str, as_result: bool) -> None:
         reply = ask(initialized(revision), "tools/call", {"name": "processes", "arguments": {"limit": 0}})
         if as_result:
-            assert reply["result"]["isError"] and "1 to 50" in reply["result"]["content"][0]["text"]
+            assert reply["result"]["isError"]
+            assert "1 to 50" in reply["result"]["content"][0]["text"]
         else:
             assert reply["error"]["code"] == -32602
 
@@ -142,12 +147,16 @@ class TestModern:
     @pytest.mark.parametrize("method", METHODS)
     def test_lists_need_no_handshake(self, method: str) -> None:
         result = ask_modern(fresh(), method)["result"]
-        assert result["resultType"] == "complete" and result["cacheScope"] == "public" and result["ttlMs"] > 0
+        assert result["resultType"] == "complete"
+        assert result["cacheScope"] == "public"
+        assert result["ttlMs"] > 0
         assert result["_meta"]["io.modelcontextprotocol/serverInfo"] == SERVER_INFO
 
     def test_a_tool_result_is_complete_and_not_cacheable(self) -> None:
         result = ask_modern(fresh(), "tools/call", name="load", arguments={})["result"]
-        assert result["resultType"] == "complete" and "ttlMs" not in result and "cacheScope" not in result
+        assert result["resultType"] == "complete"
+        assert "ttlMs" not in result
+        assert "cacheScope" not in result
         assert result["structuredContent"]["cpu_count"] == 4
 
     def test_a_read_may_only_be_cached_for_the_same_client(self) -> None:
@@ -210,7 +219,8 @@ class TestModern:
 
     def test_wrong_arguments_are_a_result_a_model_can_read(self) -> None:
         reply = ask_modern(fresh(), "tools/call", name="disks", arguments={"network": 1})
-        assert reply["result"]["isError"] and reply["result"]["resultType"] == "complete"
+        assert reply["result"]["isError"]
+        assert reply["result"]["resultType"] == "complete"
 
 
 class TestBoth:
@@ -269,7 +279,8 @@ class TestBoth:
     )
     def test_what_is_no_request_is_refused(self, line: bytes, code: int) -> None:
         reply = fresh().receive(line)
-        assert reply is not None and json.loads(reply)["error"]["code"] == code
+        assert reply is not None
+        assert json.loads(reply)["error"]["code"] == code
 
     def test_answers_to_nothing_are_ignored(self) -> None:
         assert say(fresh(), {"jsonrpc": "2.0", "id": 1, "result": {}}) is None

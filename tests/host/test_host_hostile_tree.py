@@ -80,7 +80,9 @@ def test_a_damaged_box_is_described_as_far_as_it_can_be(changed: dict[str, bytes
 def test_an_empty_root_has_no_facts_and_no_errors(tmp_path: Path) -> None:
     describe_everything(tmp_path)
     load = recorded_server(tmp_path).call("load", {})["structuredContent"]
-    assert load["load_1min"] is None and load["cpus"] == [] and load["cpu_pressure"] is None
+    assert load["load_1min"] is None
+    assert load["cpus"] == []
+    assert load["cpu_pressure"] is None
 
 
 def test_a_root_that_does_not_exist_is_an_empty_one(tmp_path: Path) -> None:
@@ -108,7 +110,8 @@ def test_things_that_are_no_files_are_missing_ones(tmp_path: Path, path: str) ->
 def test_a_file_larger_than_the_bound_is_cut_at_a_whole_line(tmp_path: Path) -> None:
     write(tmp_path, "proc/huge", b"0123456789\n" * 100_000)
     text = Tree(tmp_path).text("proc/huge")
-    assert text is not None and FILE_BYTES - 11 <= len(text) <= FILE_BYTES
+    assert text is not None
+    assert FILE_BYTES - 11 <= len(text) <= FILE_BYTES
     assert set(text.split("\n")) == {"0123456789", ""}
 
 
@@ -119,7 +122,8 @@ def test_a_path_never_leaves_the_root(tmp_path: Path) -> None:
     tree = Tree(root)
     assert tree.whole("inside") == tree.whole("/inside") == 1
     assert tree.whole("../outside") is None
-    assert tree.locate(b"a/../../outside") is None and tree.locate("a\0b") is None
+    assert tree.locate(b"a/../../outside") is None
+    assert tree.locate("a\0b") is None
 
 
 def test_a_control_group_path_cannot_climb_out(tmp_path: Path) -> None:
@@ -133,7 +137,8 @@ def test_hostile_names_lose_what_is_not_visible(tmp_path: Path) -> None:
     root = copied_tree(tmp_path / "box")
     write(root, "sys/class/hwmon/hwmon0/temp1_label", "a\x1b[31m\u202eb\x00c\n")
     text = recorded_server(root).call("temperatures", {})["content"][0]["text"]
-    assert "\x1b" not in text and "\u202e" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
 
 
 @given(st.text())

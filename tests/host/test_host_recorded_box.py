@@ -32,7 +32,8 @@ def test_every_tool_is_read_only_and_has_valid_schemas(tool: dict[str, Any]) -> 
     jsonschema.Draft202012Validator.check_schema(tool["inputSchema"])
     jsonschema.Draft202012Validator.check_schema(tool["outputSchema"])
     assert tool["inputSchema"]["type"] == tool["outputSchema"]["type"] == "object"
-    assert tool["annotations"]["readOnlyHint"] and tool["annotations"]["idempotentHint"]
+    assert tool["annotations"]["readOnlyHint"]
+    assert tool["annotations"]["idempotentHint"]
     assert tool["annotations"]["openWorldHint"] is False
     assert look(tool["name"])
 
@@ -42,7 +43,8 @@ def test_every_tool_has_a_resource_with_the_same_content() -> None:
     assert [resource["uri"] for resource in server.resources()] == [f"host://{tool['name']}" for tool in server.tools()]
     for resource in server.resources():
         (content,) = server.read(resource["uri"])["contents"]
-        assert content["uri"] == resource["uri"] and content["mimeType"] == "application/json"
+        assert content["uri"] == resource["uri"]
+        assert content["mimeType"] == "application/json"
         assert json.loads(content["text"]) == look(resource["name"], server)
 
 
@@ -117,7 +119,8 @@ def test_real_file_systems_only_and_network_ones_not_asked() -> None:
     assert (root["size_bytes"], root["used_bytes"]) == (7_000_000 * 4096, 5_000_000 * 4096)
     assert (root["available_bytes"], root["used_percent"]) == (1_600_000 * 4096, 75.8)
     assert (root["inodes"], root["inodes_used"]) == (1_900_000, 300_000)
-    assert found["/boot/firmware"]["read_only"] and found["/boot/firmware"]["inodes"] is None
+    assert found["/boot/firmware"]["read_only"]
+    assert found["/boot/firmware"]["inodes"] is None
     assert found["/mnt/usb disk"]["also_mounted_at"] == ["/srv/data"]
     for mount in ("/srv/nas", "/home/pi/remote"):
         assert (found[mount]["state"], found[mount]["size_bytes"]) == ("not_asked", None)
@@ -239,7 +242,8 @@ def test_identity_without_serial_number() -> None:
     assert identity["model"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert identity["distribution"] == "Debian GNU/Linux 12 (bookworm)"
     assert (identity["distribution_id"], identity["distribution_version"]) == ("debian", "12")
-    assert identity["virtualisation"] is None and identity["container"] is None
+    assert identity["virtualisation"] is None
+    assert identity["container"] is None
     assert "deadbeef" not in json.dumps(identity)
 
 

@@ -36,7 +36,8 @@ def test_the_official_client_uses_everything(mode: str, revision: str, not_found
                 assert [tool.name for tool in tools][:2] == ["overview", "load"]
                 for tool in tools:  # the client checks structured content against outputSchema
                     result = await client.call_tool(tool.name, {})
-                    assert not result.is_error and result.structured_content is not None
+                    assert not result.is_error
+                    assert result.structured_content is not None
                 for resource in (await client.list_resources()).resources:
                     assert (await client.read_resource(resource.uri)).contents
                 (template,) = (await client.list_resource_templates()).resource_templates
@@ -65,7 +66,9 @@ def test_it_exits_quietly_when_nobody_reads_its_answers() -> None:
     with subprocess.Popen(
         COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
     ) as process:
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         process.stdin.write(PING)
         process.stdin.flush()
         assert process.stdout.readline()

@@ -20,7 +20,7 @@ def whole(text: str | None, *, low: int = 0, high: int = LARGEST) -> int | None:
     if text is None:
         return None
     text = text.strip()
-    digits = text[1:] if text.startswith("-") else text
+    digits = text.removeprefix("-")
     if not 1 <= len(digits) <= 20 or not (digits.isascii() and digits.isdigit()):
         return None
     number = int(text)

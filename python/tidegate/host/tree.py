@@ -35,7 +35,7 @@ class Tree:
         raw = path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
         if b"\0" in raw or b".." in raw.split(b"/"):
             return None
-        return os.path.join(self._root, raw.lstrip(b"/"))
+        return self._root.rstrip(b"/") + b"/" + raw.lstrip(b"/")
 
     def data(self, path: str, limit: int = FILE_BYTES) -> bytes | None:
         """At most `limit` bytes of a regular file."""
@@ -107,7 +107,13 @@ class Tree:
 
     def exists(self, path: str) -> bool:
         where = self.locate(path)
-        return where is not None and os.path.exists(where)
+        if where is None:
+            return False
+        try:
+            os.stat(where)  # noqa: PTH116 - a Path cannot hold raw bytes
+        except (OSError, ValueError):
+            return False
+        return True
 
     def target(self, path: str) -> str | None:
         """Where a symbolic link points, as written."""
@@ -115,6 +121,6 @@ class Tree:
         if where is None:
             return None
         try:
-            return os.fsdecode(os.readlink(where))
+            return os.fsdecode(os.readlink(where))  # noqa: PTH115 - a Path cannot hold raw bytes
         except (OSError, ValueError):
             return None

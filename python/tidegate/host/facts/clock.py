@@ -108,9 +108,7 @@ class WallClock:
         target = self._tree.target("etc/localtime")
         if target is None:
             return "etc/localtime"
-        if target.startswith("../"):
-            target = target[3:]
-        return target.lstrip("/")
+        return target.removeprefix("../").lstrip("/")
 
     def _zone_name(self) -> str | None:
         _, marker, name = self._zone_path().partition("zoneinfo/")

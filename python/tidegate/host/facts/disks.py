@@ -202,11 +202,11 @@ class Disks:
                 f"({phrase.share(fs['used_percent'])}), {phrase.size(fs['available_bytes'])} available"
                 + (", read-only" if fs["read_only"] else "")
             )
-        for device in observed["devices"]:
-            lines.append(
-                f"{device['device']}: {phrase.size(device['size_bytes'])}, read {phrase.size(device['read_bytes'])}, "
-                f"written {phrase.size(device['written_bytes'])} since boot"
-            )
+        lines.extend(
+            f"{device['device']}: {phrase.size(device['size_bytes'])}, read {phrase.size(device['read_bytes'])}, "
+            f"written {phrase.size(device['written_bytes'])} since boot"
+            for device in observed["devices"]
+        )
         return "\n".join(lines) or "No file systems found"
 
     def mounts(self) -> list[Mount]:

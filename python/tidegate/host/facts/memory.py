@@ -76,10 +76,9 @@ class Memory:
         }
 
     def describe(self, observed: Observed) -> str:
-        lines = [
-            f"Memory {phrase.size(observed['used_bytes'])} of {phrase.size(observed['total_bytes'])} used "
-            f"({phrase.share(observed['used_percent'])}), {phrase.size(observed['available_bytes'])} available"
-        ]
+        used, total = phrase.size(observed["used_bytes"]), phrase.size(observed["total_bytes"])
+        share, left = phrase.share(observed["used_percent"]), phrase.size(observed["available_bytes"])
+        lines = [f"Memory {used} of {total} used ({share}), {left} available"]
         if observed["swap_total_bytes"]:
             share = phrase.share(observed["swap_used_percent"])
             lines.append(f"Swap {phrase.size(observed['swap_total_bytes'])}, {share} used")

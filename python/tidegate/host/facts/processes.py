@@ -101,11 +101,11 @@ class Processes:
 
     def describe(self, observed: Observed) -> str:
         lines = [f"{observed['process_count']} processes, {observed['zombie_count']} of them zombies"]
-        for process in observed["processes"]:
-            lines.append(
-                f"{process['pid']} {phrase.plain(process['name'])}: {phrase.size(process['resident_bytes'])}, "
-                f"{phrase.duration(process['cpu_time_s'])} of processor time"
-            )
+        lines.extend(
+            f"{process['pid']} {phrase.plain(process['name'])}: {phrase.size(process['resident_bytes'])}, "
+            f"{phrase.duration(process['cpu_time_s'])} of processor time"
+            for process in observed["processes"]
+        )
         return "\n".join(lines)
 
     def _process(self, pid: int, up_s: int | None) -> Observed | None:

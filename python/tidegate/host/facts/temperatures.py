@@ -67,25 +67,25 @@ class Temperatures:
             base = f"sys/class/hwmon/{chip}"
             device = self._tree.word(f"{base}/name")
             files = self._tree.names(base)
-            for stem in _stems(files, "temp"):
-                sensors.append(
-                    {
-                        "source": "hwmon",
-                        "device": device,
-                        "label": self._tree.word(f"{base}/{stem}_label"),
-                        "temperature_c": self._celsius(f"{base}/{stem}_input"),
-                        "high_c": self._celsius(f"{base}/{stem}_max"),
-                        "critical_c": self._celsius(f"{base}/{stem}_crit"),
-                    }
-                )
-            for stem in _stems(files, "fan"):
-                fans.append(
-                    {
-                        "device": device,
-                        "label": self._tree.word(f"{base}/{stem}_label"),
-                        "speed_rpm": self._tree.whole(f"{base}/{stem}_input", high=FASTEST_RPM),
-                    }
-                )
+            sensors.extend(
+                {
+                    "source": "hwmon",
+                    "device": device,
+                    "label": self._tree.word(f"{base}/{stem}_label"),
+                    "temperature_c": self._celsius(f"{base}/{stem}_input"),
+                    "high_c": self._celsius(f"{base}/{stem}_max"),
+                    "critical_c": self._celsius(f"{base}/{stem}_crit"),
+                }
+                for stem in _stems(files, "temp")
+            )
+            fans.extend(
+                {
+                    "device": device,
+                    "label": self._tree.word(f"{base}/{stem}_label"),
+                    "speed_rpm": self._tree.whole(f"{base}/{stem}_input", high=FASTEST_RPM),
+                }
+                for stem in _stems(files, "fan")
+            )
             if device == "rpi_volt":
                 alarm = self._tree.whole(f"{base}/in0_lcrit_alarm", high=1)
                 under_voltage = None if alarm is None else alarm == 1
