@@ -1,0 +1,205 @@
+"""The gateway as a process: event loop, listeners, signals, and the order of start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Snapshot
+from tidegate.events import Events
+from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
+from tidegate.pipeline.accept.listener import listen_tcp, listen_unix, peer_uid
+from tidegate.pipeline.accept.stream import StreamServerProtocol
+from tidegate.pipeline.era.conversation import Conversation
+from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.serve import Gateway
+
+_log = logging.getLogger("tidegate.daemon")
+
+
+class Tasks:
+    """Starts named tasks in the daemon's one group; a task that fails is logged and ends alone."""
+
+    def __init__(self, group: anyio.abc.TaskGroup) -> None:
+        self._group = group
+
+    def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
+        async def guarded() -> None:
+            try:
+                await step(*args)
+            except Exception:
+                _log.exception("task_failed name=%s", name)
+
+        self._group.start_soon(guarded, name=name)
+
+
+class Daemon:
+    """One gateway and everything it listens on."""
+
+    def __init__(self, snapshot: Snapshot, tasks: Tasks) -> None:
+        self.snapshot = snapshot
+        self.clock = Clock()
+        self.events = Events()
+        self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn)
+        self.registry = ConnectionRegistry(snapshot.limits.connections, self.clock)
+        self.started_s = self.clock.now_s()
+        self.addresses: dict[str, object] = {}
+        self._servers: list[asyncio.Server] = []
+        self._uid = os.getuid()
+
+    # -- listeners --------------------------------------------------------------------------------------------
+
+    async def listen(self) -> None:
+        """Opens every listener of the snapshot. Raises: ConfigError."""
+        listen = self.snapshot.listen
+        public = listen.allow_public or bool(self.snapshot.clients)
+        if listen.http:
+            urls = []
+            for address in listen.http:
+                url = await self._listen_http(address, public)
+                urls.append(url)
+            self.addresses["http"] = urls
+        if listen.tcp:
+            bound = []
+            for address in listen.tcp:
+                server, where = await listen_tcp(self._stream_factory("tcp"), address, public=public)
+                self._servers.append(server)
+                bound.append(where)
+            self.addresses["tcp"] = bound
+        if listen.unix:
+            server = await listen_unix(self._stream_factory("unix"), listen.unix, listen.unix_mode)
+            self._servers.append(server)
+            self.addresses["unix"] = listen.unix
+        if listen.admin:
+            from tidegate.admin.http import AdminHttp
+            from tidegate.control.telemetry.metrics import Metrics
+            from tidegate.pipeline.accept.http1 import HttpServerProtocol
+
+            admin = AdminHttp(self, Metrics(self.events))
+            admin_registry = ConnectionRegistry(64, self.clock)
+            server, where = await listen_tcp(
+                lambda: HttpServerProtocol(admin.serve, self.snapshot.limits, self.clock, admin_registry),
+                listen.admin,
+                public=listen.allow_public,
+            )
+            self._servers.append(server)
+            self.addresses["admin"] = f"http://{where}"
+
+    async def _listen_http(self, address: str, public: bool) -> str:
+        from tidegate.config.address import parse_host_port
+        from tidegate.pipeline.accept.http1 import HttpServerProtocol
+        from tidegate.pipeline.era.http_binding import ENDPOINT, HttpBinding
+        from tidegate.pipeline.policy.origin import OriginCheck
+
+        gateway = self.gateway
+        origin = OriginCheck(self.snapshot.listen, (parse_host_port(address)[0],))
+        binding = HttpBinding(
+            gateway, gateway.sessions, gateway.views, gateway.new_session, gateway.bearer.from_header, origin.check
+        )
+        gateway.on_session_end(binding.session_ended)
+        limits = self.snapshot.limits
+        server, where = await listen_tcp(
+            lambda: HttpServerProtocol(binding.serve, limits, self.clock, self.registry), address, public=public
+        )
+        self._servers.append(server)
+        return f"http://{where}{ENDPOINT}"
+
+    def _stream_factory(self, transport: str) -> Callable[[], asyncio.Protocol]:
+        def begin(protocol: StreamServerProtocol) -> Conversation:
+            return self.converse(protocol, transport, self._stream_principal(protocol, transport))
+
+        return lambda: StreamServerProtocol(self.snapshot.limits, self.registry, begin)
+
+    def _stream_principal(self, protocol: StreamServerProtocol, transport: str) -> Principal | None:
+        """Known without a token: nobody needs one, or the kernel says it is our own user or root."""
+        bearer = self.gateway.bearer
+        if not bearer.required:
+            return bearer.anonymous
+        if transport == "unix" and protocol.transport is not None and peer_uid(protocol.transport) in (self._uid, 0):
+            return bearer.anonymous
+        return None
+
+    def converse(self, protocol: StreamServerProtocol, transport: str, principal: Principal | None) -> Conversation:
+        gateway = self.gateway
+        return Conversation(
+            gateway, protocol, transport, principal, gateway.bearer.principal, gateway.views, gateway.new_session
+        )
+
+    async def aclose(self) -> None:
+        """No new work; what runs gets the drain time; then everything ends."""
+        for server in self._servers:
+            server.close()
+        gateway = self.gateway
+        gateway.stopping = True
+        deadline_s = self.clock.now_s() + self.snapshot.limits.drain_s
+        while gateway.admission.in_flight and self.clock.now_s() < deadline_s:
+            await anyio.sleep(0.05)
+        await gateway.aclose()
+        self.registry.drain()
+        self.registry.abort()
+        if self.snapshot.listen.unix:
+            try:
+                os.unlink(self.snapshot.listen.unix)
+            except OSError:
+                pass
+
+    async def close_now(self) -> None:
+        """For a private gateway whose only client is gone: nothing is left to drain."""
+        await self.gateway.aclose()
+        self.registry.abort()
+
+    def statistics(self) -> dict[str, object]:
+        return {
+            "pid": os.getpid(),
+            "uptime_s": round(self.clock.now_s() - self.started_s, 3),
+            "listen": self.addresses,
+            "connections": self.registry.statistics(),
+            **self.gateway.statistics(),
+        }
+
+
+async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None]) -> None:
+    """Runs the daemon until SIGTERM or SIGINT. Raises: ConfigError, when it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with anyio.create_task_group() as group:
+        daemon = Daemon(snapshot, Tasks(group))
+        try:
+            await daemon.listen()
+            announce({"ready": True, "pid": os.getpid(), **daemon.addresses})
+            await stop.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await daemon.aclose()
+            group.cancel_scope.cancel()
+
+
+def run(main: Callable[..., Awaitable[None]], *args: object) -> None:
+    """Runs `main` on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(*args))  # type: ignore[arg-type]
+
+
+def set_up_logging(level: str = "warning") -> None:
+    """Lines on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+
+def print_line(fields: dict[str, object]) -> None:
+    print(json.dumps(fields), flush=True)
+
+

@@ -1,0 +1,250 @@
+"""A client on a byte stream (stdio, TCP, unix socket): which era it speaks, message by message.
+
+A request whose `_meta` names a revision is served statelessly; `initialize` opens a session that lasts as
+long as the stream. Both may come on one stream (2026-07-28, versioning: "A dual-era server MAY serve both").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Protocol
+
+from tidegate.errors import InvalidParams, InvalidRequest, TidegateError, Unauthorized
+from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, array_spans, find_member, scan
+from tidegate.pipeline.era.front import Front
+from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
+from tidegate.pipeline.era.session import Session
+from tidegate.pipeline.era.wire import error_message
+from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.principal import Principal
+from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, PROTOCOL_VERSION, TOKEN
+from tidegate.protocol.revisions import BATCHING
+
+_MAX_BATCH = 100
+"""Messages in one batch."""
+
+
+class Wire(Protocol):
+    """The stream's writing end."""
+
+    def write(self, message: bytes) -> None: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+
+class _StreamOutlet:
+    """Answers on a stream: all messages share it."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def reply(self, message: bytes, code: int | None) -> None:
+        self._wire.write(message)
+
+    def notify(self, message: bytes) -> None:
+        self._wire.write(message)
+
+    @property
+    def alive(self) -> bool:
+        return self._wire.alive
+
+
+class _BatchOutlet:
+    """Gathers the answers to one batch into one array (2025-03-26)."""
+
+    def __init__(self, wire: Wire, expected: int) -> None:
+        self._wire = wire
+        self._expected = expected
+        self._answers: list[bytes] = []
+
+    def reply(self, message: bytes, code: int | None) -> None:
+        self._answers.append(message)
+        if len(self._answers) == self._expected:
+            self._wire.write(b"[" + b",".join(self._answers) + b"]")
+
+    def notify(self, message: bytes) -> None:
+        self._wire.write(message)
+
+    @property
+    def alive(self) -> bool:
+        return self._wire.alive
+
+
+class Conversation:
+    """What one stream connection has said so far."""
+
+    def __init__(
+        self,
+        front: Front,
+        wire: Wire,
+        transport: str,
+        principal: Principal | None,
+        authenticate: Callable[[str], Principal | None],
+        views: ClientViews,
+        new_session: Callable[[Principal, str], Session],
+    ) -> None:
+        self._front = front
+        self._wire = wire
+        self._transport = transport
+        self._principal = principal
+        self._authenticate = authenticate
+        self._views = views
+        self._new_session = new_session
+        self._outlet = _StreamOutlet(wire)
+        self._session: Session | None = None
+        self._opened = False
+        self._stateless: dict[bytes, StatelessExchange] = {}
+        self._limit = front.limits.line_bytes
+
+    def receive(self, message: bytes | None) -> None:
+        """One message, or None for one that was over the limit."""
+        if message is None:
+            error: TidegateError = InvalidRequest(f"a message may have at most {self._limit} bytes")
+            self._refuse(None, error)
+            return
+        try:
+            envelope = scan(message, self._front.limits.depth)
+            if envelope.kind == BATCH:
+                self._batch(message)
+            else:
+                self._one(message, envelope, self._outlet)
+        except TidegateError as error:
+            self._refuse(getattr(error, "id_raw", None), error)
+
+    def garbage(self, error: TidegateError) -> None:
+        self._refuse(None, error)
+
+    def _refuse(self, request_id: bytes | None, error: TidegateError) -> None:
+        self._wire.write(error_message(request_id, error, stateless=self._session is None)[0])
+
+    def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet) -> None:
+        kind = envelope.kind
+        if kind == REQUEST:
+            principal = self._principal
+            if principal is None:
+                principal = self._admit(message, envelope)
+                if principal is None:
+                    outlet.reply(
+                        error_message(
+                            envelope.id,
+                            Unauthorized(f"this gateway wants a token in `params._meta` as `{TOKEN}`"),
+                            stateless=True,
+                        )[0],
+                        None,
+                    )
+                    return
+            self._request(message, envelope, outlet, principal)
+        elif kind == NOTIFICATION:
+            if envelope.method == "notifications/cancelled":
+                self._cancelled(message, envelope)
+            if self._session is not None:
+                self._session.notification(message, envelope)
+        elif self._session is not None:
+            self._session.response(message, envelope)
+
+    def _request(
+        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet, principal: Principal
+    ) -> None:
+        if carries_envelope(message, envelope):
+            self._stateless_request(message, envelope, outlet, principal)
+        elif envelope.method == "initialize":
+            if self._session is not None:
+                self._session.request(message, envelope, outlet)
+                return
+            session = self._new_session(principal, self._transport)
+            self._session = session
+            session.attach(self._outlet)
+            session.open(message, envelope, outlet, self._mark_opened)
+            if session.revision == "":
+                session.end()
+                self._session = None
+        elif self._session is not None:
+            self._session.request(message, envelope, outlet)
+        else:
+            error = InvalidParams(
+                f"the request has neither `{PROTOCOL_VERSION}` and `{CLIENT_CAPABILITIES}` in `params._meta` "
+                "nor an `initialize` before it"
+            )
+            outlet.reply(error_message(envelope.id, error, stateless=True)[0], None)
+
+    def _mark_opened(self) -> None:
+        self._opened = True
+
+    def _stateless_request(
+        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet, principal: Principal
+    ) -> None:
+        blank = ClientView(stateless=True)
+        exchange = StatelessExchange(message, envelope, blank, principal, self._transport, outlet)
+        request_id = envelope.id or b""
+        if request_id in self._stateless:
+            exchange.failed(InvalidRequest(f"the id {request_id.decode()} is already in use"))
+            return
+        try:
+            exchange.client = self._views.read(message, envelope)
+            check_method(envelope.method or "")
+        except TidegateError as error:
+            exchange.failed(error)
+            return
+        self._front.dispatch(exchange)
+        if not exchange.done:
+            self._stateless[request_id] = exchange
+            after = exchange.on_done
+
+            def done(ended: object, code: int | None, error: TidegateError | None) -> None:
+                self._stateless.pop(request_id, None)
+                if after is not None:
+                    after(exchange, code, error)
+
+            exchange.on_done = done
+
+    def _cancelled(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.params_span
+        at = find_member(message, "requestId", *span) if span is not None else None
+        exchange = self._stateless.get(message[at[0] : at[1]]) if at is not None else None
+        if exchange is not None:
+            exchange.cancel()
+
+    def _batch(self, message: bytes) -> None:
+        if self._session is None or self._session.revision != BATCHING:
+            raise InvalidRequest(f"batches belong to revision {BATCHING} alone")
+        spans = array_spans(message)
+        if not 0 < len(spans) <= _MAX_BATCH:
+            raise InvalidRequest(f"a batch holds 1 to {_MAX_BATCH} messages")
+        parsed: list[tuple[bytes, Envelope | TidegateError]] = []
+        for start, end in spans:
+            part = message[start:end]
+            try:
+                parsed.append((part, scan(part, self._front.limits.depth)))
+            except TidegateError as error:
+                parsed.append((part, error))
+        expected = sum(1 for _, found in parsed if isinstance(found, TidegateError) or found.kind == REQUEST)
+        outlet = _BatchOutlet(self._wire, expected)
+        for part, found in parsed:
+            if isinstance(found, TidegateError):
+                outlet.reply(error_message(getattr(found, "id_raw", None), found, stateless=False)[0], found.code)
+            else:
+                self._one(part, found, outlet)
+
+    def _admit(self, message: bytes, envelope: Envelope) -> Principal | None:
+        """Reads the token of a connection that has not shown one yet."""
+        span = envelope.meta_span
+        at = find_member(message, TOKEN, *span) if span is not None else None
+        if at is None:
+            return None
+        token = json.loads(message[at[0] : at[1]])
+        principal = self._authenticate(token) if isinstance(token, str) else None
+        self._principal = principal
+        return principal
+
+    def end(self) -> None:
+        """The stream is closed: whatever runs for it is cancelled."""
+        for exchange in list(self._stateless.values()):
+            exchange.cancel()
+        self._stateless.clear()
+        if self._session is not None:
+            self._session.end()
+            self._session = None

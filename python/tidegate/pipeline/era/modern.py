@@ -1,0 +1,216 @@
+"""Clients of the stateless era (2026-07-28): every request says all about itself.
+
+Checks the per-request `_meta`, makes exchanges of requests, and keeps the `subscriptions/listen` streams.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from tidegate.errors import INVALID_PARAMS, InvalidParams, MethodNotFound, TidegateError, UnsupportedProtocolVersion
+from tidegate.pipeline.codec import Envelope, patch_object, splice
+from tidegate.pipeline.era.front import OpeningFacts
+from tidegate.pipeline.era.wire import error_message
+from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.peer import Outlet
+from tidegate.pipeline.principal import Principal
+from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SUBSCRIPTION_ID
+from tidegate.protocol.methods import METHODS
+from tidegate.protocol.revisions import MODERN
+
+_VIEW_CACHE_ENTRIES: Final = 512
+_VERSION_BYTES: Final = PROTOCOL_VERSION.encode()
+
+
+def carries_envelope(message: bytes, envelope: Envelope) -> bool:
+    """Whether the request opens in the stateless way: its `_meta` names a protocol version."""
+    span = envelope.meta_span
+    return span is not None and _VERSION_BYTES in message[span[0] : span[1]]
+
+
+class ClientViews:
+    """Reads `_meta` into a `ClientView`. Clients repeat themselves, so the last ones read are remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, ClientView] = {}
+
+    def read(self, message: bytes, envelope: Envelope) -> ClientView:
+        """Raises: InvalidParams, UnsupportedProtocolVersion."""
+        span = envelope.meta_span
+        if span is None:
+            raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}` and `{CLIENT_CAPABILITIES}`")
+        token = envelope.progress_token_span
+        if token is None:
+            key = message[span[0] : span[1]]
+        else:
+            # The token differs from request to request; all else repeats.
+            key = message[span[0] : token[0]] + message[token[1] : span[1]]
+        view = self._known.get(key)
+        if view is None:
+            view = _read_view(message[span[0] : span[1]])
+            if len(self._known) >= _VIEW_CACHE_ENTRIES:
+                self._known.clear()
+            self._known[key] = view
+        return view
+
+
+def _read_view(raw: bytes) -> ClientView:
+    meta = json.loads(raw)
+    version = meta.get(PROTOCOL_VERSION)
+    if not isinstance(version, str):
+        raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}`, a string")
+    if version not in MODERN:
+        raise UnsupportedProtocolVersion(
+            "Unsupported protocol version", data={"supported": list(MODERN), "requested": version}
+        )
+    capabilities = meta.get(CLIENT_CAPABILITIES)
+    if not isinstance(capabilities, dict):
+        raise InvalidParams(f"`params._meta` must have `{CLIENT_CAPABILITIES}`, an object")
+    info = meta.get(CLIENT_INFO)
+    if info is not None and not isinstance(info, dict):
+        raise InvalidParams(f"`{CLIENT_INFO}` must be an object")
+    level = meta.get(LOG_LEVEL)
+    return ClientView(
+        stateless=True,
+        capabilities=json.dumps(capabilities).encode(),
+        features=frozenset(capabilities),
+        info=json.dumps(info).encode() if info is not None else None,
+        log_level=level if isinstance(level, str) else None,
+        version=version,
+    )
+
+
+class StatelessExchange(Exchange):
+    """A request whose answer carries `resultType`, and whose client asks no server anything."""
+
+    __slots__ = ("outlet",)
+
+    def __init__(
+        self,
+        message: bytes,
+        envelope: Envelope,
+        client: ClientView,
+        principal: Principal,
+        transport: str,
+        outlet: Outlet,
+    ) -> None:
+        super().__init__(message, envelope, client, principal, transport)
+        self.outlet = outlet
+
+    def send_notification(self, message: bytes, envelope: Envelope) -> None:
+        if envelope.method == "notifications/message" and self.client.log_level is None:
+            return
+        self.outlet.notify(message)
+
+    def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
+        if envelope.result_type_span is not None:
+            self.outlet.reply(splice(message, [id_edit]), None)
+            return
+        # From a server of the session era.
+        span = envelope.result_span
+        assert span is not None
+        changes: list[tuple[str, bytes | None]] = [("resultType", b'"complete"')]
+        if self.envelope.method == "resources/read":
+            changes += [("ttlMs", b"0"), ("cacheScope", b'"private"')]
+        result = patch_object(message[span[0] : span[1]], changes)
+        edits = sorted([id_edit, (span[0], span[1], result)])
+        self.outlet.reply(splice(message, edits), None)
+
+    def send_own_result(self, message: bytes) -> None:
+        self.outlet.reply(message, None)
+
+    def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
+        span = envelope.error_span
+        code = json.loads(message[span[0] : span[1]]).get("code") if span is not None else None
+        if code == -32002:
+            code = INVALID_PARAMS
+            patched = patch_object(message[span[0] : span[1]], [("code", b"-32602")]) if span else b""
+            reply = b'{"jsonrpc":"2.0","id":' + (self.envelope.id or b"null") + b',"error":' + patched + b"}"
+        self.outlet.reply(reply, code if isinstance(code, int) else -32603)
+
+    def send_error(self, error: TidegateError) -> None:
+        message, code = error_message(self.envelope.id, error, stateless=True)
+        self.outlet.reply(message, code)
+
+
+def check_method(method: str) -> None:
+    """Raises: MethodNotFound, for what this era removed."""
+    row = METHODS.get(method)
+    if row is not None and not row.stateless:
+        raise MethodNotFound(f"Method not found: `{method}`")
+
+
+def discover_result(facts: OpeningFacts) -> bytes:
+    """The raw result of `server/discover`, complete."""
+    result: dict[str, object] = {
+        "resultType": "complete",
+        "supportedVersions": list(MODERN),
+        "capabilities": facts.capabilities(),
+        "ttlMs": 0,
+        "cacheScope": "private",
+    }
+    instructions = facts.instructions()
+    if instructions is not None:
+        result["instructions"] = instructions
+    encoded = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+    return patch_object(encoded, [("_meta", server_info_meta(facts))])
+
+
+def server_info_meta(facts: OpeningFacts) -> bytes:
+    return b'{"io.modelcontextprotocol/serverInfo":' + facts.server_info() + b"}"
+
+
+class Listener:
+    """One open `subscriptions/listen`: what was asked for, and the stream it goes to."""
+
+    _FLAGS: Final = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
+
+    def __init__(self, exchange: StatelessExchange, facts: OpeningFacts) -> None:
+        """Raises: InvalidParams."""
+        self.exchange = exchange
+        envelope = exchange.envelope
+        span = envelope.params_span
+        params = json.loads(exchange.message[span[0] : span[1]]) if span else {}
+        wanted = params.get("notifications")
+        if not isinstance(wanted, dict):
+            raise InvalidParams("`subscriptions/listen` needs `params.notifications`, an object")
+        capabilities = facts.capabilities()
+        self.kinds: set[str] = set()
+        self.uris: frozenset[str] = frozenset()
+        honoured: dict[str, object] = {}
+        for kind, flag in self._FLAGS.items():
+            declared = capabilities.get(kind)
+            if wanted.get(flag) is True and isinstance(declared, dict) and declared.get("listChanged"):
+                self.kinds.add(kind)
+                honoured[flag] = True
+        resources = capabilities.get("resources")
+        uris = wanted.get("resourceSubscriptions")
+        if isinstance(uris, list) and isinstance(resources, dict) and resources.get("subscribe"):
+            named = list(dict.fromkeys(uri for uri in uris[:_MAX_URIS] if isinstance(uri, str)))
+            self.uris = frozenset(named)
+            honoured["resourceSubscriptions"] = named
+        self._tag = b'{"' + SUBSCRIPTION_ID.encode() + b'":' + (envelope.id or b"null") + b"}"
+        acknowledged = json.dumps({"notifications": honoured}, separators=(",", ":")).encode()
+        self._notify("notifications/subscriptions/acknowledged", patch_object(acknowledged, [("_meta", self._tag)]))
+
+    def list_changed(self, kind: str) -> None:
+        if kind in self.kinds:
+            self._notify(f"notifications/{kind}/list_changed", b'{"_meta":' + self._tag + b"}")
+
+    def resource_updated(self, uri: str, params: bytes) -> None:
+        if uri in self.uris:
+            self._notify("notifications/resources/updated", patch_object(params, [("_meta", self._tag)]))
+
+    def close(self) -> None:
+        """Ends the stream gracefully, with a result."""
+        self.exchange.answer_result(b'{"resultType":"complete","_meta":' + self._tag + b"}")
+
+    def _notify(self, method: str, params: bytes) -> None:
+        if not self.exchange.done:
+            self.exchange.outlet.notify(
+                b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + params + b"}"
+            )
+
+
+_MAX_URIS: Final = 1000

@@ -1,0 +1,330 @@
+"""Clients of the session era (2024-11-05 … 2025-11-25): a handshake, then requests both ways.
+
+A `Session` is what the handshake opened: who the client is, what it follows, and the back channel on which
+servers ask it things. It outlives the HTTP requests it is used by, and ends with its stream connection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tidegate.errors import InvalidParams, InvalidRequest, MethodNotFound, TidegateError
+from tidegate.pipeline.codec import Envelope, splice
+from tidegate.pipeline.era.front import Front, OpeningFacts
+from tidegate.pipeline.era.wire import error_message
+from tidegate.pipeline.exchange import Answer, ClientView, Exchange
+from tidegate.pipeline.peer import Outlet
+from tidegate.pipeline.principal import Principal
+from tidegate.protocol.methods import CLIENT_FEATURE, METHODS
+from tidegate.protocol.revisions import LATEST_LEGACY, LEGACY
+
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+_MAX_ASKED: Final = 64
+"""Questions of servers that one client may have open."""
+_MAX_FOLLOWED: Final = 1000
+_MAX_EARLY: Final = 64
+"""Messages kept for a client that has no stream open yet."""
+
+
+class GeneralOutlet(Protocol):
+    """Where a session's messages go that belong to no request."""
+
+    def notify(self, message: bytes) -> None: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+
+class SessionExchange(Exchange):
+    """A request within a session."""
+
+    __slots__ = ("outlet", "session")
+
+    def __init__(
+        self, message: bytes, envelope: Envelope, session: Session, transport: str, outlet: Outlet
+    ) -> None:
+        super().__init__(message, envelope, session.client, session.principal, transport)
+        self.session = session
+        self.outlet = outlet
+
+    def send_notification(self, message: bytes, envelope: Envelope) -> None:
+        if self.session.wants(message, envelope):
+            self.outlet.notify(message)
+
+    def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
+        self.outlet.reply(splice(message, [id_edit]), None)
+
+    def send_own_result(self, message: bytes) -> None:
+        self.outlet.reply(message, None)
+
+    def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
+        self.outlet.reply(reply, -32603)
+
+    def send_error(self, error: TidegateError) -> None:
+        message, code = error_message(self.envelope.id, error, stateless=False)
+        self.outlet.reply(message, code)
+
+    def _finish(self, error: TidegateError | None) -> None:
+        self.session.exchanges.pop(self.envelope.id or b"", None)
+        super()._finish(error)
+
+
+class Session:
+    """One client between `initialize` and its end. Implements `SessionPort` for the upstream side."""
+
+    def __init__(self, key: str, principal: Principal, front: Front, transport: str) -> None:
+        self.key = key
+        self.principal = principal
+        self.transport = transport
+        self.client = ClientView(stateless=False, session=self)
+        self.revision = ""
+        self.level: int | None = None
+        """Index into `LEVELS`; None: the client named none."""
+        self.general: GeneralOutlet | None = None
+        self.followed: set[str] = set()
+        self.exchanges: dict[bytes, SessionExchange] = {}
+        self.initialized = False
+        self.ended = False
+        self._front = front
+        self._asked: dict[bytes, tuple[Answer, Exchange | None]] = {}
+        self._next_ask = 0
+        self._early: list[bytes] = []
+
+    # -- the handshake --------------------------------------------------------------------------------------
+
+    def open(self, message: bytes, envelope: Envelope, outlet: Outlet, opened: Callable[[], None]) -> None:
+        """Answers `initialize`. `opened` is called just before a successful answer is written."""
+        exchange = SessionExchange(message, envelope, self, self.transport, outlet)
+        try:
+            self._read_client(message, envelope)
+        except TidegateError as error:
+            exchange.failed(error)
+            return
+
+        def answer(facts: OpeningFacts) -> None:
+            if self.ended:
+                return
+            opened()
+            result: dict[str, object] = {"protocolVersion": self.revision, "capabilities": facts.capabilities()}
+            instructions = facts.instructions()
+            if instructions is not None:
+                result["instructions"] = instructions
+            encoded = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+            exchange.answer_result(encoded[:-1] + b',"serverInfo":' + facts.server_info() + b"}")
+
+        self._front.with_facts(self.client, answer, exchange.failed)
+
+    def _read_client(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.params_span
+        params = json.loads(message[span[0] : span[1]]) if span is not None else None
+        if not isinstance(params, dict):
+            raise InvalidParams("`initialize` needs `params`")
+        version = params.get("protocolVersion")
+        if not isinstance(version, str):
+            raise InvalidParams("`initialize` needs `params.protocolVersion`, a string")
+        capabilities = params.get("capabilities")
+        if not isinstance(capabilities, dict):
+            raise InvalidParams("`initialize` needs `params.capabilities`, an object")
+        info = params.get("clientInfo")
+        self.revision = version if version in LEGACY else LATEST_LEGACY
+        self.client = ClientView(
+            stateless=False,
+            capabilities=json.dumps(capabilities).encode(),
+            features=frozenset(capabilities),
+            info=json.dumps(info).encode() if isinstance(info, dict) else None,
+            session=self,
+            version=self.revision,
+        )
+
+    # -- what the client sends --------------------------------------------------------------------------------
+
+    def request(self, message: bytes, envelope: Envelope, outlet: Outlet) -> SessionExchange | None:
+        """One request within the session; None when it was refused at once."""
+        exchange = SessionExchange(message, envelope, self, self.transport, outlet)
+        request_id = envelope.id or b""
+        if request_id in self.exchanges:
+            exchange.send_error(InvalidRequest(f"the id {request_id.decode()} is already in use"))
+            return None
+        self.exchanges[request_id] = exchange
+        method = envelope.method or ""
+        row = METHODS.get(method)
+        if row is not None and not row.session:
+            exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
+        elif method == "ping":
+            exchange.answer_result(b"{}")
+        elif method == "logging/setLevel":
+            self._set_level(message, envelope, exchange)
+        elif method == "resources/subscribe":
+            self._follow(exchange, envelope)
+        elif method == "resources/unsubscribe":
+            self._unfollow(exchange, envelope)
+        elif method == "initialize":
+            exchange.failed(InvalidRequest("this session is already initialized"))
+        else:
+            self._front.dispatch(exchange)
+        return exchange
+
+    def notification(self, message: bytes, envelope: Envelope) -> None:
+        method = envelope.method
+        if method == "notifications/initialized":
+            self.initialized = True
+        elif method == "notifications/cancelled":
+            self._cancelled(message, envelope)
+        elif method == "notifications/roots/list_changed":
+            self._front.roots_changed(self.client, message)
+        else:
+            self._front.tell_backend(self.client, message, envelope)
+
+    def response(self, message: bytes, envelope: Envelope) -> None:
+        """The client answers what a server asked. An answer to nothing is dropped."""
+        entry = self._asked.pop(envelope.id or b"", None)
+        if entry is not None:
+            entry[0](message, envelope)
+
+    def _cancelled(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.params_span
+        if span is None:
+            return
+        from tidegate.pipeline.codec import find_member
+
+        at = find_member(message, "requestId", *span)
+        if at is not None:
+            exchange = self.exchanges.get(message[at[0] : at[1]])
+            if exchange is not None:
+                exchange.cancel()
+                cancel_stream = getattr(exchange.outlet, "abandon", None)
+                if cancel_stream is not None:
+                    cancel_stream()
+
+    def _set_level(self, message: bytes, envelope: Envelope, exchange: SessionExchange) -> None:
+        span = envelope.params_span
+        level = json.loads(message[span[0] : span[1]]).get("level") if span is not None else None
+        if level not in LEVELS:
+            exchange.failed(InvalidParams(f"`level` must be one of {', '.join(LEVELS)}"))
+            return
+        self.level = LEVELS.index(level)
+        self.client.log_level = level
+        self._front.log_level(self.client, level, exchange)
+
+    def _follow(self, exchange: SessionExchange, envelope: Envelope) -> None:
+        uri = envelope.name
+        if uri is None:
+            exchange.failed(InvalidParams("`resources/subscribe` needs `params.uri`, a string"))
+        elif uri in self.followed:
+            exchange.answer_result(b"{}")
+        elif len(self.followed) >= _MAX_FOLLOWED:
+            exchange.failed(InvalidRequest(f"a session may follow at most {_MAX_FOLLOWED} resources"))
+        else:
+            self.followed.add(uri)
+            self._front.follow(self.client, uri, exchange)
+
+    def _unfollow(self, exchange: SessionExchange, envelope: Envelope) -> None:
+        uri = envelope.name
+        if uri is None:
+            exchange.failed(InvalidParams("`resources/unsubscribe` needs `params.uri`, a string"))
+        elif uri in self.followed:
+            self.followed.discard(uri)
+            self._front.unfollow(self.client, uri, exchange)
+        else:
+            exchange.answer_result(b"{}")
+
+    # -- what servers send: SessionPort -----------------------------------------------------------------------
+
+    def ask(self, message: bytes, envelope: Envelope, answer: Answer, cause: Exchange | None) -> None:
+        method = envelope.method or ""
+        feature = CLIENT_FEATURE.get(method)
+        refusal = None
+        if feature is None or feature not in self.client.features:
+            refusal = MethodNotFound(f"The client does not offer `{method}`")
+        elif len(self._asked) >= _MAX_ASKED:
+            refusal = MethodNotFound(f"The client has {_MAX_ASKED} unanswered questions already")
+        outlet = self._outlet_for(cause)
+        if refusal is None and outlet is None:
+            refusal = MethodNotFound("The client has no stream open on which it could be asked")
+        if refusal is not None or outlet is None:
+            from tidegate.pipeline.codec import scan
+
+            reply, _ = error_message(envelope.id, refusal or MethodNotFound(method), stateless=False)
+            answer(reply, scan(reply))
+            return
+        self._next_ask += 1
+        own_id = b'"tidegate-%d"' % self._next_ask
+        span = envelope.id_span
+        assert span is not None
+        self._asked[own_id] = (answer, cause)
+        outlet.notify(splice(message, [(span[0], span[1], own_id)]))
+
+    def tell(self, message: bytes, envelope: Envelope, cause: Exchange | None) -> None:
+        if not self.wants(message, envelope):
+            return
+        outlet = self._outlet_for(cause)
+        if outlet is not None:
+            outlet.notify(message)
+        elif len(self._early) < _MAX_EARLY:
+            self._early.append(message)
+
+    def withdraw(self, answer: Answer) -> None:
+        for own_id, (known, cause) in list(self._asked.items()):
+            if known is answer:
+                del self._asked[own_id]
+                outlet = self._outlet_for(cause)
+                if outlet is not None:
+                    outlet.notify(
+                        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":' + own_id + b"}}"
+                    )
+
+    def _outlet_for(self, cause: Exchange | None) -> GeneralOutlet | None:
+        if isinstance(cause, SessionExchange) and cause.session is self and not cause.done and cause.outlet.alive:
+            return cause.outlet
+        if self.general is not None and self.general.alive:
+            return self.general
+        return None
+
+    def attach(self, general: GeneralOutlet) -> None:
+        """The client opened its stream for messages that belong to no request."""
+        self.general = general
+        early, self._early = self._early, []
+        for message in early:
+            general.notify(message)
+
+    # -- changes --------------------------------------------------------------------------------------------
+
+    def list_changed(self, kind: str) -> None:
+        if self.initialized:
+            self._tell(b'{"jsonrpc":"2.0","method":"notifications/' + kind.encode() + b'/list_changed"}')
+
+    def resource_updated(self, uri: str, params: bytes) -> None:
+        if uri in self.followed:
+            self._tell(b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":' + params + b"}")
+
+    def logged(self, message: bytes, envelope: Envelope) -> None:
+        if self.wants(message, envelope):
+            self._tell(message)
+
+    def _tell(self, message: bytes) -> None:
+        outlet = self._outlet_for(None)
+        if outlet is not None:
+            outlet.notify(message)
+
+    def wants(self, message: bytes, envelope: Envelope) -> bool:
+        """Whether a log line reaches the level that the client set."""
+        if envelope.method != "notifications/message" or self.level is None or self.level == 0:
+            return True
+        start = message.find(b'"params"')
+        params = json.loads(message).get("params") if start >= 0 else None
+        level = params.get("level") if isinstance(params, dict) else None
+        return level not in LEVELS or LEVELS.index(level) >= self.level
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Cancels what runs and lets go of every server resource."""
+        if self.ended:
+            return
+        self.ended = True
+        for exchange in list(self.exchanges.values()):
+            exchange.cancel()
+        self._asked.clear()
+        self._front.session_ended(self)

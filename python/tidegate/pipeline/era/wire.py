@@ -1,0 +1,50 @@
+"""Errors as bytes for a client: the one place where the error tree meets the wire."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from tidegate.errors import (
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    Source,
+    TidegateError,
+    UnknownResource,
+)
+
+_log = logging.getLogger("tidegate.wire")
+
+
+def error_message(request_id: bytes | None, error: TidegateError, *, stateless: bool) -> tuple[bytes, int]:
+    """A JSON-RPC error response and its code. `request_id` is a raw JSON token, None for null."""
+    code = error.code
+    if isinstance(error, UnknownResource) and not stateless:
+        code = RESOURCE_NOT_FOUND
+    body: dict[str, object] = {"code": code, "message": str(error)}
+    if error.data is not None:
+        body["data"] = error.data
+    if error.source is Source.INTERNAL:
+        _log.info("internal_error slug=%s error=%s", error.slug, error)
+    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return b'{"jsonrpc":"2.0","id":' + (request_id or b"null") + b',"error":' + encoded + b"}", code
+
+
+def http_status(code: int | None) -> int:
+    """The HTTP status of a stateless response (2026-07-28, transports/streamable-http)."""
+    if code is None:
+        return 200
+    return _STATUS.get(code, 200)
+
+
+_STATUS = {
+    -32700: 400,
+    -32600: 400,
+    -32601: 404,
+    INVALID_PARAMS: 400,
+    -32020: 400,
+    -32021: 400,
+    -32022: 400,
+    -31003: 503,
+    -31029: 429,
+}

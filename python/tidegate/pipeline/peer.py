@@ -1,0 +1,52 @@
+"""The client's side of a conversation, as the stages share it: where an answer goes, who asks.
+
+`accept/` implements `Outlet` for each transport; `era/` writes to it without knowing which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class Outlet(Protocol):
+    """Where messages for one client, or for one request of it, are written."""
+
+    def reply(self, message: bytes, code: int | None) -> None:
+        """The answer to the request; `code` is its JSON-RPC error code or None. Ends a request's own stream."""
+
+    def notify(self, message: bytes) -> None:
+        """A notification or a server's request, ahead of the answer."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether something written now has a chance to arrive."""
+
+
+class StreamBody(Protocol):
+    """The body of an HTTP response, sent piece by piece."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class HttpPost(Protocol):
+    """An HTTP request as `accept/http1.py` hands it over; see `accept/http_request.py` for the whole of it."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    on_disconnect: Callable[[], None] | None
+
+    @property
+    def gone(self) -> bool: ...
+
+    def respond(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+    def start_stream(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> StreamBody: ...

@@ -1,0 +1,35 @@
+"""How much is let in: requests per second of each caller, requests in flight of each and of all."""
+
+from __future__ import annotations
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
+from tidegate.errors import Overloaded, RateLimited
+from tidegate.pipeline.policy.token_bucket import TokenBucket
+from tidegate.pipeline.principal import Principal
+
+
+class Admission:
+    """Counts what is in flight; every `enter` is matched by one `leave`."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._buckets: dict[str, TokenBucket] = {}
+        self.in_flight = 0
+
+    def enter(self, principal: Principal) -> None:
+        """Raises: RateLimited, Overloaded."""
+        bucket = self._buckets.get(principal.key)
+        if bucket is None:
+            bucket = self._buckets[principal.key] = TokenBucket(self._clock, principal.rate_per_s, principal.burst)
+        if not bucket.take_nowait():
+            raise RateLimited(
+                f"more than {principal.rate_per_s:g} requests a second; the next one is welcome in {bucket.wait_s():.2f} s"
+            )
+        if self.in_flight >= self._limits.in_flight:
+            raise Overloaded(f"the gateway has {self._limits.in_flight} requests in flight, its limit")
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        self.in_flight -= 1

@@ -1,0 +1,662 @@
+"""The slow lane: takes every decision about a request, in order, and composes the stages.
+
+`accept` has framed it and `era` has made an exchange of it; here it is admitted, routed by the catalogue
+and handed to the service that owns the name. The way back needs no decisions: the exchange knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Backend, Snapshot
+from tidegate.errors import (
+    HeaderMismatch,
+    InvalidParams,
+    MethodNotFound,
+    Overloaded,
+    TidegateError,
+    UnknownPrompt,
+    UnknownResource,
+    UnknownTool,
+    UpstreamUnreachable,
+)
+from tidegate.events import BackendState, Events, ExchangeDone
+from tidegate.pipeline.changes import Changes
+from tidegate.pipeline.codec import Envelope, find_member
+from tidegate.pipeline.era.front import OpeningFacts
+from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchange, discover_result, server_info_meta
+from tidegate.pipeline.era.session import LEVELS, Session
+from tidegate.pipeline.era.session_table import SessionTable
+from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.policy.admission import Admission
+from tidegate.pipeline.policy.bearer import Bearer
+from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.route.catalog import Route, Source, View
+from tidegate.pipeline.task_owners import TaskOwners
+from tidegate.pipeline.upstream.builtin import BuiltinLink
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.dialect import Edit
+from tidegate.pipeline.upstream.link import Link
+from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
+from tidegate.pipeline.upstream.service import Service, Slot
+from tidegate.protocol.meta_keys import HEADER_PARAM
+from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
+from tidegate.protocol.param_headers import argument_text, encode_value, same_value
+
+_log = logging.getLogger("tidegate.serve")
+
+_STRAGGLER_S: Final = 5.0
+"""How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
+_INFO: Final = json.dumps(GATEWAY_INFO).encode()
+_UNKNOWN: Final = {"tools": UnknownTool, "prompts": UnknownPrompt, "resources": UnknownResource}
+
+UseView = Callable[[View], None]
+Fail = Callable[[TidegateError], None]
+
+
+class Gateway:
+    """One running gateway: services, sessions, listeners, and the decisions between them."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        clock: Clock,
+        events: Events,
+        spawn: Callable[..., None],
+    ) -> None:
+        self.snapshot = snapshot
+        self.limits = snapshot.limits
+        self.clock = clock
+        self.events = events
+        self.bearer = Bearer(snapshot)
+        self.views = ClientViews()
+        self.sessions = SessionTable(snapshot.limits, clock)
+        self.changes = Changes()
+        self.admission = Admission(snapshot.limits, clock)
+        self.services = [Service(backend, self) for backend in snapshot.backends if backend.enabled]
+        self.tasks = TaskOwners()
+        self._spawn = spawn
+        self._http: Any = None
+        self._epoch = 0
+        self._ready_views: dict[str, tuple[int, View]] = {}
+        self._followed: dict[tuple[object, str], tuple[Service, Slot]] = {}
+        self._listeners: dict[StatelessExchange, Listener] = {}
+        self._session_end: list[Callable[[Session], None]] = []
+        self._own_slots = any(service.config.isolation == "session" for service in self.services)
+        self.stopping = False
+
+    # -- sessions -------------------------------------------------------------------------------------------
+
+    def new_session(self, principal: Principal, transport: str) -> Session:
+        """Raises: Overloaded."""
+        session = self.sessions.open(lambda key: Session(key, principal, self, transport))
+        return session
+
+    def on_session_end(self, told: Callable[[Session], None]) -> None:
+        self._session_end.append(told)
+
+    def session_ended(self, session: object) -> None:
+        assert isinstance(session, Session)
+        for told in self._session_end:
+            told(session)
+        self.sessions.forget(session)
+        self.changes.remove(session)
+        self._ready_views.pop(session.key, None)
+        for key in [key for key in self._followed if key[0] is session]:
+            service, slot = self._followed.pop(key)
+            service.unsubscribe(slot, key[1])
+        for service in self.services:
+            service.release_session(session.key)
+
+    # -- the catalogue ----------------------------------------------------------------------------------------
+
+    def _view_key(self, client: ClientView) -> str:
+        if client.stateless:
+            return "stateless"
+        if client.session is not None and (self._own_slots or client.needs_own_session):
+            return client.session.key
+        return "shared"
+
+    def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
+        """Calls `use` with the client's catalogue, at once when every backend has been heard."""
+        key = self._view_key(client)
+        ready = self._ready_views.get(key)
+        if ready is not None and ready[0] == self._epoch:
+            use(ready[1])
+            return
+        _Gathering(self, client, key, use, fail).start()
+
+    def build_view(self, client: ClientView, key: str) -> View:
+        sources = []
+        settled = True
+        for service in self.services:
+            slot = service.slot_for(client)
+            connection = slot.connection
+            if connection is None:
+                settled = settled and slot.error is not None and not slot.opening
+                continue
+            listing = slot.listing
+            sources.append(
+                Source(
+                    config=service.config,
+                    handle=service,
+                    entries={kind: found.entries for kind, found in listing.kinds.items()},
+                    hints={kind: (found.ttl_ms, found.scope) for kind, found in listing.kinds.items()},
+                    capabilities=connection.capabilities,
+                    server_info=connection.server_info,
+                    instructions=connection.instructions,
+                )
+            )
+        view = View(sources, len(self.services), _INFO)
+        if settled:
+            self._ready_views[key] = (self._epoch, view)
+        for collision in view.collisions[:20]:
+            _log.warning("catalogue %s", collision)
+        return view
+
+    def with_facts(self, client: ClientView, use: Callable[[OpeningFacts], None], fail: Fail) -> None:
+        def told(view: View) -> None:
+            if isinstance(client.session, Session):
+                self.changes.add(client.session, client)
+            use(view)
+
+        self.with_view(client, told, fail)
+
+    # -- requests -------------------------------------------------------------------------------------------
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Admits and serves one request. It is answered through the exchange, now or later."""
+        exchange.started_s = self.clock.now_s()
+        if self.stopping:
+            exchange.failed(Overloaded("the gateway is shutting down"))
+            return
+        try:
+            self.admission.enter(exchange.principal)
+        except TidegateError as error:
+            exchange.on_done = self._note
+            exchange.failed(error)
+            return
+        exchange.on_done = self._done
+        method = exchange.envelope.method or ""
+        row = METHODS.get(method)
+        try:
+            if row is None:
+                self._forward_unknown(exchange)
+            elif row.handling is Handling.FORWARD:
+                self._forward(exchange, row)
+            elif row.handling is Handling.LIST:
+                self._list(exchange, row)
+            elif row.handling is Handling.DISCOVER:
+                self.with_view(exchange.client, lambda view: exchange.answer_result(discover_result(view)), exchange.failed)
+            elif row.handling is Handling.LISTEN:
+                self._listen(exchange)
+            elif row.handling is Handling.TASK:
+                self._task(exchange)
+            else:
+                exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
+        except TidegateError as error:
+            exchange.failed(error)
+
+    def _done(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
+        self.admission.leave()
+        self._note(exchange, code, error)
+
+    def _note(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
+        self.events.publish(
+            ExchangeDone(
+                method=exchange.envelope.method or "",
+                name=exchange.exposed_name or "" if exchange.backend else "",
+                backend=exchange.backend,
+                transport=exchange.transport,
+                stateless=exchange.client.stateless,
+                principal=exchange.principal.name,
+                outcome=error.slug if error is not None else "ok" if code is None else "error",
+                duration_s=self.clock.now_s() - exchange.started_s,
+            )
+        )
+
+    def _list(self, exchange: Exchange, row: Method) -> None:
+        cursor: str | None = None
+        span = exchange.envelope.params_span
+        if span is not None:
+            at = find_member(exchange.message, "cursor", *span)
+            if at is not None:
+                value = json.loads(exchange.message[at[0] : at[1]])
+                if value is not None and not isinstance(value, str):
+                    raise InvalidParams("`params.cursor` must be a string")
+                cursor = value
+
+        def answer(view: View) -> None:
+            stateless = exchange.client.stateless
+            try:
+                entries, rest = view.page(row.kind, exchange.principal, cursor, hints=stateless)
+            except TidegateError as error:
+                exchange.failed(error)
+                return
+            result = b'{"' + LIST_RESULT_KEY[row.kind].encode() + b'":' + entries + rest
+            if stateless:
+                result += b',"resultType":"complete","_meta":' + server_info_meta(view)
+            exchange.answer_result(result + b"}")
+
+        self.with_view(exchange.client, answer, exchange.failed)
+
+    def _forward(self, exchange: Exchange, row: Method) -> None:
+        if row.name == "completion/complete":
+            self._complete(exchange)
+            return
+        name = exchange.envelope.name
+        if name is None:
+            raise InvalidParams(f"`{row.name}` needs `params.{row.named_by}`, a string")
+
+        def lead(view: View) -> None:
+            route = view.resource_route(name) if row.kind == "resources" else view.route(row.kind, name)
+            if route is None and row.kind == "resources":
+                # A server may serve what it does not list.
+                sole = view.sole()
+                if sole is not None and exchange.principal.may_use("resources", name):
+                    exchange.backend = sole.config.name
+                    self._call(exchange, _service(sole.handle), name, [], ())
+                    return
+            if route is None or not exchange.principal.may_use(row.kind, name):
+                exchange.failed(_unknown(row.kind, name))
+                return
+            edits: list[Edit] = []
+            span = exchange.envelope.name_span
+            if route.renamed and span is not None and row.kind != "resources":
+                edits.append((span[0], span[1], json.dumps(route.name, ensure_ascii=False).encode()))
+            headers: tuple[tuple[str, str], ...] = ()
+            if route.headers:
+                try:
+                    headers = _param_headers(exchange, route)
+                except TidegateError as error:
+                    exchange.failed(error)
+                    return
+            exchange.backend = route.backend
+            upstream_name = name if row.kind == "resources" else route.name
+            self._call(exchange, _service(route.handle), upstream_name, edits, headers)
+
+        self.with_view(exchange.client, lead, exchange.failed)
+
+    def _complete(self, exchange: Exchange) -> None:
+        message = exchange.message
+        span = exchange.envelope.params_span
+        at = find_member(message, "ref", *span) if span is not None else None
+        reference = json.loads(message[at[0] : at[1]]) if at is not None else None
+        if at is None or not isinstance(reference, dict):
+            raise InvalidParams("`completion/complete` needs `params.ref`, an object")
+        by_prompt = reference.get("type") == "ref/prompt"
+        member = "name" if by_prompt else "uri"
+        name = reference.get(member)
+        if not isinstance(name, str):
+            raise InvalidParams(f"`params.ref` needs `{member}`, a string")
+        named_at = find_member(message, member, *at)
+
+        def lead(view: View) -> None:
+            kind = "prompts" if by_prompt else "resources"
+            route = view.route("prompts", name) if by_prompt else view.template_route(name)
+            sole = view.sole()
+            if not exchange.principal.may_use(kind, name) or (route is None and sole is None):
+                exchange.failed(InvalidParams(f"Unknown reference: `{name}`"))
+                return
+            edits: list[Edit] = []
+            if route is not None and route.renamed and named_at is not None:
+                edits.append((named_at[0], named_at[1], json.dumps(route.name, ensure_ascii=False).encode()))
+            handle = route.handle if route is not None else sole.handle if sole is not None else None
+            service = _service(handle)
+            exchange.exposed_name = name
+            exchange.backend = service.name
+            self._call(exchange, service, None, edits, ())
+
+        self.with_view(exchange.client, lead, exchange.failed)
+
+    def _forward_unknown(self, exchange: Exchange) -> None:
+        """What has no row is an extension's: the only backend may know it."""
+        method = exchange.envelope.method or ""
+
+        def lead(view: View) -> None:
+            sole = view.sole()
+            if sole is None or exchange.principal.patterns is not None:
+                exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
+                return
+            exchange.backend = sole.config.name
+            self._call(exchange, _service(sole.handle), exchange.envelope.name, [], ())
+
+        self.with_view(exchange.client, lead, exchange.failed)
+
+    def _task(self, exchange: Exchange) -> None:
+        span = exchange.envelope.params_span
+        at = find_member(exchange.message, "taskId", *span) if span is not None else None
+        task_id = json.loads(exchange.message[at[0] : at[1]]) if at is not None else None
+
+        def lead(view: View) -> None:
+            sole = view.sole()
+            if isinstance(task_id, str):
+                owner = self.tasks.find(task_id)
+                if owner is not None and owner[1] != _owner_key(exchange):
+                    exchange.failed(InvalidParams(f"Unknown task: `{task_id}`"))
+                    return
+                service = owner[0] if owner is not None else _service(sole.handle) if sole is not None else None
+            else:
+                # A list of tasks on a shared session would show one client's tasks to another.
+                alone = exchange.client.session is not None and exchange.client.needs_own_session
+                service = _service(sole.handle) if sole is not None and (alone or len(self.sessions) <= 1) else None
+            if not isinstance(service, Service):
+                exchange.failed(InvalidParams("Unknown task") if task_id else MethodNotFound("Method not found"))
+                return
+            exchange.backend = service.name
+            self._call(exchange, service, task_id if isinstance(task_id, str) else None, [], ())
+
+        self.with_view(exchange.client, lead, exchange.failed)
+
+    def _call(
+        self,
+        exchange: Exchange,
+        service: Service,
+        name: str | None,
+        edits: list[Edit],
+        headers: tuple[tuple[str, str], ...],
+    ) -> None:
+        config = service.config
+
+        def use(slot: Slot, connection: Connection) -> None:
+            if exchange.done:
+                return
+            if connection.in_flight >= config.max_in_flight:
+                exchange.failed(Overloaded(f"backend `{config.name}` has {config.max_in_flight} requests in flight, its limit"))
+                return
+            connection.call(exchange, name, edits, config.call_timeout_s, headers)
+
+        service.acquire(exchange.client, use, exchange.failed)
+
+    # -- subscriptions --------------------------------------------------------------------------------------
+
+    def _listen(self, exchange: Exchange) -> None:
+        assert isinstance(exchange, StatelessExchange)
+
+        def open_stream(view: View) -> None:
+            if exchange.done:
+                return
+            try:
+                listener = Listener(exchange, view)
+            except TidegateError as error:
+                exchange.failed(error)
+                return
+            self.changes.add(listener, exchange.client)
+            self._listeners[exchange] = listener
+            # It may stay open for ever: it is a stream, not work in flight.
+            self.admission.leave()
+            exchange.on_done = self._listener_done
+            for uri in listener.uris:
+                if exchange.principal.may_use("resources", uri):
+                    self._follow(listener, exchange.client, uri, None, view)
+
+        self.with_view(exchange.client, open_stream, exchange.failed)
+
+    def _listener_done(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
+        assert isinstance(exchange, StatelessExchange)
+        listener = self._listeners.pop(exchange, None)
+        if listener is not None:
+            self.changes.remove(listener)
+            for uri in listener.uris:
+                found = self._followed.pop((listener, uri), None)
+                if found is not None:
+                    found[0].unsubscribe(found[1], uri)
+        self._note(exchange, code, error)
+
+    def follow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
+        session = client.session
+        assert isinstance(session, Session)
+        if exchange is not None and not exchange.principal.may_use("resources", uri):
+            session.followed.discard(uri)
+            exchange.failed(_unknown("resources", uri))
+            return
+        fail = exchange.failed if exchange is not None else _ignore
+        self.with_view(client, lambda view: self._follow(session, client, uri, exchange, view), fail)
+
+    def _follow(self, who: object, client: ClientView, uri: str, exchange: Exchange | None, view: View) -> None:
+        route = view.resource_route(uri)
+        sole = view.sole()
+        handle = route.handle if route is not None else sole.handle if sole is not None else None
+        if handle is None:
+            if exchange is not None:
+                exchange.failed(_unknown("resources", uri))
+            return
+        service = _service(handle)
+
+        def use(slot: Slot, connection: Connection) -> None:
+            first = service.subscribe(slot, uri)
+            self._followed[(who, uri)] = (service, slot)
+            session_server = connection.dialect is not None and connection.dialect.keeps_session
+            if exchange is None:
+                if first and session_server:
+                    connection.forward_request("resources/subscribe", {"uri": uri}, service.config.call_timeout_s)
+            elif first and session_server:
+                exchange.backend = service.name
+                connection.call(exchange, uri, [], service.config.call_timeout_s)
+            else:
+                exchange.answer_result(b"{}")
+
+        service.acquire(client, use, exchange.failed if exchange is not None else _ignore)
+
+    def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
+        found = self._followed.pop((client.session, uri), None)
+        if found is not None:
+            found[0].unsubscribe(found[1], uri)
+        if exchange is not None:
+            exchange.answer_result(b"{}")
+
+    # -- what a session's client says -------------------------------------------------------------------------
+
+    def log_level(self, client: ClientView, level: str, exchange: Exchange) -> None:
+        """A shared server is set to the most talkative level that any of its clients wants."""
+        for service in self.services:
+            slot = service.slot_for(client)
+            connection = slot.connection
+            if connection is None or connection.dialect is None or not connection.dialect.keeps_session:
+                continue
+            if "logging" not in connection.capabilities:
+                continue
+            wanted = level
+            if slot.client is None:
+                levels = [session.level for session in self.sessions if session.level is not None]
+                wanted = LEVELS[min(levels, default=LEVELS.index(level))]
+            connection.forward_request("logging/setLevel", {"level": wanted}, service.config.call_timeout_s)
+        exchange.answer_result(b"{}")
+
+    def roots_changed(self, client: ClientView, message: bytes) -> None:
+        for service in self.services:
+            slot = service.slot_for(client)
+            if slot.client is not None and slot.connection is not None:
+                slot.connection.forward(message)
+
+    def tell_backend(self, client: ClientView, message: bytes, envelope: Envelope) -> None:
+        self.roots_changed(client, message)
+
+    # -- ServiceOwner -----------------------------------------------------------------------------------------
+
+    def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
+        self._spawn(step, *args, name=name)
+
+    def make_link(self, backend: Backend, transport: str) -> Link:
+        limits = self.limits
+        if transport == "builtin":
+            return BuiltinLink(backend.name, self.clock)
+        if transport == "stdio":
+            from tidegate.pipeline.upstream.stdio_child import StdioChild
+
+            return StdioChild(backend, max_bytes=limits.result_bytes, write_buffer_bytes=limits.write_buffer_bytes)
+        if transport in ("tcp", "unix"):
+            from tidegate.config.address import parse_host_port
+            from tidegate.pipeline.upstream.stream import StreamLink
+
+            return StreamLink(
+                backend.name,
+                backend.address if transport == "unix" else parse_host_port(backend.address),
+                max_bytes=limits.result_bytes,
+                write_buffer_bytes=limits.write_buffer_bytes,
+                connect_timeout_s=backend.start_timeout_s,
+            )
+        if self._http is None:
+            from tidegate.pipeline.upstream.http_client import HttpClient
+
+            self._http = HttpClient(limits, self.clock)
+        if transport == "sse":
+            from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
+
+            return SseLegacyLink(backend, self._http, max_bytes=limits.result_bytes)
+        from tidegate.pipeline.upstream.streamable_http import StreamableHttpLink
+
+        return StreamableHttpLink(backend, self._http, max_bytes=limits.result_bytes)
+
+    def list_changed(self, service: Service, slot: Slot, kind: str) -> None:
+        self._epoch += 1
+        self.changes.list_changed(kind, lambda client: service.slot_for(client) is slot)
+
+    def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
+        span = envelope.params_span
+        if envelope.name is not None and span is not None:
+            params = message[span[0] : span[1]]
+            self.changes.resource_updated(envelope.name, params, lambda client: service.slot_for(client) is slot)
+
+    def logged(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
+        for session in self.sessions:
+            if session.level is not None and service.slot_for(session.client) is slot:
+                session.logged(message, envelope)
+
+    def slot_changed(self, service: Service, slot: Slot) -> None:
+        self._epoch += 1
+        ready = slot.connection is not None
+        self.events.publish(
+            BackendState(service.name, slot.key, "ready" if ready else "down", "" if ready else str(slot.error))
+        )
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Ends streams and sessions, then every server, bounded by the links' own grace."""
+        import anyio
+
+        self.stopping = True
+        for listener in list(self._listeners.values()):
+            listener.close()
+        self.sessions.close()
+        async with anyio.create_task_group() as tasks:
+            for service in self.services:
+                tasks.start_soon(service.aclose)
+        if self._http is not None:
+            await self._http.aclose()
+
+    def statistics(self) -> dict[str, object]:
+        return {
+            "sessions": len(self.sessions),
+            "listeners": len(self._listeners),
+            "in_flight": self.admission.in_flight,
+            "backends": [service.statistics() for service in self.services],
+        }
+
+
+class _Gathering:
+    """Waits until every backend has a connection for a client, or was heard to have none."""
+
+    def __init__(self, gateway: Gateway, client: ClientView, key: str, use: UseView, fail: Fail) -> None:
+        self._gateway = gateway
+        self._client = client
+        self._key = key
+        self._use = use
+        self._fail = fail
+        self._open = len(gateway.services)
+        self._ready = 0
+        self._error: TidegateError | None = None
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._open == 0:
+            self._finish()
+            return
+        for service in self._gateway.services:
+            service.acquire(self._client, self._one_ready, self._one_failed)
+        if not self._over:
+            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
+
+    def _one_ready(self, slot: Slot, connection: Connection) -> None:
+        self._ready += 1
+        self._one_less()
+
+    def _one_failed(self, error: TidegateError) -> None:
+        self._error = error
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self._open -= 1
+        if self._open == 0:
+            self._finish()
+
+    def _straggler(self) -> None:
+        self._timer = None
+        if self._ready > 0:
+            self._finish()
+        elif not self._over:
+            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ready == 0 and self._error is not None:
+            self._fail(self._error)
+        elif self._ready == 0 and self._open > 0:
+            self._fail(UpstreamUnreachable("no backend is ready"))
+        else:
+            self._use(self._gateway.build_view(self._client, self._key))
+
+
+def _service(handle: object) -> Service:
+    assert isinstance(handle, Service)
+    return handle
+
+
+def _ignore(error: TidegateError) -> None:
+    _log.info("not_followed error=%s", error)
+
+
+def _owner_key(exchange: Exchange) -> str:
+    session = exchange.client.session
+    return session.key if session is not None else exchange.principal.key
+
+
+def _unknown(kind: str, name: str) -> TidegateError:
+    if kind == "resources":
+        return UnknownResource(f"Resource not found: `{name}`", data={"uri": name})
+    noun = "tool" if kind == "tools" else "prompt"
+    return _UNKNOWN[kind](f"Unknown {noun}: `{name}`")
+
+
+def _param_headers(exchange: Exchange, route: Route) -> tuple[tuple[str, str], ...]:
+    """Marked arguments as headers for the server; the client's own are checked against the body.
+
+    Raises: HeaderMismatch.
+    """
+    span = exchange.envelope.arguments_span
+    arguments = json.loads(exchange.message[span[0] : span[1]]) if span is not None else {}
+    received = exchange.param_headers if exchange.client.stateless else None
+    headers: list[tuple[str, str]] = []
+    for header in route.headers:
+        text = argument_text(header, arguments)
+        name = f"Mcp-Param-{header.name}"
+        if received is not None:
+            value = received.get(HEADER_PARAM + header.name.lower())
+            if text is None and value is not None:
+                raise HeaderMismatch(f"Header mismatch: `{name}` is sent, but the argument is absent")
+            if text is not None and (value is None or not same_value(header, value, text)):
+                raise HeaderMismatch(f"Header mismatch: `{name}` is missing or differs from the argument in the body")
+        if text is not None:
+            headers.append((name, encode_value(text)))
+    return tuple(headers)

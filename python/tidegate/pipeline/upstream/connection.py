@@ -1,0 +1,339 @@
+"""A conversation with one server: ids, progress, cancellation, deadlines, and whose message it is.
+
+Requests of many clients share it; each gets an id of the connection's own, and what comes back is matched
+by that id alone. A server that answers twice, answers an id nobody used, or sends what is no message harms
+nobody: it is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from tidegate.errors import (
+    TidegateError,
+    UpstreamClosed,
+    UpstreamProtocol,
+    UpstreamTimeout,
+)
+from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, scan, splice
+from tidegate.pipeline.exchange import CallListener, Exchange, SessionPort
+from tidegate.pipeline.upstream.dialect import Dialect, Edit
+from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.protocol.methods import LIST_CHANGED
+
+
+
+_log = logging.getLogger("tidegate.upstream")
+
+
+class ConnectionOwner(Protocol):
+    """A service, as its connections see it."""
+
+    def list_changed(self, connection: Connection, kind: str) -> None: ...
+
+    def resource_updated(self, connection: Connection, message: bytes, envelope: Envelope) -> None: ...
+
+    def logged(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
+        """A log line that no single request can be shown to have caused."""
+
+    def connection_lost(self, connection: Connection, error: TidegateError) -> None: ...
+
+
+class OwnCall:
+    """A request that the gateway makes for itself."""
+
+    __slots__ = ("future", "on_notification")
+
+    def __init__(self, on_notification: Callable[[bytes, Envelope], None] | None = None) -> None:
+        self.future: asyncio.Future[tuple[bytes, Envelope]] = asyncio.get_running_loop().create_future()
+        self.on_notification = on_notification
+
+    def notified(self, message: bytes, envelope: Envelope) -> None:
+        if self.on_notification is not None:
+            self.on_notification(message, envelope)
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        if not self.future.done():
+            self.future.set_result((message, envelope))
+
+    def failed(self, error: TidegateError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Unheard:
+    """Listens to an answer that changes nothing."""
+
+    def notified(self, message: bytes, envelope: Envelope) -> None:
+        pass
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        pass
+
+    def failed(self, error: TidegateError) -> None:
+        _log.info("unanswered error=%s", error)
+
+
+class Connection:
+    """One server, one link. `session` is set when the connection serves that client alone."""
+
+    def __init__(
+        self, backend: str, link: Link, owner: ConnectionOwner, *, depth: int, session: SessionPort | None
+    ) -> None:
+        self.backend = backend
+        self.link = link
+        self.session = session
+        self.dialect: Dialect | None = None
+        self.capabilities: dict[str, object] = {}
+        self.server_info: bytes | None = None
+        self.instructions: str | None = None
+        self.version = ""
+        self.closed = False
+        self.dropped = 0
+        """Messages nobody could be found for."""
+        self._owner = owner
+        self._depth = depth
+        self._pending: dict[bytes, Call] = {}
+        self._next_id = 0
+        self._asked: dict[bytes, Callable[[bytes, Envelope], None]] = {}
+
+    # -- towards the server -------------------------------------------------------------------------------
+
+    def call(
+        self,
+        exchange: Exchange,
+        name: str | None,
+        edits: list[Edit],
+        timeout_s: float,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """Sends a client's request on. The exchange learns of its end through `CallListener`."""
+        dialect = self.dialect
+        if self.closed or dialect is None:
+            exchange.failed(UpstreamClosed(f"backend `{self.backend}` is not connected"))
+            return
+        envelope = exchange.envelope
+        upstream_id = self._new_id()
+        call = Call(exchange, upstream_id, envelope.method or "", name)
+        call.client_token = envelope.progress_token
+        call.headers = headers
+        message = dialect.shape(exchange.message, envelope, exchange.client, upstream_id, edits)
+        self._start(call, timeout_s)
+        exchange.abandon = lambda: self.abandon(call)
+        self.link.send(message, call)
+
+    def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
+        """Sends a request of the gateway's own; `params` must already be in the server's dialect."""
+        upstream_id = self._new_id()
+        call = Call(listener, upstream_id, method, None)
+        message = b'{"jsonrpc":"2.0","id":%b,"method":%b' % (upstream_id, json.dumps(method).encode())
+        message += b',"params":' + json.dumps(params, separators=(",", ":")).encode() + b"}"
+        self._start(call, timeout_s)
+        self.link.send(message, call)
+        return call
+
+    async def ask(self, method: str, params: dict[str, object], timeout_s: float) -> tuple[bytes, Envelope]:
+        """A request of the gateway's own and its RESULT or ERROR message. Raises: UpstreamError."""
+        own = OwnCall()
+        call = self.request(own, method, params, timeout_s)
+        try:
+            return await own.future
+        finally:
+            if not own.future.done() or own.future.cancelled():
+                self.abandon(call)
+
+    def notify(self, method: str, params: dict[str, object] | None = None) -> None:
+        if not self.closed:
+            body: dict[str, object] = {"jsonrpc": "2.0", "method": method}
+            if params is not None:
+                body["params"] = params
+            self.link.send(json.dumps(body, separators=(",", ":")).encode(), None)
+
+    def forward_request(self, method: str, params: dict[str, object], timeout_s: float) -> None:
+        """A request of the gateway's own whose answer changes nothing."""
+        if not self.closed:
+            self.request(_Unheard(), method, params, timeout_s)
+
+    def forward(self, message: bytes) -> None:
+        """Passes a client's notification on as it is."""
+        if not self.closed:
+            self.link.send(message, None)
+
+    def abandon(self, call: Call) -> None:
+        """The caller is gone: the server is told, and whatever it still answers is dropped."""
+        if self._pending.pop(call.id, None) is None:
+            return
+        self._disarm(call)
+        if not self.closed:
+            if not self.link.cancels_by_closing:
+                self.notify("notifications/cancelled", {"requestId": json.loads(call.id), "reason": "the caller gave up"})
+            self.link.abandon(call)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._pending)
+
+    def _new_id(self) -> bytes:
+        self._next_id += 1
+        return b"%d" % self._next_id
+
+    def _start(self, call: Call, timeout_s: float) -> None:
+        self._pending[call.id] = call
+        if timeout_s > 0:
+            call.deadline = asyncio.get_running_loop().call_later(timeout_s, self._expired, call, timeout_s)
+
+    def _expired(self, call: Call, timeout_s: float) -> None:
+        if call.id in self._pending:
+            self.abandon(call)
+            call.listener.failed(
+                UpstreamTimeout(f"backend `{self.backend}` did not answer `{call.method}` within {timeout_s:g} s")
+            )
+
+    @staticmethod
+    def _disarm(call: Call) -> None:
+        call.open = False
+        if call.deadline is not None:
+            call.deadline.cancel()
+            call.deadline = None
+
+    # -- LinkOwner ----------------------------------------------------------------------------------------
+
+    def received(self, message: bytes, call: Call | None) -> None:
+        try:
+            envelope = scan(message, self._depth)
+        except TidegateError as error:
+            self.garbled(str(error), call)
+            return
+        kind = envelope.kind
+        if kind in (RESULT, ERROR):
+            key = envelope.id
+            if key is None and call is not None:
+                key = call.id
+            found = self._pending.pop(key, None) if key is not None else None
+            if found is None:
+                self._answer_to_nobody(envelope)
+                return
+            self._disarm(found)
+            found.listener.answered(message, envelope)
+        elif kind == NOTIFICATION:
+            self._notification(message, envelope, call)
+        elif kind == REQUEST:
+            self._question(message, envelope, call)
+        else:
+            self.garbled("it sent a JSON-RPC batch", call)
+
+    def garbled(self, reason: str, call: Call | None) -> None:
+        self.dropped += 1
+        if call is not None and self._pending.pop(call.id, None) is not None:
+            self._disarm(call)
+            call.listener.failed(UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}"))
+
+    def call_failed(self, call: Call, error: TidegateError) -> None:
+        if self._pending.pop(call.id, None) is not None:
+            self._disarm(call)
+            call.listener.failed(error)
+
+    def lost(self, error: TidegateError) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        pending, self._pending = self._pending, {}
+        for call in pending.values():
+            self._disarm(call)
+            call.listener.failed(error)
+        self._asked.clear()
+        self._owner.connection_lost(self, error)
+
+    # -- what a server says by itself -----------------------------------------------------------------------
+
+    def _answer_to_nobody(self, envelope: Envelope) -> None:
+        self.dropped += 1
+
+    def _sole_exchange(self) -> Exchange | None:
+        """The client's request a message without a stream must belong to: only one is running."""
+        sole: Exchange | None = None
+        for call in self._pending.values():
+            if isinstance(call.listener, Exchange):
+                if sole is not None:
+                    return None
+                sole = call.listener
+        return sole
+
+    def _latest_exchange(self) -> Exchange | None:
+        for call in reversed(self._pending.values()):
+            if isinstance(call.listener, Exchange):
+                return call.listener
+        return None
+
+    def _notification(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
+        method = envelope.method or ""
+        if method == "notifications/progress":
+            token = envelope.progress_token
+            target = self._pending.get(token) if token is not None else None
+            span = envelope.progress_token_span
+            if target is None or target.client_token is None or span is None:
+                self.dropped += 1
+                return
+            restored = splice(message, [(span[0], span[1], target.client_token)])
+            target.listener.notified(restored, envelope)
+        elif method in LIST_CHANGED:
+            self._owner.list_changed(self, LIST_CHANGED[method])
+        elif method == "notifications/resources/updated":
+            self._owner.resource_updated(self, message, envelope)
+        elif call is not None:
+            call.listener.notified(message, envelope)
+        elif method == "notifications/cancelled":
+            self._question_withdrawn(message, envelope)
+        elif self.session is not None:
+            self.session.tell(message, envelope, self._latest_exchange())
+        elif method == "notifications/message":
+            sole = self._sole_exchange()
+            if sole is not None:
+                sole.notified(message, envelope)
+            else:
+                self._owner.logged(self, message, envelope)
+        else:
+            self.dropped += 1
+
+    def _question(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
+        asked_id = envelope.id
+        assert asked_id is not None
+        if envelope.method == "ping":
+            self.link.send(b'{"jsonrpc":"2.0","id":' + asked_id + b',"result":{}}', None)
+            return
+
+        def answer(reply: bytes, reply_envelope: Envelope) -> None:
+            if self._asked.pop(asked_id, None) is not None and not self.closed:
+                span = reply_envelope.id_span
+                assert span is not None
+                self.link.send(splice(reply, [(span[0], span[1], asked_id)]), None)
+
+        listener = call.listener if call is not None else None
+        cause = listener if isinstance(listener, Exchange) else self._latest_exchange()
+        session = self.session or (cause.client.session if cause is not None and call is not None else None)
+        if session is None or asked_id in self._asked:
+            refusal = {"code": -32601, "message": f"The client does not offer `{envelope.method}` on this connection"}
+            self.link.send(
+                b'{"jsonrpc":"2.0","id":' + asked_id + b',"error":' + json.dumps(refusal).encode() + b"}", None
+            )
+            return
+        self._asked[asked_id] = answer
+        session.ask(message, envelope, answer, cause)
+
+    def _question_withdrawn(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.params_span
+        if span is None or self.session is None:
+            return
+        params = json.loads(message[span[0] : span[1]])
+        answer = self._asked.pop(json.dumps(params.get("requestId")).encode(), None)
+        if answer is not None:
+            self.session.withdraw(answer)
+
+    async def aclose(self) -> None:
+        self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))
+        await self.link.aclose()
+

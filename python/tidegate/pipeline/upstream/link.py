@@ -1,0 +1,79 @@
+"""What carries messages to one server: the seam between a connection and its transport.
+
+Implemented by `stdio_child`, `stream`, `streamable_http`, `sse_legacy` and `builtin`. A link moves bytes; it
+knows framing and delivery, never what a message means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from tidegate.errors import TidegateError
+from tidegate.pipeline.exchange import CallListener
+
+
+class Call:
+    """A request in flight to a server."""
+
+    __slots__ = ("client_token", "deadline", "headers", "id", "link_state", "listener", "method", "open", "params_name")
+
+    def __init__(self, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
+        self.listener = listener
+        self.id = upstream_id
+        """Raw JSON token."""
+        self.method = method
+        self.params_name = name
+        """The server's own name for the tool, prompt or resource: the `Mcp-Name` header."""
+        self.client_token: bytes | None = None
+        """The caller's raw progress token; upstream the request's id stands in for it."""
+        self.deadline: asyncio.TimerHandle | None = None
+        self.open = True
+        """Somebody still waits for the answer."""
+        self.link_state: object = None
+        """The link's own: an HTTP call, say."""
+        self.headers: tuple[tuple[str, str], ...] = ()
+        """`Mcp-Param-*` headers, for a link that has headers."""
+
+
+class LinkOwner(Protocol):
+    """A connection, as its link sees it."""
+
+    def received(self, message: bytes, call: Call | None) -> None:
+        """One message from the server; `call` when the transport says which request it belongs to."""
+
+    def garbled(self, reason: str, call: Call | None) -> None:
+        """Something that is no message: over the limit, not text, not JSON."""
+
+    def call_failed(self, call: Call, error: TidegateError) -> None:
+        """This request will get no answer; the link lives."""
+
+    def lost(self, error: TidegateError) -> None:
+        """The link is gone, with everything in flight on it. Called once, at most."""
+
+
+class Link(Protocol):
+    """One transport to one server."""
+
+    cancels_by_closing: bool
+    """Abandoning a request closes its stream, which tells the server (stateless HTTP)."""
+
+    async def open(self, owner: LinkOwner) -> None:
+        """Raises: UpstreamUnreachable."""
+
+    def send(self, message: bytes, call: Call | None) -> None:
+        """Sends a request (`call` given), or a notification or answer (None). Never waits."""
+
+    def abandon(self, call: Call) -> None:
+        """Nobody wants the answer of `call` any more."""
+
+    def stateful(self, version: str) -> None:
+        """The handshake agreed on this revision; a session begins."""
+
+    def stateless(self, version: str) -> None:
+        """The server keeps no session and speaks this revision."""
+
+    async def aclose(self) -> None:
+        """Ends it and waits, bounded, until nothing is left behind."""
+
+    def statistics(self) -> dict[str, object]: ...

@@ -1,0 +1,526 @@
+"""One configured backend at run time: the connections that serve it, and how they come and go.
+
+A backend may be reached over several connections at once, each in a slot of its own:
+
+- `stateless`: for every client that keeps no session, when the server speaks that era;
+- `shared`: one session for all clients that a server cannot need to ask anything;
+- one more for each client whose declared abilities (sampling, elicitation, roots, tasks) a shared session
+  would mix up with another's. `isolation = "shared" | "session"` overrides the rule.
+
+A slot opens when first needed and opens again by itself when it is lost. What the server offers (`Listing`)
+is read once per opening and again whenever the server says that it changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Backend, Limits
+from tidegate.errors import (
+    Overloaded,
+    TidegateError,
+    UpstreamClosed,
+    UpstreamError,
+    UpstreamProtocol,
+    UpstreamUnreachable,
+)
+from tidegate.pipeline.backoff import Backoff
+from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.exchange import ClientView, SessionPort
+from tidegate.pipeline.upstream.connection import Connection, OwnCall
+from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
+from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
+from tidegate.protocol.methods import LIST_METHOD
+
+_log = logging.getLogger("tidegate.upstream")
+
+_MAX_WAITING = 1024
+"""Requests that may wait for one slot to open."""
+_HTTP_NOT_STREAMABLE = (400, 404, 405)
+"""Statuses that send a client on to the transport of 2024-11-05."""
+
+Use = Callable[["Slot", Connection], None]
+Fail = Callable[[TidegateError], None]
+
+
+class ServiceOwner(Protocol):
+    """The gateway, as its services see it."""
+
+    limits: Limits
+    clock: Clock
+
+    def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
+
+    def make_link(self, backend: Backend, transport: str) -> Link: ...
+
+    def list_changed(self, service: Service, slot: Slot, kind: str) -> None: ...
+
+    def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None: ...
+
+    def logged(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None: ...
+
+    def slot_changed(self, service: Service, slot: Slot) -> None:
+        """It opened, failed or was lost."""
+
+
+class Slot:
+    """A place for one connection, that outlives the connections in it."""
+
+    def __init__(self, key: str, client: ClientView | None) -> None:
+        self.key = key
+        self.client = client
+        """The client it serves alone, or None."""
+        self.connection: Connection | None = None
+        self.listing = Listing()
+        self.error: TidegateError | None = None
+        """Why it is not open."""
+        self.generation = 0
+        """Moves whenever `listing` may have changed."""
+        self.opening = False
+        self.closed = False
+        self.retry_at_s = 0.0
+        self.backoff = Backoff()
+        self.waiting: list[tuple[ClientView, Use, Fail]] = []
+        self.subscribed: dict[str, int] = {}
+        """Resource URI → how many clients follow it."""
+        self.listen: Call | None = None
+        self.refreshing: set[str] = set()
+        self.stale: set[str] = set()
+        self.restarts = 0
+
+
+class Service:
+    """A backend and its slots."""
+
+    def __init__(self, config: Backend, owner: ServiceOwner) -> None:
+        self.config = config
+        self.name = config.name
+        self.slots: dict[str, Slot] = {}
+        self.keeps_session: bool | None = None
+        """Whether the server can be greeted by `initialize`; None until tried."""
+        self.stateless: bool | None = None
+        """Whether the server answers without a session; None until tried."""
+        self._owner = owner
+        self._transport: str = config.transport
+        self._stopped = False
+
+    # -- getting a connection -----------------------------------------------------------------------------
+
+    def slot_for(self, client: ClientView) -> Slot:
+        """The slot that serves `client`, as far as is known by now."""
+        if client.stateless:
+            key = "stateless" if self.stateless is not False else "shared"
+        else:
+            key = "shared" if self.keeps_session is not False else "stateless"
+        owner: ClientView | None = None
+        isolation = self.config.isolation
+        if key == "shared" and client.session is not None:
+            if isolation == "session" or (isolation == "auto" and client.needs_own_session):
+                key, owner = client.session.key, client
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = Slot(key, owner)
+        return slot
+
+    def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
+        """Calls `use` with an open slot, at once if there is one, or `fail`."""
+        slot = self.slot_for(client)
+        connection = slot.connection
+        if connection is not None:
+            use(slot, connection)
+            return
+        if self._stopped:
+            fail(UpstreamClosed(f"backend `{self.name}` was removed from the configuration"))
+            return
+        if not slot.opening and slot.error is not None and self._owner.clock.now_s() < slot.retry_at_s:
+            fail(slot.error)
+            return
+        if len(slot.waiting) >= _MAX_WAITING:
+            fail(Overloaded(f"too many requests wait for backend `{self.name}` to start"))
+            return
+        slot.waiting.append((client, use, fail))
+        self._open_soon(slot)
+
+    def _open_soon(self, slot: Slot) -> None:
+        if not slot.opening and not self._stopped and not slot.closed:
+            slot.opening = True
+            self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.key}")
+
+    async def _open(self, slot: Slot) -> None:
+        try:
+            async with asyncio.timeout(self.config.start_timeout_s + self.config.probe_timeout_s):
+                opened = await self._connect(slot)
+                if opened is not None:
+                    await self._read_listing(slot, opened)
+        except TimeoutError:
+            self._open_failed(
+                slot, UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s")
+            )
+        except TidegateError as error:
+            self._open_failed(slot, error)
+        else:
+            slot.opening = False
+            if opened is not None and not slot.closed and not self._stopped:
+                self._opened(slot, opened)
+            elif opened is not None:
+                await opened.aclose()
+            else:
+                # The server turned out to be of the other era: whoever waits is served from that slot.
+                waiting, slot.waiting = slot.waiting, []
+                self.slots.pop(slot.key, None)
+                for client, use, fail in waiting:
+                    self.acquire(client, use, fail)
+
+    def _opened(self, slot: Slot, connection: Connection) -> None:
+        again = slot.generation > 0
+        slot.connection = connection
+        slot.error = None
+        slot.backoff.reset()
+        slot.generation += 1
+        waiting, slot.waiting = slot.waiting, []
+        self._follow(slot)
+        self._owner.slot_changed(self, slot)
+        if again:
+            for kind in ("tools", "prompts", "resources"):
+                self._owner.list_changed(self, slot, kind)
+        for _, use, _ in waiting:
+            use(slot, connection)
+
+    def _open_failed(self, slot: Slot, error: TidegateError) -> None:
+        slot.opening = False
+        slot.error = error
+        delay_s = slot.backoff.next_s()
+        slot.retry_at_s = self._owner.clock.now_s() + delay_s
+        _log.warning("backend_unavailable backend=%s slot=%s attempt=%d error=%s", self.name, slot.key, slot.backoff.attempt, error)
+        had = bool(slot.listing.kinds)
+        if had:
+            slot.listing = Listing()
+            slot.generation += 1
+        waiting, slot.waiting = slot.waiting, []
+        self._owner.slot_changed(self, slot)
+        if had:
+            for kind in ("tools", "prompts", "resources"):
+                self._owner.list_changed(self, slot, kind)
+        for _, _, fail in waiting:
+            fail(error)
+        if not slot.closed and not self._stopped:
+            asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
+
+    def _open_soon_if_wanted(self, slot: Slot) -> None:
+        if slot.connection is None and self.slots.get(slot.key) is slot:
+            self._open_soon(slot)
+
+    # -- opening --------------------------------------------------------------------------------------------
+
+    async def _connect(self, slot: Slot) -> Connection | None:
+        """A connection for `slot`, or None when the server turned out to need another slot."""
+        config = self.config
+        if slot.key == "stateless":
+            connection = await self._linked(slot)
+            try:
+                if await probe(connection, config.probe_timeout_s):
+                    self.stateless = True
+                    return connection
+                self.stateless = False
+            except UpstreamClosed:
+                # Some old servers leave at a request they do not know.
+                self.stateless = False
+            except BaseException:
+                await connection.aclose()
+                raise
+            await self._keep_for_shared(connection)
+            return None
+        connection = await self._linked(slot)
+        try:
+            await handshake(connection, slot.client, config.start_timeout_s)
+        except HandshakeRefused as refused:
+            await connection.aclose()
+            if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE and self.stateless is not True:
+                return await self._connect_older(slot, refused)
+            return await self._try_stateless(slot, refused)
+        except BaseException:
+            await connection.aclose()
+            raise
+        self.keeps_session = True
+        return connection
+
+    async def _linked(self, slot: Slot) -> Connection:
+        link = self._owner.make_link(self.config, self._transport)
+        session: SessionPort | None = slot.client.session if slot.client is not None else None
+        connection = Connection(self.name, link, self, depth=self._owner.limits.depth, session=session)
+        await link.open(connection)
+        return connection
+
+    async def _keep_for_shared(self, connection: Connection) -> None:
+        """The probed link belongs to a legacy server: it is greeted and becomes the shared session."""
+        shared = self.slots.setdefault("shared", Slot("shared", None))
+        if connection.closed or shared.connection is not None or shared.opening:
+            await connection.aclose()
+            return
+        shared.opening = True
+        try:
+            await handshake(connection, None, self.config.start_timeout_s)
+            await self._read_listing(shared, connection)
+        except HandshakeRefused as refused:
+            await connection.aclose()
+            shared.opening = False
+            if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE:
+                return  # The shared slot, when it opens, tries the older transport.
+            self.stateless = None
+            raise
+        except BaseException:
+            shared.opening = False
+            await connection.aclose()
+            raise
+        shared.opening = False
+        self.keeps_session = True
+        self._opened(shared, connection)
+
+    async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
+        self._transport = "sse"
+        try:
+            connection = await self._linked(slot)
+        except UpstreamError:
+            self._transport = "http"
+            return await self._try_stateless(slot, refused)
+        await handshake(connection, slot.client, self.config.start_timeout_s)
+        self.keeps_session = True
+        return connection
+
+    async def _try_stateless(self, slot: Slot, refused: TidegateError) -> None:
+        if self.stateless is False:
+            raise refused
+        if self.stateless is None:
+            connection = await self._linked(slot)
+            try:
+                if not await probe(connection, self.config.probe_timeout_s):
+                    raise refused
+            finally:
+                await connection.aclose()
+        self.stateless = True
+        self.keeps_session = False
+
+    # -- what the server offers -----------------------------------------------------------------------------
+
+    async def _read_listing(self, slot: Slot, connection: Connection) -> None:
+        kinds: dict[str, Kind] = {}
+        warnings: list[str] = []
+
+        async def read(kind: str) -> None:
+            try:
+                kinds[kind], said = await self._fetch(connection, kind)
+                warnings.extend(said)
+            except UpstreamProtocol as error:
+                # Many servers with resources know no templates; a list that fails takes only itself away.
+                if kind != "templates":
+                    warnings.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            for kind in LIST_METHOD:
+                if offers(connection, kind):
+                    tasks.start_soon(read, kind, name=f"list {self.name} {kind}")
+        if connection.closed:
+            raise UpstreamClosed(f"backend `{self.name}` closed the connection while it was asked what it offers")
+        slot.listing = Listing(kinds, tuple(warnings[:100]))
+        for warning in warnings[:20]:
+            _log.warning("listing backend=%s %s", self.name, warning)
+
+    async def _fetch(self, connection: Connection, kind: str) -> tuple[Kind, list[str]]:
+        dialect = connection.dialect
+        params = {} if dialect is None or dialect.keeps_session else own_meta(connection.version)
+        limit = self._owner.limits.catalog_entries
+        return await fetch_kind(connection, kind, params, self.config.start_timeout_s, limit)
+
+    async def _refresh(self, slot: Slot, kind: str) -> None:
+        """Reads one list again. Changes that arrive meanwhile are caught by one more round."""
+        try:
+            while True:
+                slot.stale.discard(kind)
+                connection = slot.connection
+                if connection is None:
+                    return
+                fetched, _ = await self._fetch(connection, kind)
+                kinds = dict(slot.listing.kinds)
+                kinds[kind] = fetched
+                if kind == "resources" and "templates" in kinds:
+                    kinds["templates"], _ = await self._fetch(connection, "templates")
+                slot.listing = Listing(kinds, slot.listing.warnings)
+                slot.generation += 1
+                self._owner.list_changed(self, slot, kind)
+                if kind not in slot.stale:
+                    return
+        except TidegateError as error:
+            _log.warning("refresh_failed backend=%s list=%s error=%s", self.name, kind, error)
+        finally:
+            slot.refreshing.discard(kind)
+
+    # -- following changes --------------------------------------------------------------------------------
+
+    def _follow(self, slot: Slot) -> None:
+        """Asks the server to say what changes, in the way its era has it."""
+        connection = slot.connection
+        if connection is None or connection.dialect is None:
+            return
+        if connection.dialect.keeps_session:
+            for uri in slot.subscribed:
+                connection.forward_request("resources/subscribe", {"uri": uri}, self.config.call_timeout_s)
+            return
+        wanted: dict[str, object] = {}
+        for capability, flag in (
+            ("tools", "toolsListChanged"),
+            ("prompts", "promptsListChanged"),
+            ("resources", "resourcesListChanged"),
+        ):
+            declared = connection.capabilities.get(capability)
+            if isinstance(declared, dict) and declared.get("listChanged"):
+                wanted[flag] = True
+        if slot.subscribed:
+            wanted["resourceSubscriptions"] = list(slot.subscribed)
+        old, slot.listen = slot.listen, None
+        if wanted:
+            params = {**own_meta(connection.version), "notifications": wanted}
+            own = OwnCall()
+            slot.listen = connection.request(own, "subscriptions/listen", params, 0.0)
+            own.future.add_done_callback(lambda done: self._listen_ended(slot, connection, own, done))
+        if old is not None:
+            connection.abandon(old)
+
+    def _listen_ended(self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[object]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if slot.connection is not connection or slot.listen is None or slot.listen.listener is not own:
+            return
+        slot.listen = None
+        if failed or connection.closed:
+            delay_s = slot.backoff.next_s()
+        else:
+            delay_s = 1.0
+        asyncio.get_running_loop().call_later(delay_s, self._follow_again, slot, connection)
+
+    def _follow_again(self, slot: Slot, connection: Connection) -> None:
+        if slot.connection is connection and not connection.closed and slot.listen is None:
+            self._follow(slot)
+
+    def subscribe(self, slot: Slot, uri: str) -> bool:
+        """One more client follows `uri`. True when the server must still be told (a session's server is told by
+        the client's own request)."""
+        count = slot.subscribed.get(uri, 0)
+        slot.subscribed[uri] = count + 1
+        connection = slot.connection
+        if count == 0 and connection is not None and connection.dialect is not None:
+            if not connection.dialect.keeps_session:
+                self._follow(slot)
+            return True
+        return False
+
+    def unsubscribe(self, slot: Slot, uri: str, *, tell: bool = True) -> bool:
+        """One client fewer. True when it was the last."""
+        count = slot.subscribed.get(uri, 0)
+        if count > 1:
+            slot.subscribed[uri] = count - 1
+            return False
+        if slot.subscribed.pop(uri, None) is None:
+            return False
+        connection = slot.connection
+        if tell and connection is not None and connection.dialect is not None and not connection.closed:
+            if connection.dialect.keeps_session:
+                connection.forward_request("resources/unsubscribe", {"uri": uri}, self.config.call_timeout_s)
+            else:
+                self._follow(slot)
+        return True
+
+    # -- ConnectionOwner ------------------------------------------------------------------------------------
+
+    def _slot_of(self, connection: Connection) -> Slot | None:
+        return next((slot for slot in self.slots.values() if slot.connection is connection), None)
+
+    def list_changed(self, connection: Connection, kind: str) -> None:
+        slot = self._slot_of(connection)
+        if slot is None:
+            return
+        if kind in slot.refreshing:
+            slot.stale.add(kind)
+            return
+        slot.refreshing.add(kind)
+        self._owner.spawn(self._refresh, slot, kind, name=f"refresh {self.name} {kind}")
+
+    def resource_updated(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
+        slot = self._slot_of(connection)
+        if slot is not None:
+            self._owner.resource_updated(self, slot, message, envelope)
+
+    def logged(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
+        slot = self._slot_of(connection)
+        if slot is not None:
+            self._owner.logged(self, slot, message, envelope)
+
+    def connection_lost(self, connection: Connection, error: TidegateError) -> None:
+        slot = self._slot_of(connection)
+        if slot is None:
+            return
+        slot.connection = None
+        slot.listen = None
+        slot.error = error
+        slot.restarts += 1
+        self._owner.spawn(connection.link.aclose, name=f"close {self.name}/{slot.key}")
+        if slot.closed or self._stopped:
+            return
+        _log.warning("backend_lost backend=%s slot=%s error=%s", self.name, slot.key, error)
+        delay_s = slot.backoff.next_s()
+        # The first request after a loss need not wait for the timer: `acquire` opens at once.
+        slot.retry_at_s = 0.0
+        self._owner.slot_changed(self, slot)
+        asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def release_session(self, key: str) -> None:
+        """The client that had a slot of its own is gone."""
+        slot = self.slots.pop(key, None)
+        if slot is not None:
+            slot.closed = True
+            connection, slot.connection = slot.connection, None
+            if connection is not None:
+                self._owner.spawn(connection.aclose, name=f"close {self.name}/{key}")
+
+    async def aclose(self) -> None:
+        self._stopped = True
+        connections = [slot.connection for slot in self.slots.values() if slot.connection is not None]
+        for slot in self.slots.values():
+            slot.closed = True
+            slot.connection = None
+        async with anyio.create_task_group() as tasks:
+            for connection in connections:
+                tasks.start_soon(connection.aclose)
+
+    def statistics(self) -> dict[str, object]:
+        return {
+            "backend": self.name,
+            "transport": self._transport,
+            "stateless": self.stateless,
+            "keeps_session": self.keeps_session,
+            "slots": [self._slot_statistics(slot) for slot in self.slots.values()],
+        }
+
+    @staticmethod
+    def _slot_statistics(slot: Slot) -> dict[str, object]:
+        connection = slot.connection
+        state = "ready" if connection is not None else "starting" if slot.opening else "down" if slot.error else "idle"
+        return {
+            "slot": slot.key if slot.client is None else "session",
+            "state": state,
+            "error": str(slot.error) if slot.error is not None and connection is None else None,
+            "revision": connection.version if connection is not None else None,
+            "in_flight": connection.in_flight if connection is not None else 0,
+            "dropped": connection.dropped if connection is not None else 0,
+            "restarts": slot.restarts,
+            "offers": {kind: len(found.entries) for kind, found in slot.listing.kinds.items()},
+            "warnings": list(slot.listing.warnings),
+            "link": connection.link.statistics() if connection is not None else {},
+        }

@@ -1,0 +1,104 @@
+"""A server at the other end of a byte stream: newline-delimited JSON-RPC over TCP or a unix socket.
+
+The framing is that of the stdio binding (2026-07-28, transports "Custom Transports"). `stdio_child.py`
+shares `LineInbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
+from tidegate.pipeline.codec import LineSplitter
+from tidegate.pipeline.line import one_line
+from tidegate.pipeline.upstream.link import Call, LinkOwner
+
+
+class LineInbox:
+    """Cuts what a server writes into messages and hands them to the connection."""
+
+    __slots__ = ("_limit", "_owner", "_splitter")
+
+    def __init__(self, owner: LinkOwner, max_bytes: int) -> None:
+        self._owner = owner
+        self._limit = max_bytes
+        self._splitter = LineSplitter(max_bytes)
+
+    def feed(self, data: bytes) -> None:
+        for line in self._splitter.feed(data):
+            if line is None:
+                self._owner.garbled(f"a line over {self._limit} bytes", None)
+            else:
+                self._owner.received(line, None)
+
+
+class StreamLink(asyncio.Protocol):
+    """A TCP or unix socket connection to a server."""
+
+    cancels_by_closing = False
+
+    def __init__(
+        self, backend: str, address: tuple[str, int] | str, *, max_bytes: int, write_buffer_bytes: int, connect_timeout_s: float
+    ) -> None:
+        self._backend = backend
+        self._address = address
+        self._max_bytes = max_bytes
+        self._write_buffer_bytes = write_buffer_bytes
+        self._connect_timeout_s = connect_timeout_s
+        self._owner: LinkOwner | None = None
+        self._inbox: LineInbox | None = None
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def open(self, owner: LinkOwner) -> None:
+        self._owner = owner
+        self._inbox = LineInbox(owner, self._max_bytes)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                if isinstance(self._address, str):
+                    await loop.create_unix_connection(lambda: self, self._address)
+                else:
+                    await loop.create_connection(lambda: self, *self._address)
+        except (OSError, TimeoutError) as error:
+            cause = str(error) or "it did not answer in time"
+            raise UpstreamUnreachable(f"backend `{self._backend}` cannot be reached: {cause}") from error
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._inbox is not None
+        self._inbox.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._owner is not None:
+            cause = f": {exc}" if exc else ""
+            self._owner.lost(UpstreamClosed(f"backend `{self._backend}` closed the connection{cause}"))
+
+    def send(self, message: bytes, call: Call | None) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > self._write_buffer_bytes:
+            if call is not None and self._owner is not None:
+                self._owner.call_failed(call, Overloaded(f"backend `{self._backend}` reads too slowly"))
+            return
+        transport.write(one_line(message))
+
+    def abandon(self, call: Call) -> None:
+        pass
+
+    def stateful(self, version: str) -> None:
+        pass
+
+    def stateless(self, version: str) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def statistics(self) -> dict[str, object]:
+        return {"connected": self._transport is not None}
