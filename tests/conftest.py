@@ -35,10 +35,16 @@ def self_signed(name: str) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def tls_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """(server, client) contexts of a certificate for `localhost` that was made just now."""
+def tls_ca(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PEM file: key and certificate for `localhost`, made just now; nobody vouches for it."""
     pem = tmp_path_factory.mktemp("tls") / "localhost.pem"
     pem.write_bytes(self_signed("localhost"))
+    return str(pem)
+
+
+@pytest.fixture(scope="session")
+def tls_pair(tls_ca: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """(server, client) contexts of that certificate."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    return server, ssl.create_default_context(cafile=str(pem))
+    server.load_cert_chain(tls_ca)
+    return server, ssl.create_default_context(cafile=tls_ca)
