@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
@@ -34,8 +34,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Validates configuration files as `tidegate serve --config FILE` would, and prints the listeners, backends and\n"
-        "clients they describe. Every mistake is reported at once, with file, line and key. Nothing is started."
+        "Validates configuration files as `tidegate serve --config FILE` would, and prints the listeners, backends\n"
+        "and clients they describe. Every mistake is reported at once, with file, line and key. Nothing is started."
     )
     parser.epilog = f"{_EPILOG}\n{exit_codes.describe(exit_codes.OK, exit_codes.USAGE)}"
     parser.add_argument("files", nargs="*", metavar="FILE", help="tidegate.toml, or mcpServers JSON of a desktop host")
@@ -80,7 +80,7 @@ def _missing_programs(snapshot: Snapshot, document: Document) -> Iterable[Proble
         search = next((value.reveal() for name, value in backend.env if name == "PATH"), None)
         if "${" not in program and shutil.which(program, path=search) is None:
             yield _not_found(program, place)
-        if backend.cwd and "${" not in backend.cwd and not os.path.isdir(backend.cwd):
+        if backend.cwd and "${" not in backend.cwd and not Path(backend.cwd).is_dir():
             yield document.place(("backends", backend.name, "cwd")).problem("is not a directory on this machine")
 
 

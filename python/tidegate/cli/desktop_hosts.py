@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 HOSTS: Final = {
@@ -29,6 +30,6 @@ HOSTS: Final = {
 def places_of(host: str, environ: Mapping[str, str] | None = None) -> list[str]:
     """Every place the host may keep its file at, whether there is one or not."""
     environ = os.environ if environ is None else environ
-    home = environ.get("HOME") or os.path.expanduser("~")
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    home = environ.get("HOME") or str(Path.home())
+    config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     return [place.format(home=home, config=config) for place in HOSTS[host]]

@@ -1,20 +1,21 @@
 """`tidegate import`: turns the `mcpServers` JSON of desktop hosts into `tidegate.toml`.
 
-What looks like a secret is not copied: a `${NAME}` reference takes its place, with a comment, and stderr lists what to set.
+What looks like a secret is not copied: a `${NAME}` reference takes its place, with a comment, and stderr lists what
+to set.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
 from tidegate.cli.desktop_hosts import HOSTS, places_of
 from tidegate.config.document import Document, Tree, read_document
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.problems import Problem, config_error, problems_of
 from tidegate.errors import ConfigError
 
@@ -32,8 +33,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Turns the MCP servers of a desktop host (Claude Desktop, VS Code, Cursor: `mcpServers` or `servers` JSON) into\n"
-        "`tidegate.toml`. Secrets stay where they are."
+        "Turns the MCP servers of a desktop host (Claude Desktop, VS Code, Cursor: `mcpServers` or `servers` JSON)\n"
+        "into `tidegate.toml`. Secrets stay where they are."
     )
     codes = exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)
     parser.epilog = f"{_EPILOG}\n{codes}"
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     files = list(args.files)
     for host in args.hosts:
         places = places_of(host)
-        found = [place for place in places if os.path.exists(place)]
+        found = [place for place in places if Path(place).exists()]
         if not found:
             print(f"tidegate: no file of {host} found; looked for {', '.join(places)}", file=sys.stderr)
             return exit_codes.FAILED
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if not files:
         print("tidegate: expected a FILE or `--from HOST`; see `tidegate import --help`", file=sys.stderr)
         return exit_codes.USAGE
-    if args.output and os.path.exists(args.output) and not args.force:
+    if args.output and Path(args.output).exists() and not args.force:
         print(f"tidegate: `{args.output}` exists; `--force` replaces it", file=sys.stderr)
         return exit_codes.FAILED
     documents = _read(files)
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         from tidegate.config.atomic_file import write_atomically
 
-        write_atomically(args.output, text)
+        write_atomically(args.output, text, private=True)
         print(f"wrote {args.output}", file=sys.stderr)
     else:
         print(text, end="")
@@ -122,7 +123,7 @@ def _toml(documents: Sequence[Document], *, keep_secrets: bool) -> tuple[str, li
                 continue
             own = _free_name(name, seen)
             seen[own] = table
-            changed: dict[Path, list[str]] = {}
+            changed: dict[KeyPath, list[str]] = {}
             if not keep_secrets:
                 table, changed = withheld.table(own, table)
             renamed = f"# `{name}` is taken above.\n" if own != name else ""
@@ -138,11 +139,11 @@ def _free_name(name: str, taken: dict[str, Tree]) -> str:
     return own
 
 
-def _comments(changed: Mapping[Path, list[str]]) -> dict[Path, str]:
+def _comments(changed: Mapping[KeyPath, list[str]]) -> dict[KeyPath, str]:
     """One for each line of the output. Arguments are written behind their program, in one list."""
-    lines: dict[Path, list[str]] = {}
+    lines: dict[KeyPath, list[str]] = {}
     for path, variables in changed.items():
-        line: Path = ("command",) if path[0] in ("args", "command") else path
+        line: KeyPath = ("command",) if path[0] in ("args", "command") else path
         lines.setdefault(line, []).extend(variables)
     return {path: f"set {', '.join(dict.fromkeys(names))} for the gateway" for path, names in lines.items()}
 

@@ -10,7 +10,7 @@ from tidegate.cli import exit_codes
 _EPILOG = """\
 examples:
   tidegate schema > tidegate.schema.json
-  tidegate schema | jq -r '."$defs".LimitsTable.properties | to_entries[] | "\\(.key): \\(.value.description)"'
+  tidegate schema | jq '."$defs".LimitsTable.properties | map_values(.description)'
 
   To have an editor complete and check the file, put this on its first line:
   #:schema ./tidegate.schema.json
@@ -18,7 +18,9 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Prints the JSON Schema of `tidegate.toml` on stdout: every field with its unit, its default and the reason for it."
+    parser.description = (
+        "Prints the JSON Schema of `tidegate.toml`: every field with its unit, its default and the reason for it."
+    )
     parser.epilog = f"{_EPILOG}\n{exit_codes.describe(exit_codes.OK, exit_codes.USAGE)}"
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
@@ -33,8 +33,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Makes a token for a client and lists the clients that have one. As soon as one client has a token, every client\n"
-        "on HTTP and TCP needs one."
+        "Makes a token for a client and lists the clients that have one. As soon as one client has a token, every\n"
+        "client on HTTP and TCP needs one."
     )
     codes = exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)
     parser.epilog = f"{_EPILOG}\n{codes}"
@@ -97,14 +97,13 @@ def _append(file: str, name: str, block: str) -> str:
     if file.endswith((".json", ".jsonc")):
         return f"`{file}` is JSON of a desktop host, which has no place for clients; give a TOML file beside it"
     text = ""
-    if os.path.exists(file):
+    if Path(file).exists():
         document = read_document(file)
         if document.problems:
             raise config_error(document.problems)
         if name in dict(tables(document.tree, "clients")):
             return f"client `{name}` already has a token in {file}; remove its table first"
-        with open(file, encoding="utf-8", newline="") as stream:
-            text = stream.read()
+        text = Path(file).read_bytes().decode()
     if text:
         text = text.rstrip("\n") + "\n\n"
     text += block

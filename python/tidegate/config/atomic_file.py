@@ -5,31 +5,34 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 PRIVATE_MODE: Final = 0o600
 """A configuration may hold secrets."""
 
 
-def write_atomically(path: str, text: str) -> None:
+def write_atomically(path: str, text: str, *, private: bool = False) -> None:
     """Writes `text` to `path`, keeping the mode (and, where allowed, the owner) of the file it replaces.
 
-    A symbolic link stays one; its target is replaced. A new file gets mode 0600.
+    A symbolic link stays one; its target is replaced. A new file gets mode 0600, and
+    with `private` so does one that is replaced.
 
     Raises: OSError; nothing is left behind then.
     """
-    target = os.path.realpath(path)
-    directory = os.path.dirname(target)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=directory)
+    target = Path(path).resolve()
+    directory = target.parent
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=directory)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
             stream.flush()
-            _take_over(target, descriptor)
+            _take_over(target, descriptor, private)
             os.fsync(descriptor)
-        os.replace(temporary, target)
+        Path(temporary).replace(target)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -38,16 +41,14 @@ def write_atomically(path: str, text: str) -> None:
         os.close(opened)
 
 
-def _take_over(target: str, descriptor: int) -> None:
+def _take_over(target: Path, descriptor: int, private: bool) -> None:
     try:
-        found = os.stat(target)
+        found = target.stat()
     except FileNotFoundError:
         os.fchmod(descriptor, PRIVATE_MODE)
         return
     if found.st_uid != os.geteuid() or found.st_gid != os.getegid():
-        try:
+        # Not ours to give away; the new file belongs to whoever runs this, as an editor would leave it.
+        with suppress(PermissionError):
             os.fchown(descriptor, found.st_uid, found.st_gid)
-        except PermissionError:
-            # Not ours to give away; the new file belongs to whoever runs this, as an editor would leave it.
-            pass
-    os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+    os.fchmod(descriptor, PRIVATE_MODE if private else stat.S_IMODE(found.st_mode))

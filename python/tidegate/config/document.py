@@ -10,10 +10,11 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
-from tidegate.config.locate import Lines, Path, locate_json, locate_toml, without_json_comments
+from tidegate.config.locate import KeyPath, Lines, locate_json, locate_toml, without_json_comments
 from tidegate.config.problems import Problem
 
 Tree = dict[str, Any]
@@ -46,20 +47,21 @@ class Document:
 
     files: tuple[str, ...]
     tree: Tree = field(default_factory=dict)
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     """Not wrong, but perhaps not meant."""
 
-    def place(self, path: Path) -> Place:
-        """Of the key at `path`, or of the nearest table around it when the key itself is missing."""
+    def place(self, path: KeyPath) -> Place:
+        """Of the key at `path`; a key that is missing stands where the nearest table around it does."""
         for length in range(len(path), 0, -1):
             if found := self.places.get(path[:length]):
-                return found
+                missing = "".join(f".{dotted((key,))}" for key in path[length:] if isinstance(key, str))
+                return replace(found, key=found.key + missing) if missing else found
         return Place(self.files[-1] if len(self.files) == 1 else "", 0, dotted(path))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """`backends.files.args[0]`; a key that TOML would quote is quoted."""
     text = ""
     for part in path:
@@ -125,7 +127,7 @@ def _lay_over(below: Tree, above: Mapping[str, Any]) -> None:
 
 def _read_text(file: str, document: Document) -> str | None:
     try:
-        with open(file, "rb") as stream:
+        with Path(file).open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a usable path"
@@ -154,6 +156,9 @@ def _parse_toml(file: str, text: str, document: Document) -> None:
     except RecursionError:
         document.problems.append(Problem(file, 0, "", "not TOML that can be read: nested too deeply"))
         return
+    except ValueError as error:  # a number with thousands of digits
+        document.problems.append(Problem(file, 0, "", f"not TOML: {error}"))
+        return
     document.places = _places(file, locate_toml(text))
 
 
@@ -173,7 +178,10 @@ def _parse_json(file: str, text: str, document: Document) -> None:
     except ValueError as error:
         document.problems.append(Problem(file, 0, "", f"not JSON: {error}"))
         return
+    again = {path for path, _ in repeated}
     for path, line in repeated:
+        if any(path[:length] in again for length in range(1, len(path))):
+            continue
         document.problems.append(Problem(file, line, dotted(path), "expected each key once; it came before"))
     adopt(tree, _places(file, lines), document)
 
@@ -182,5 +190,5 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"`{name}` is not a JSON value")
 
 
-def _places(file: str, lines: Lines) -> dict[Path, Place]:
+def _places(file: str, lines: Lines) -> dict[KeyPath, Place]:
     return {path: Place(file, line, dotted(path)) for path, line in lines.items()}

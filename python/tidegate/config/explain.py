@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, LimitsTable, ListenTable
 
 _TABLES: Final[dict[tuple[int, str | int | None], type[BaseModel]]] = {
@@ -38,7 +38,7 @@ _EXPECTED: Final = {
 }
 
 
-def key_path(details: ErrorDetails) -> Path:
+def key_path(details: ErrorDetails) -> KeyPath:
     """The path of the key to blame. What is wrong with a key itself is reported at that key."""
     return tuple(part for part in details["loc"] if part != "[key]")
 
@@ -68,7 +68,7 @@ def explain(details: ErrorDetails) -> str:
     return details["msg"]
 
 
-def _unknown_key(path: Path) -> str:
+def _unknown_key(path: KeyPath) -> str:
     table = _TABLES.get((len(path) - 1, path[0] if len(path) > 1 else None))
     known = sorted(table.model_fields) if table else []
     near = get_close_matches(str(path[-1]), known, n=1)

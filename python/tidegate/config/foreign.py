@@ -11,9 +11,9 @@ import re
 from typing import Any, Final
 
 from tidegate.config.document import Document, Place, Tree
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 
-_HOMES: Final[tuple[Path, ...]] = (("mcpServers",), ("servers",), ("mcp", "servers"))
+_HOMES: Final[tuple[KeyPath, ...]] = (("mcpServers",), ("servers",), ("mcp", "servers"))
 
 _AS_THEY_ARE: Final = frozenset({"command", "args", "env", "cwd", "url", "headers"})
 
@@ -26,7 +26,7 @@ _REFUSED: Final = {
 """Keys that change what the server does, so that dropping them silently would be wrong."""
 
 
-def adopt(tree: Any, places: dict[Path, Place], document: Document) -> None:
+def adopt(tree: Any, places: dict[KeyPath, Place], document: Document) -> None:
     """Fills `document` from the parsed JSON `tree`, whose keys stand at `places`."""
     found = _servers(tree)
     if found is None:
@@ -43,7 +43,7 @@ def adopt(tree: Any, places: dict[Path, Place], document: Document) -> None:
     for name, server in servers.items():
         ours = backend_name(name)
         theirs = (*home, name)
-        path: Path = ("backends", ours)
+        path: KeyPath = ("backends", ours)
         if ours in backends:
             document.problems.append(
                 places[theirs].problem(f"expected server names that differ in more than spelling; `{ours}` is taken")
@@ -61,7 +61,7 @@ def backend_name(name: str) -> str:
     return re.sub(r"_{2,}", "_", plain).strip("_-")[:32].rstrip("_-") or "server"
 
 
-def _servers(tree: Any) -> tuple[Path, dict[str, Any]] | None:
+def _servers(tree: Any) -> tuple[KeyPath, dict[str, Any]] | None:
     for home in _HOMES:
         value = tree
         for key in home:
@@ -71,7 +71,7 @@ def _servers(tree: Any) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def _server(server: Tree, theirs: Path, ours: Path, places: dict[Path, Place], document: Document) -> Tree:
+def _server(server: Tree, theirs: KeyPath, ours: KeyPath, places: dict[KeyPath, Place], document: Document) -> Tree:
     table: Tree = {}
     for key, value in server.items():
         place = places[(*theirs, key)]

@@ -16,7 +16,7 @@ from tidegate.config import rules
 from tidegate.config.document import Document, merge, read_document
 from tidegate.config.embedded import HOST_BACKEND
 from tidegate.config.explain import explain, key_path
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, ListenTable
@@ -45,7 +45,7 @@ def load(files: Sequence[str], environ: Mapping[str, str] | None = None, *, reso
     """
     environ = os.environ if environ is None else environ
     document = merge(read_document(file) for file in files)
-    problems: dict[Path, Problem] = {}
+    problems: dict[KeyPath, Problem] = {}
     tree = document.tree
     if resolve_references:
         tree, problems = resolve(document, environ)
@@ -62,7 +62,7 @@ def load(files: Sequence[str], environ: Mapping[str, str] | None = None, *, reso
 
 
 def _validated(
-    tree: dict[str, Any], document: Document, known: Mapping[Path, Problem], *, lenient: bool
+    tree: dict[str, Any], document: Document, known: Mapping[KeyPath, Problem], *, lenient: bool
 ) -> tuple[Configuration | None, list[Problem]]:
     """The typed tables, or what is wrong with single values; a key in `known` is not blamed twice."""
     if lenient:
@@ -70,7 +70,7 @@ def _validated(
     try:
         return Configuration.model_validate(tree), []
     except ValidationError as error:
-        found: dict[Path, Problem] = {}
+        found: dict[KeyPath, Problem] = {}
         for details in error.errors(include_url=False):
             path = key_path(details)
             if path not in known:

@@ -13,8 +13,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
-Path = tuple[str | int, ...]
-Lines = dict[Path, int]
+KeyPath = tuple[str | int, ...]
+Lines = dict[KeyPath, int]
 """Line numbers are 1-based. A table written in pieces stands where it was first named."""
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -41,10 +41,10 @@ def without_json_comments(text: str) -> str:
     return _JSON_NOISE.sub(blank, text)
 
 
-def locate_json(text: str) -> tuple[Lines, list[tuple[Path, int]]]:
+def locate_json(text: str) -> tuple[Lines, list[tuple[KeyPath, int]]]:
     """Every member and element of a valid JSON text, and the members whose name came before in the same object."""
     lines: Lines = {}
-    repeated: list[tuple[Path, int]] = []
+    repeated: list[tuple[KeyPath, int]] = []
     starts = _line_starts(text)
     decoder = json.JSONDecoder()
 
@@ -52,7 +52,7 @@ def locate_json(text: str) -> tuple[Lines, list[tuple[Path, int]]]:
         found = _JSON_SPACE.match(text, at)
         return found.end() if found else at
 
-    def value(at: int, path: Path) -> int:
+    def value(at: int, path: KeyPath) -> int:
         """Walks the value at `at`; returns where it ends."""
         if text[at] not in "{[":
             end: int = decoder.raw_decode(text, at)[1]
@@ -62,7 +62,7 @@ def locate_json(text: str) -> tuple[Lines, list[tuple[Path, int]]]:
         at = skip(at + 1)
         while text[at] != closing:
             line = bisect_right(starts, at)
-            here: Path = (*path, index)
+            here: KeyPath = (*path, index)
             if closing == "}":
                 name, at = decoder.raw_decode(text, at)
                 here = (*path, name)
@@ -90,22 +90,22 @@ class _TomlScan:
         self._text = text + "\n"
         self._at = 0
         self._starts = _line_starts(text)
-        self._lengths: dict[Path, int] = {}
+        self._lengths: dict[KeyPath, int] = {}
         """Elements so far of each `[[array of tables]]`."""
 
     def document(self) -> None:
-        table: Path = ()
+        table: KeyPath = ()
         while self._skip(newlines=True):
             if self._text[self._at] == "[":
                 table = self._header()
             else:
                 self._pair(table)
 
-    def _header(self) -> Path:
+    def _header(self) -> KeyPath:
         line = self._line()
         is_array = self._text.startswith("[[", self._at)
         self._at += 2 if is_array else 1
-        path: Path = ()
+        path: KeyPath = ()
         for key in self._keys():
             path = (*path, key)
             self._note(path, line)
@@ -121,7 +121,7 @@ class _TomlScan:
         self._at += 2 if is_array else 1
         return path
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: KeyPath) -> None:
         line = self._line()
         path = table
         for key in self._keys():
@@ -149,7 +149,7 @@ class _TomlScan:
                 return
             self._at += 1
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
         first = self._text[self._at]
         if first in "\"'":
             self._string()
@@ -208,5 +208,5 @@ class _TomlScan:
     def _line(self) -> int:
         return bisect_right(self._starts, self._at)
 
-    def _note(self, path: Path, line: int) -> None:
+    def _note(self, path: KeyPath, line: int) -> None:
         self.lines.setdefault(path, line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from tidegate.errors import ConfigError
@@ -25,10 +26,10 @@ def default_unix_path(environ: Mapping[str, str] | None = None) -> str:
     if chosen := environ.get("TIDEGATE_SOCKET"):
         return chosen
     if runtime := environ.get("XDG_RUNTIME_DIR"):
-        return os.path.join(runtime, SOCKET_NAME)
-    if os.path.isdir(SYSTEM_DIRECTORY) and os.access(SYSTEM_DIRECTORY, os.W_OK):
-        return os.path.join(SYSTEM_DIRECTORY, SOCKET_NAME)
-    return os.path.join(_private_directory(), SOCKET_NAME)
+        return f"{runtime}/{SOCKET_NAME}"
+    if Path(SYSTEM_DIRECTORY).is_dir() and os.access(SYSTEM_DIRECTORY, os.W_OK):
+        return f"{SYSTEM_DIRECTORY}/{SOCKET_NAME}"
+    return f"{_private_directory()}/{SOCKET_NAME}"
 
 
 def unix_path_candidates(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ def unix_path_candidates(environ: Mapping[str, str] | None = None) -> tuple[str,
     if chosen := environ.get("TIDEGATE_SOCKET"):
         return (chosen,)
     places = [environ.get("XDG_RUNTIME_DIR") or "", SYSTEM_DIRECTORY, _private_directory()]
-    return tuple(os.path.join(place, SOCKET_NAME) for place in places if place)
+    return tuple(f"{place}/{SOCKET_NAME}" for place in places if place)
 
 
 def prepare_unix_directory(path: str) -> None:
@@ -50,16 +51,16 @@ def prepare_unix_directory(path: str) -> None:
 
     Raises: ConfigError when it cannot be made or belongs to somebody else.
     """
-    directory = os.path.dirname(os.path.abspath(path))
+    directory = Path(path).absolute().parent
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        found = os.lstat(directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.lstat()
     except OSError as error:
         raise ConfigError(
             f"cannot make `{directory}` for the unix socket: {error.strerror}; choose another place with `listen.unix` "
             "or `TIDEGATE_SOCKET`"
         ) from error
-    if directory != _private_directory():
+    if str(directory) != _private_directory():
         return
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigError(
@@ -69,4 +70,4 @@ def prepare_unix_directory(path: str) -> None:
 
 
 def _private_directory() -> str:
-    return f"/tmp/tidegate-{os.getuid()}"
+    return f"/tmp/tidegate-{os.getuid()}"  # noqa: S108  `prepare_unix_directory` checks whose it is

@@ -12,6 +12,7 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from tidegate.config.embedded import default_snapshot
@@ -28,7 +29,7 @@ READ_TIMEOUT_S: Final = 30.0
 _REAP_TIMEOUT_S: Final = 5.0
 
 
-async def read_snapshot(files: Sequence[str]) -> Snapshot:
+async def read_snapshot(files: Sequence[str], *, timeout_s: float = READ_TIMEOUT_S) -> Snapshot:
     """The validated configuration of `files`, later ones winning key by key; no files is the embedded default.
 
     Raises: ConfigError listing every problem; the configuration in force is nobody's business here.
@@ -48,11 +49,11 @@ async def read_snapshot(files: Sequence[str]) -> Snapshot:
         env=_child_environment(),
     )
     try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             out, err = await child.communicate()
     except TimeoutError:
         raise ConfigError(
-            f"reading {', '.join(files)} took longer than {READ_TIMEOUT_S:.0f} s; is it on a file system that hangs?"
+            f"reading {', '.join(files)} took longer than {timeout_s:g} s; is it on a file system that hangs?"
         ) from None
     finally:
         if child.returncode is None:
@@ -61,10 +62,15 @@ async def read_snapshot(files: Sequence[str]) -> Snapshot:
 
 
 def _child_environment() -> dict[str, str]:
-    """The daemon's own, plus the place this package was imported from: the child must be of the same build."""
-    package_root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    """The daemon's own, and the place this package was imported from: the child must be of the same build.
+
+    An installed package is found without help, and putting its directory before the standard library would shadow that.
+    """
+    package_root = Path(__file__).absolute().parents[2]
+    if package_root.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
     inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (package_root, inherited)))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(package_root), inherited)))}
 
 
 def _answer(status: int | None, out: bytes, err: bytes) -> Snapshot:

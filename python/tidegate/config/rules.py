@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tidegate.config.document import REACH_KEYS, Document, Tree
 from tidegate.config.exposure import refused_addresses
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.problems import Problem
 from tidegate.config.snapshot import Listen
 
@@ -31,7 +31,7 @@ _WAYS: Final = "`command`, `url`, `tcp`, `unix` or `builtin`"
 def reach_problems(document: Document) -> Iterator[Problem]:
     """Exactly one way to reach each backend, and a `transport` that goes with it."""
     for name, table in tables(document.tree, "backends"):
-        path: Path = ("backends", name)
+        path: KeyPath = ("backends", name)
         ways = [key for key in REACH_KEYS if key in table]
         if not ways:
             yield document.place(path).problem(f"expected one of {_WAYS}")
@@ -78,8 +78,8 @@ def token_problems(document: Document) -> Iterator[Problem]:
 
 def listen_problems(document: Document, listen: Listen, has_clients: bool) -> Iterator[Problem]:
     """Each address once, and none of them open to the network unguarded."""
-    seen: dict[str, Path] = {}
-    listed: list[tuple[Path, str]] = [
+    seen: dict[str, KeyPath] = {}
+    listed: list[tuple[KeyPath, str]] = [
         (("listen", key, index), address)
         for key, addresses in (("http", listen.http), ("tcp", listen.tcp))
         for index, address in enumerate(addresses)
@@ -97,7 +97,7 @@ def listen_problems(document: Document, listen: Listen, has_clients: bool) -> It
 def notes(document: Document) -> Iterator[Problem]:
     """What is allowed but does nothing, or hardly what was meant."""
     for name, table in tables(document.tree, "backends"):
-        path: Path = ("backends", name)
+        path: KeyPath = ("backends", name)
         if "url" in table:
             for key in ("env", "cwd"):
                 if table.get(key):

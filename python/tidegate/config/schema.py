@@ -228,7 +228,8 @@ class BackendTable(Table):
         why='only `transport = "sse"`, the HTTP+SSE of 2024-11-05, has to be said.',
     )
     command: Command | None = setting(
-        None, "Program to start; it speaks MCP on its stdin and stdout.", unit="program with arguments as a list, or the program alone",
+        None, "Program to start; it speaks MCP on its stdin and stdout.",
+        unit="program with arguments as a list, or the program alone",
         why="the most common kind of server. No shell is involved.",
     )  # fmt: skip
     args: list[Argument] = setting(
@@ -273,11 +274,13 @@ class BackendTable(Table):
         why="two servers may both have a `search`; with one, the gateway is transparent.",
     )  # fmt: skip
     aliases: dict[Pattern, ShownName] = setting(
-        {}, "Names of tools and prompts as clients see them, instead of the prefixed ones.", unit="server's name = shown name",
+        {}, "Names of tools and prompts as clients see them, instead of the prefixed ones.",
+        unit="server's name = shown name",
         why="short names for what is used most. Unique over all backends.",
     )  # fmt: skip
     include: list[Pattern] = setting(
-        [], "Tools and prompts (by the server's names) and resources (by URI) to offer.", unit="glob patterns; empty: all",
+        [], "Tools and prompts (by the server's names) and resources (by URI) to offer.",
+        unit="glob patterns; empty: all",
         why="fewer tools make a better model.",
     )  # fmt: skip
     exclude: list[Pattern] = setting(
@@ -322,7 +325,8 @@ class ClientTable(Table):
         "Why: whoever reads this file cannot use it; `tidegate token new` makes both."
     )
     tools: list[Pattern] = setting(
-        list(_CLIENT.tools), "Tools it may see and call.", unit="glob patterns over the names in the catalogue; empty: none",
+        list(_CLIENT.tools), "Tools it may see and call.",
+        unit="glob patterns over the names in the catalogue; empty: none",
         shown='["*"], all', why="a tool out of reach looks unknown.",
     )  # fmt: skip
     resources: list[Pattern] = setting(
@@ -330,11 +334,13 @@ class ClientTable(Table):
         shown='["*"], all', why="as for tools.",
     )  # fmt: skip
     prompts: list[Pattern] = setting(
-        list(_CLIENT.prompts), "Prompts it may see and get.", unit="glob patterns over the names in the catalogue; empty: none",
+        list(_CLIENT.prompts), "Prompts it may see and get.",
+        unit="glob patterns over the names in the catalogue; empty: none",
         shown='["*"], all', why="as for tools.",
     )  # fmt: skip
     rate_per_s: float | None = setting(
-        None, "Requests it may make, on average.", unit="requests per second; 0 for no limit", shown="`limits.rate_per_s`",
+        None, "Requests it may make, on average.",
+        unit="requests per second; 0 for no limit", shown="`limits.rate_per_s`",
         why="some clients deserve more, some less.", ge=0, le=1_000_000,
     )  # fmt: skip
     burst: int | None = setting(

@@ -13,19 +13,24 @@ from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
 _CERTAIN_NAME: Final = re.compile(
-    r"passw|passphrase|secret|credential|token(?!s|_?(url|count|limit))|api_?key|access_?key|private_?key|auth_?key|authorization|cookie"
+    r"passw|passphrase|secret|credential|token(?!s|_?(url|count|limit))|authorization|cookie"
+    r"|(api|access|private|auth)_?key"
 )
 _LIKELY_NAME: Final = re.compile(r"(^|_)(key|auth|pat|pwd|pass|dsn|session|bearer|pin|login)(_|$)")
 _KNOWN_VALUE: Final = re.compile(
-    r"(sk|pk|rk)[-_][A-Za-z0-9_-]{8,}|gh[opsur]_\w{8,}|github_pat_\w+|glpat-[\w-]+|xox[a-z]-[\w-]+|AKIA\w{8,}|AIza[\w-]{8,}"
-    r"|eyJ[\w-]{8,}\.[\w.-]+|ya29\.[\w-]+|hf_\w{8,}|npm_\w{8,}|pypi-[\w-]{8,}|tg_[\w-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|(?i:bearer|basic)\s+\S{4,}"
+    r"(sk|pk|rk)[-_][A-Za-z0-9_-]{8,}|gh[opsur]_\w{8,}|github_pat_\w+|glpat-[\w-]+|xox[a-z]-[\w-]+|AKIA\w{8,}"
+    r"|AIza[\w-]{8,}|eyJ[\w-]{5,}\.[\w.-]+|ya29\.[\w-]+|hf_\w{8,}|npm_\w{8,}|pypi-[\w-]{8,}|tg_[\w-]{20,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:bearer|basic)\s+\S{4,}"
 )
 _PLAIN_VALUE: Final = re.compile(r"(?i:true|false|yes|no|on|off|none|null|auto|default)|[\d.]{1,6}")
-_RANDOM_VALUE: Final = re.compile(r"[A-Za-z0-9+/=_.-]{20,}")
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_.-]{20,}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
-_RANDOM_BITS: Final = 3.3
-"""Shannon entropy per character. English words joined by dashes reach 3.2 in this length, hexadecimal digits 3.5."""
+_RANDOM_CHARACTERS: Final = 12
+"""Random text in base64url has a separator every 32 characters on average, so this much stands in one piece."""
+
+_RANDOM_BITS: Final = 2.5
+"""Shannon entropy per character of one piece; even 12 random hexadecimal digits have more, `aaaaaaaaaaa1` less."""
 
 
 def looks_secret(name: str, value: str) -> bool:
@@ -53,13 +58,17 @@ def value_looks_secret(value: str) -> bool:
 
 
 def looks_random(value: str) -> bool:
-    """Long, without spaces, digits among letters, and hardly a character more often than chance would have it."""
-    if not _RANDOM_VALUE.fullmatch(value) or not re.search(r"\d", value) or not re.search(r"[A-Za-z]", value):
+    """Long, without spaces, and not words: a piece between separators mixes letters and digits as chance would."""
+    if _UUID.fullmatch(value):
+        return True
+    return bool(_TOKEN.fullmatch(value)) and any(map(_is_random, re.split(r"[-_.=]+", value)))
+
+
+def _is_random(piece: str) -> bool:
+    if len(piece) < _RANDOM_CHARACTERS or piece.isalpha() or piece.isdigit():
         return False
-    counts = Counter(value)
-    bits = -sum(count / len(value) * math.log2(count / len(value)) for count in counts.values())
-    digits = sum(char.isdigit() for char in value)
-    return bits >= _RANDOM_BITS and digits >= len(value) / 10
+    bits = -sum(count / len(piece) * math.log2(count / len(piece)) for count in Counter(piece).values())
+    return bits >= _RANDOM_BITS
 
 
 def secret_url_spans(url: str) -> list[tuple[int, int]]:

@@ -1,19 +1,19 @@
 """References to what must not stand in a configuration file: environment variables and file secrets.
 
 `${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url` and `headers` of a
-backend; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor spell it, is the same as `${NAME}`. What a reference
-resolves to is in no message.
+backend; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor spell it, is the same as `${NAME}`. What a
+reference resolves to is in no message.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from tidegate.config.document import Document, Tree
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.problems import Problem
 from tidegate.config.snapshot import Secret
 
@@ -30,7 +30,7 @@ class UnresolvedReference(ValueError):
     """A reference that leads nowhere. The message names the reference, not a value."""
 
 
-def expand(text: str, environ: Mapping[str, str], directory: str = "") -> Secret:
+def expand(text: str, environ: Mapping[str, str], directory: Path = Path()) -> Secret:
     """`text` with its references replaced.
 
     A relative `${file:name}` is looked for in `$CREDENTIALS_DIRECTORY` (where the service manager puts credentials)
@@ -55,18 +55,18 @@ def expand(text: str, environ: Mapping[str, str], directory: str = "") -> Secret
     return Secret(value)
 
 
-def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[Path, Problem]]:
+def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[KeyPath, Problem]]:
     """The document's tree with every reference replaced, and a problem for each key where that failed.
 
     A text that failed stays as it was written. The result holds secrets in the clear.
     """
-    problems: dict[Path, Problem] = {}
+    problems: dict[KeyPath, Problem] = {}
 
-    def walk(value: Any, path: Path) -> Any:
+    def walk(value: Any, path: KeyPath) -> Any:
         if isinstance(value, str):
             place = document.place(path)
             try:
-                return expand(value, environ, os.path.dirname(os.path.abspath(place.file))).reveal()
+                return expand(value, environ, Path(place.file).absolute().parent).reveal()
             except UnresolvedReference as error:
                 problems[path] = place.problem(str(error))
                 return value
@@ -90,19 +90,19 @@ def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[
     return tree, problems
 
 
-def _lookup(reference: str | None, environ: Mapping[str, str], directory: str) -> str:
+def _lookup(reference: str | None, environ: Mapping[str, str], directory: Path) -> str:
     if reference is None:
         raise UnresolvedReference("expected `}` after `${`; write `$${` for a plain `${`")
     if reference.startswith("file:"):
         return _read_secret(reference.removeprefix("file:"), environ, directory)
     if reference.startswith("input:"):
         raise UnresolvedReference(
-            f"`${{{reference}}}` asks a person in an editor, and nobody sits at a gateway; write `${{NAME}}` and set NAME"
+            f"`${{{reference}}}` asks a person in an editor; nobody sits at a gateway, so write `${{NAME}}` and set it"
         )
     found = _NAME.fullmatch(reference)
     if found is None:
         raise UnresolvedReference(
-            "expected `${NAME}`, `${NAME:-default}` or `${file:/path}` between `${` and `}`; write `$${` for a plain `${`"
+            "expected `${NAME}`, `${NAME:-default}` or `${file:/path}`; write `$${` for a plain `${`"
         )
     name, default = found.groups()
     value = environ.get(name)
@@ -115,13 +115,13 @@ def _lookup(reference: str | None, environ: Mapping[str, str], directory: str) -
     return value
 
 
-def _read_secret(path: str, environ: Mapping[str, str], directory: str) -> str:
-    if not os.path.isabs(path):
-        credentials = os.path.join(environ.get("CREDENTIALS_DIRECTORY") or "", path)
-        beside = os.path.join(directory, path)
-        path = credentials if environ.get("CREDENTIALS_DIRECTORY") and os.path.exists(credentials) else beside
+def _read_secret(name: str, environ: Mapping[str, str], directory: Path) -> str:
+    path = directory / name
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / name).exists():
+        path = Path(credentials) / name
     try:
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             content = stream.read(MAX_SECRET_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a usable path"

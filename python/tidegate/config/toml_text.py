@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate.config.document import dotted
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 
 
-def toml_table(path: Path, values: Mapping[str, Any], comments: Mapping[Path, str] | None = None) -> str:
+def toml_table(path: KeyPath, values: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None) -> str:
     """`[path]` with its values, then one `[path.key]` for each value that is a table.
 
     `comments` go at the end of the line of their key; keys are relative to `path`.
@@ -39,7 +39,7 @@ def toml_value(value: Any) -> str:
     return str(value)
 
 
-def _comment(comments: Mapping[Path, str], path: Path) -> str:
+def _comment(comments: Mapping[KeyPath, str], path: KeyPath) -> str:
     return f"  # {comments[path]}" if path in comments else ""
 
 

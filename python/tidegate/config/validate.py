@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tidegate.config.problems import Problem, problems_of
@@ -33,9 +34,9 @@ def _answer(files: Sequence[str]) -> tuple[dict[str, Any], int]:
         return {"snapshot": encode_snapshot(load(files).snapshot)}, 0
     except ConfigError as error:
         return {"problems": [_values(problem) for problem in problems_of(error)]}, 2
-    except Exception as error:  # noqa: BLE001  a defect of ours: the daemon hears where, but no value from the message
+    except Exception as error:  # a defect of ours: the daemon hears where, but no value from the message
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{os.path.basename(last.filename)}:{last.lineno}"
+        where = f"{Path(last.filename).name}:{last.lineno}"
         message = f"the validator failed with {type(error).__name__} at {where}"
         return {"problems": [_values(Problem("", 0, "", message))]}, 2
 

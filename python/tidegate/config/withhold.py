@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from tidegate.config.document import Tree
-from tidegate.config.locate import Path
+from tidegate.config.locate import KeyPath
 from tidegate.config.secret_shape import looks_secret, secret_url_spans, value_looks_secret
 
 _EDITOR_REFERENCE: Final = re.compile(r"\$\{(input|env):([^{}:]+)\}|\$\{(userHome)\}")
@@ -18,7 +18,7 @@ _FLAG_VALUE: Final = re.compile(r"(--?[A-Za-z][\w-]*=|[A-Za-z_]\w*=|[A-Za-z][\w-
 """`--api-key=...`, `NAME=...` (for `docker run -e`) and `Header: ...` (for `--header`)."""
 
 
-Changes = dict[Path, list[str]]
+Changes = dict[KeyPath, list[str]]
 """For each key that changed, relative to its table: the variables that have to be set."""
 
 
@@ -49,7 +49,7 @@ class Withheld:
             copy["url"] = self._url(url, ("url",), backend, changed)
         return copy, changed
 
-    def _named(self, name: str, value: object, wanted: str, path: Path, backend: str, changed: Changes) -> object:
+    def _named(self, name: str, value: object, wanted: str, path: KeyPath, backend: str, changed: Changes) -> object:
         if not isinstance(value, str):
             return value
         if looks_secret(name, value):
@@ -59,11 +59,11 @@ class Withheld:
             return f"{value[:start]}${{{variable}}}"
         return self._translate(value, path, changed)
 
-    def _arguments(self, args: list[object], path: Path, backend: str, changed: Changes) -> list[object]:
+    def _arguments(self, args: list[object], path: KeyPath, backend: str, changed: Changes) -> list[object]:
         result: list[object] = []
         before = ""
         for index, argument in enumerate(args):
-            here: Path = (*path, index)
+            here: KeyPath = (*path, index)
             if not isinstance(argument, str):
                 result.append(argument)
                 continue
@@ -84,7 +84,7 @@ class Withheld:
             before = argument
         return result
 
-    def _url(self, url: str, path: Path, backend: str, changed: Changes) -> str:
+    def _url(self, url: str, path: KeyPath, backend: str, changed: Changes) -> str:
         pieces = []
         end = 0
         for start, stop in secret_url_spans(url):
@@ -94,7 +94,7 @@ class Withheld:
         url = "".join([*pieces, url[end:]])
         return self._translate(url, path, changed)
 
-    def _translate(self, value: str, path: Path, changed: Changes) -> str:
+    def _translate(self, value: str, path: KeyPath, changed: Changes) -> str:
         """References as editors spell them become ours; what an editor asks a person for becomes a variable."""
 
         def ours(match: re.Match[str]) -> str:
