@@ -114,15 +114,17 @@ def _toml(documents: Sequence[Document], *, keep_secrets: bool) -> tuple[str, li
     from tidegate.config.withhold import Withheld
 
     withheld = Withheld()
-    seen: dict[str, Tree] = {}
+    seen: list[tuple[str, Tree]] = []
+    taken: set[str] = set()
     blocks = []
     for document in documents:
         blocks.append(f"# From {document.files[0]}\n")
         for name, table in document.tree["backends"].items():
-            if table in seen.values():
+            if (name, table) in seen:
                 continue
-            own = _free_name(name, seen)
-            seen[own] = table
+            seen.append((name, table))
+            own = _free_name(name, taken)
+            taken.add(own)
             changed: dict[KeyPath, list[str]] = {}
             if not keep_secrets:
                 table, changed = withheld.table(own, table)
@@ -131,7 +133,7 @@ def _toml(documents: Sequence[Document], *, keep_secrets: bool) -> tuple[str, li
     return "\n".join(blocks), withheld.variables
 
 
-def _free_name(name: str, taken: dict[str, Tree]) -> str:
+def _free_name(name: str, taken: set[str]) -> str:
     own, number = name, 2
     while own in taken:
         own = f"{name[:29]}-{number}"
