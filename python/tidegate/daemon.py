@@ -53,6 +53,7 @@ class Daemon:
         self.started_s = self.clock.now_s()
         self.addresses: dict[str, object] = {}
         self._servers: list[asyncio.Server] = []
+        self._admin: tuple[asyncio.Server, ConnectionRegistry] | None = None
         self._uid = os.getuid()
 
     # -- listeners --------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ class Daemon:
                 listen.admin,
                 public=listen.allow_public,
             )
-            self._servers.append(server)
+            self._admin = server, admin_registry
             self.addresses["admin"] = f"http://{where}"
 
     async def _listen_http(self, address: str, public: bool) -> str:
@@ -145,6 +146,10 @@ class Daemon:
         await gateway.aclose()
         self.registry.drain()
         self.registry.abort()
+        if self._admin is not None:
+            # The last to go: until here it says that the gateway takes nothing new.
+            self._admin[0].close()
+            self._admin[1].abort()
         if self.snapshot.listen.unix:
             try:
                 os.unlink(self.snapshot.listen.unix)
@@ -155,6 +160,11 @@ class Daemon:
         """For a private gateway whose only client is gone: nothing is left to drain."""
         await self.gateway.aclose()
         self.registry.abort()
+
+    @property
+    def ready(self) -> bool:
+        """Listening, and not on the way out."""
+        return bool(self._servers) and not self.gateway.stopping
 
     def statistics(self) -> dict[str, object]:
         return {
