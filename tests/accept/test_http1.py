@@ -88,7 +88,8 @@ async def test_a_small_request_takes_one_write_and_no_timer() -> None:
         tasks = asyncio.all_tasks(loop)
         site.protocols[0].data_received(post(b"again"))
         assert calls == ["write"]
-        assert len(written) == 1 and written[0].endswith(b"\r\n\r\nagain")
+        assert len(written) == 1
+        assert written[0].endswith(b"\r\n\r\nagain")
         assert site.registry.deadlines._timer is timer
         assert asyncio.all_tasks(loop) == tasks
         site.protocols[0]._transport = transport

@@ -148,18 +148,22 @@ class Heard:
         return self._over.is_set()
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
-        assert not self.status and not self.over
+        assert not self.status
+        assert not self.over
         self.status, self.headers = status, headers
 
     def body_received(self, data: bytes) -> None:
-        assert self.status and data and not self.over
+        assert self.status
+        assert data
+        assert not self.over
         self.pieces.append(data)
         self._piece.set()
         if self.on_piece is not None:
             self.on_piece()
 
     def response_ended(self) -> None:
-        assert self.status and not self.over
+        assert self.status
+        assert not self.over
         self.ends += 1
         self._over.set()
         if self.on_end is not None:
@@ -211,7 +215,7 @@ async def http_client(
 async def until(condition: Callable[[], bool]) -> None:
     """Lets the loop run until the condition holds."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the state of a protocol has no event
             await asyncio.sleep(0)
 
 

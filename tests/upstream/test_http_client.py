@@ -390,11 +390,7 @@ async def test_what_is_not_http_is_said_to_be(raw: bytes) -> None:
     "raw",
     [
         answer(b"x" * 1001),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + b"1f4\r\n"
-        + b"x" * 500
-        + b"\r\n1f5\r\n"
-        + b"x" * 501,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n" + b"x" * 500 + b"\r\n1f5\r\n" + b"x" * 501,
         b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001,
     ],
 )
@@ -585,3 +581,14 @@ async def test_a_certificate_nobody_vouches_for_is_refused(tls_pair: tuple[ssl.S
         heard = await ask(client, site.url)[0].end()
         assert isinstance(heard.error, UpstreamUnreachable)
         assert "certificate" in str(heard.error).lower()
+
+
+async def test_a_handshake_that_is_never_answered_ends_with_the_connect_timeout(tls_ca: str) -> None:
+    async def script(served: Served) -> None:
+        while not await served.gone():
+            pass
+
+    async with backend(script) as site, http_client(connect_timeout_s=0.05, ca_file=tls_ca) as client:
+        heard = await ask(client, site.url.replace("http:", "https:"))[0].end()
+        assert isinstance(heard.error, UpstreamUnreachable)
+        assert "0.05 s" in str(heard.error)

@@ -176,6 +176,7 @@ class HttpRequest:
             head.append(f"content-length: {len(body)}\r\n\r\n")
         raw = "".join(head).encode("latin-1")
         self.answered = True
+        self.on_disconnect = None
         self._port = None
         port.write(raw if self.method == "HEAD" else raw + body)
         port.complete()

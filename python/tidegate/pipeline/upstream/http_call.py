@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 
 class ResponseReceiver(Protocol):
-    """Whoever waits for a response: `response_started`, any number of `body_received`, then `response_ended`; or,
-    instead of what is left of that, `request_failed`."""
+    """Whoever waits for a response.
+
+    Hears `response_started`, any number of `body_received`, then `response_ended`; or, instead of what is left of
+    that, `request_failed`.
+    """
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
         """Names in lower case; repeated fields joined with ", ". Never a 1xx."""
