@@ -13,7 +13,6 @@ left in the socket.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from math import inf
 from typing import Final, cast
@@ -24,13 +23,13 @@ from tidegate.errors import BadHttp, Overloaded, TidegateError, TooLarge
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.http_request import (
     COMPRESS_MIN_BYTES,
-    Address,
     HttpRequest,
     HttpStream,
     body_too_large,
     refusal_body,
     request_from,
 )
+from tidegate.pipeline.accept.peer_address import Address, address_of, probe_when_silent
 from tidegate.pipeline.accept.slow_peer import LINGER_BYTES, LINGER_S, slow_body, slow_head
 from tidegate.pipeline.codec import ChunkDecoder, RequestHead, parse_request_head
 
@@ -40,10 +39,17 @@ Serve = Callable[[HttpRequest], None]
 
 _AHEAD_BYTES: Final = 64 * 1024
 """Pipelined bytes kept while a request is in service."""
-_KEEPALIVE_S: Final = 60
-"""Seconds of silence after which the kernel asks whether a client is still there."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+
+_PHRASES: Final = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+"""Of the statuses that `_refuse` answers."""
 
 _IDLE: Final = 0
 """Phase of a connection: nothing of a request is here."""
@@ -131,7 +137,7 @@ class HttpServerProtocol(asyncio.Protocol):
             else:
                 self._transport.abort()
             return
-        _probe_when_silent(self._transport)
+        probe_when_silent(self._transport)
         self._phase = _IDLE
         self.deadline_s = self._clock.now_s() + self._limits.head_timeout_s
         self._registry.deadlines.watch(self)
@@ -211,13 +217,13 @@ class HttpServerProtocol(asyncio.Protocol):
     @property
     def peername(self) -> Address:
         if self._peername is None:
-            self._peername = self._address("peername", "sockname")
+            self._peername = address_of(self._transport, "peername")
         return self._peername
 
     @property
     def local_address(self) -> Address:
         if self._local_address is None:
-            self._local_address = self._address("sockname", "sockname")
+            self._local_address = address_of(self._transport, "sockname")
         return self._local_address
 
     def extra_info(self, name: str) -> object:
@@ -432,26 +438,3 @@ class HttpServerProtocol(asyncio.Protocol):
         if not self._reading and self._transport is not None and not self._transport.is_closing():
             self._reading = True
             self._transport.resume_reading()
-
-    def _address(self, name: str, fallback: str) -> Address:
-        found = self.extra_info(name) or self.extra_info(fallback) or ""
-        if isinstance(found, tuple):
-            return (str(found[0]), int(found[1]))
-        return found.decode(errors="surrogateescape") if isinstance(found, bytes) else str(found)
-
-
-_PHRASES: Final = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
-
-
-def _probe_when_silent(transport: asyncio.Transport) -> None:
-    """Lets the kernel find clients that vanished without a word (power, radio)."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)

@@ -12,10 +12,8 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from tidegate.errors import BadEncoding, BadHttp, TidegateError, TooLarge
+from tidegate.pipeline.accept.peer_address import Address
 from tidegate.pipeline.codec import RequestHead, compress, inflate
-
-Address = tuple[str, int] | str
-"""(host, port) of TCP, or the path of a unix socket ("" for an unnamed one)."""
 
 Headers = Sequence[tuple[str, str]]
 
