@@ -1,0 +1,64 @@
+"""The byte library: frames, envelopes, HTTP heads, codings. Native code; what it means stands in `_native.pyi`.
+
+Every stage may import this package; it is the only importer of `tidegate._native`. `tests/codec/twins.py`
+says the same things in slow, obvious Python.
+"""
+
+from tidegate import __version__
+
+_REBUILD = "rebuild it with `maturin develop --release` (or `pip install .`)"
+
+try:
+    from tidegate._native import (
+        BATCH,
+        ERROR,
+        NOTIFICATION,
+        REQUEST,
+        RESULT,
+        VERSION,
+        ChunkDecoder,
+        Envelope,
+        LineSplitter,
+        RequestHead,
+        ResponseHead,
+        SseDecoder,
+        SseEvent,
+        array_spans,
+        encode_sse,
+        find_member,
+        member_spans,
+        parse_request_head,
+        parse_response_head,
+        patch_object,
+        scan,
+        splice,
+    )
+except ImportError as error:
+    raise ImportError(f"the native codec of tidegate {__version__} cannot be loaded: {error}; {_REBUILD}") from error
+
+if VERSION != __version__:
+    raise ImportError(f"the native codec is of version {VERSION}, tidegate of {__version__}; {_REBUILD}")
+
+__all__ = [
+    "BATCH",
+    "ERROR",
+    "NOTIFICATION",
+    "REQUEST",
+    "RESULT",
+    "ChunkDecoder",
+    "Envelope",
+    "LineSplitter",
+    "RequestHead",
+    "ResponseHead",
+    "SseDecoder",
+    "SseEvent",
+    "array_spans",
+    "encode_sse",
+    "find_member",
+    "member_spans",
+    "parse_request_head",
+    "parse_response_head",
+    "patch_object",
+    "scan",
+    "splice",
+]

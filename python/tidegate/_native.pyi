@@ -1,0 +1,222 @@
+"""The native codec (`rust/pybind`). Import it through `tidegate.pipeline.codec` only.
+
+Bytes in, offsets or bytes out. All spans are half-open `(start, end)` byte offsets into the buffer passed
+in; token spans of strings include the quotes. Errors are those of `tidegate.errors`.
+"""
+
+from typing import Final, final
+
+VERSION: Final[str]
+"""Version of the extension; must equal `tidegate.__version__`."""
+
+REQUEST: Final[int]
+NOTIFICATION: Final[int]
+RESULT: Final[int]
+ERROR: Final[int]
+BATCH: Final[int]
+
+@final
+class Envelope:
+    """One JSON-RPC message as spans. Made by `scan` only."""
+
+    @property
+    def kind(self) -> int:
+        """REQUEST, NOTIFICATION, RESULT, ERROR or BATCH."""
+    @property
+    def id(self) -> bytes | None:
+        """Raw JSON token: b'1' or b'"a"'. None on notifications, batches and errors without an id."""
+    @property
+    def method(self) -> str | None: ...
+    @property
+    def name(self) -> str | None:
+        """`params.name` if that is a string, else `params.uri` if that is one."""
+    @property
+    def progress_token(self) -> bytes | None:
+        """Raw JSON token, a string or a number."""
+    @property
+    def result_type(self) -> str | None: ...
+    @property
+    def id_span(self) -> tuple[int, int] | None: ...
+    @property
+    def method_span(self) -> tuple[int, int] | None: ...
+    @property
+    def params_span(self) -> tuple[int, int] | None: ...
+    @property
+    def name_span(self) -> tuple[int, int] | None:
+        """Token of the name or uri in `name`."""
+    @property
+    def meta_span(self) -> tuple[int, int] | None:
+        """The object `params._meta` or `result._meta`; None when absent or null."""
+    @property
+    def arguments_span(self) -> tuple[int, int] | None:
+        """`params.arguments`, whatever value it is."""
+    @property
+    def result_span(self) -> tuple[int, int] | None: ...
+    @property
+    def error_span(self) -> tuple[int, int] | None: ...
+    @property
+    def progress_token_span(self) -> tuple[int, int] | None:
+        """`params._meta.progressToken`; on a notification `params.progressToken` if it has one."""
+    @property
+    def result_type_span(self) -> tuple[int, int] | None: ...
+
+def scan(buf: bytes, max_depth: int = 64) -> Envelope:
+    """Reads one JSON-RPC 2.0 message without building values.
+
+    The whole text is validated (RFC 8259, UTF-8, at most `max_depth` nested containers). Duplicate keys are
+    refused in the message itself, in `params`, `params._meta`, `result` and `error`. The elements of a
+    top-level array are validated as JSON, not as messages.
+
+    Raises, first that applies: InvalidUtf8; ParseError or DepthExceeded, whichever comes first in the text;
+    DuplicateKey; InvalidRequest; ParseError for a `method`, name or `resultType` with a lone surrogate. All of them
+    carry the attribute `id_raw: bytes | None`, the raw id if the message has a usable one.
+    """
+
+def array_spans(buf: bytes, start: int = 0, end: int = -1) -> list[tuple[int, int]]:
+    """Elements of the JSON array at `[start, end)`; -1 is the end of `buf`.
+
+    Raises: ParseError, InvalidUtf8; ValueError for a range outside `buf`.
+    """
+
+def member_spans(buf: bytes, start: int = 0, end: int = -1) -> list[tuple[str, int, int]]:
+    """Members of the JSON object at `[start, end)`: decoded key, start and end of the value.
+
+    Raises: ParseError (also for a key with a lone surrogate), InvalidUtf8; ValueError for a range outside `buf`.
+    """
+
+def find_member(buf: bytes, key: str, start: int = 0, end: int = -1) -> tuple[int, int] | None:
+    """Value of the member `key` of the JSON object at `[start, end)`.
+
+    Raises: ParseError, InvalidUtf8; DuplicateKey when `key` is there twice, since readers differ in which one
+    they take; ValueError for a range outside `buf`.
+    """
+
+def splice(buf: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    """Replaces sorted, non-overlapping ranges; an empty range inserts. Raises: ValueError."""
+
+def patch_object(buf: bytes, changes: list[tuple[str, bytes | None]]) -> bytes:
+    """Sets members of the JSON object `buf`: each key to its raw JSON value, or away for None.
+
+    A changed member keeps its place, a new one comes last; all other bytes stay as they are. A removed
+    member takes the comma before it along (the first one, the comma after it).
+
+    Raises: ParseError, InvalidUtf8; DuplicateKey when a key to be set is there twice (removal takes all of
+    them); ValueError when a key is changed twice or a value is not JSON.
+    """
+
+@final
+class LineSplitter:
+    """Cuts a byte stream into lines."""
+
+    def __new__(cls, max_bytes: int) -> LineSplitter: ...
+    def feed(self, data: bytes) -> list[bytes | None]:
+        r"""Lines that end in `data`, without `\n` or `\r\n`; lines of white space are dropped.
+
+        None stands for one line of more than `max_bytes` and comes as soon as it is that long; the line is
+        discarded up to its newline.
+        """
+    @property
+    def pending(self) -> int:
+        """Bytes held of a line that has not ended."""
+    def eof(self) -> bytes:
+        """The unterminated rest, which is then forgotten."""
+
+@final
+class SseEvent:
+    @property
+    def event(self) -> str:
+        """The type, `message` when the stream names none."""
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def id(self) -> str | None:
+        """The `id` line of this event; None when it has none, empty when it clears the last event id."""
+    @property
+    def retry_ms(self) -> int | None: ...
+
+@final
+class SseDecoder:
+    """Cuts a byte stream into server-sent events."""
+
+    def __new__(cls, max_bytes: int) -> SseDecoder: ...
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """Events that end in `data`: those with data, an id or a retry time.
+
+        Raises: TooLarge for an event of more than `max_bytes`, then and from then on; events completed by the
+        same `data` are lost with it.
+        """
+
+def encode_sse(data: bytes, event: str | None = None, id: str | None = None, retry_ms: int | None = None) -> bytes:
+    """One event, with a `data` line for each line of `data`. Raises: ValueError for a line break in event or id."""
+
+@final
+class RequestHead:
+    @property
+    def method(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def minor(self) -> int:
+        """0 or 1 of HTTP/1.0 and HTTP/1.1."""
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """In order; names lower-cased, values ISO 8859-1 without white space around them."""
+    @property
+    def head_len(self) -> int:
+        """Bytes, the blank line included."""
+    @property
+    def content_length(self) -> int:
+        """Bytes; -1 for none."""
+    @property
+    def chunked(self) -> bool: ...
+    @property
+    def keep_alive(self) -> bool:
+        """By version and `Connection`."""
+    @property
+    def expect_continue(self) -> bool: ...
+
+@final
+class ResponseHead:
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def minor(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def head_len(self) -> int: ...
+    @property
+    def content_length(self) -> int: ...
+    @property
+    def chunked(self) -> bool: ...
+    @property
+    def keep_alive(self) -> bool: ...
+    @property
+    def expect_continue(self) -> bool: ...
+
+def parse_request_head(buf: bytes, max_bytes: int) -> RequestHead | None:
+    """The request head at the start of `buf`; None while it is incomplete.
+
+    Raises: BadHttp; TooLarge with `status` 431 when the head is or will be longer than `max_bytes`.
+    """
+
+def parse_response_head(buf: bytes, max_bytes: int) -> ResponseHead | None:
+    """The response head at the start of `buf`; None while it is incomplete. Raises: as for requests."""
+
+@final
+class ChunkDecoder:
+    """Takes the chunked transfer coding apart."""
+
+    def __new__(cls, max_bytes: int) -> ChunkDecoder: ...
+    def feed(self, data: bytes) -> bytes:
+        """The payload in `data`. Trailers are checked, bounded and dropped.
+
+        Raises: BadHttp; TooLarge as soon as more than `max_bytes` of payload are announced.
+        """
+    @property
+    def done(self) -> bool: ...
+    @property
+    def rest(self) -> bytes:
+        """Bytes after the end of the body."""
