@@ -6,6 +6,36 @@ in; token spans of strings include the quotes. Errors are those of `tidegate.err
 
 from typing import Final, final
 
+__all__ = [
+    "BATCH",
+    "ERROR",
+    "NOTIFICATION",
+    "REQUEST",
+    "RESULT",
+    "VERSION",
+    "ChunkDecoder",
+    "Envelope",
+    "LineSplitter",
+    "MsgpackSplitter",
+    "RequestHead",
+    "ResponseHead",
+    "SseDecoder",
+    "SseEvent",
+    "array_spans",
+    "compress",
+    "encode_sse",
+    "find_member",
+    "inflate",
+    "json_to_msgpack",
+    "member_spans",
+    "msgpack_to_json",
+    "parse_request_head",
+    "parse_response_head",
+    "patch_object",
+    "scan",
+    "splice",
+]
+
 VERSION: Final[str]
 """Version of the extension; must equal `tidegate.__version__`."""
 
@@ -122,6 +152,34 @@ class LineSplitter:
         """The unterminated rest, which is then forgotten."""
 
 @final
+class MsgpackSplitter:
+    """Cuts a byte stream of concatenated MessagePack maps and arrays into JSON messages."""
+
+    def __new__(cls, max_bytes: int, max_depth: int) -> MsgpackSplitter: ...
+    def feed(self, data: bytes) -> list[bytes | None]:
+        """JSON of the messages that end in `data`; None for one of more than `max_bytes`, as it comes or as JSON.
+
+        Raises: ParseError, InvalidUtf8 or DepthExceeded, then and from then on: after garbage nobody knows where a
+        message starts. Messages completed by the same `data` are lost with it.
+        """
+
+def json_to_msgpack(buf: bytes) -> bytes:
+    """One JSON text as MessagePack, nothing lost but white space and the way strings are escaped.
+
+    Integers of up to 64 bits are integers; another number is a float when that float prints exactly as it was
+    spelt, else extension type 1 holding its JSON text, as is a string with a lone surrogate.
+
+    Raises: ParseError, InvalidUtf8.
+    """
+
+def msgpack_to_json(buf: bytes) -> bytes:
+    """One MessagePack item as JSON without white space.
+
+    Raises: ParseError, also for what JSON does not have (binary, other extensions, NaN, keys that are no strings);
+    InvalidUtf8.
+    """
+
+@final
 class SseEvent:
     @property
     def event(self) -> str:
@@ -220,3 +278,13 @@ class ChunkDecoder:
     @property
     def rest(self) -> bytes:
         """Bytes after the end of the body."""
+
+def compress(coding: str, data: bytes, level: int = 3) -> bytes:
+    """`data` in the content coding `gzip` or `zstd`; `level` is brought into its range. Raises: ValueError."""
+
+def inflate(coding: str, data: bytes, max_bytes: int) -> bytes:
+    """What `data` in the content coding `gzip`, `zstd` or `deflate` (zlib) holds.
+
+    Raises: TooLarge for more than `max_bytes`; BadEncoding for another coding, and for data that is not in it, ends
+    early or is followed by something else. A zstd window over 8 MiB is refused (RFC 9659).
+    """

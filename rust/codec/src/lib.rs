@@ -4,10 +4,12 @@
 //! understood is never turned into values: it is validated where it lies and handed on as spans.
 //! `rust/pybind` is the only caller; `tests/codec/twins.py` says the same things slowly.
 
+pub mod coding;
 pub mod error;
 pub mod http;
 pub mod json;
 pub mod lines;
+pub mod msgpack;
 pub mod sse;
 
 pub use error::{Error, Kind, Result};

@@ -99,7 +99,7 @@ fn range(buf: &[u8], start: usize, end: isize) -> PyResult<Span> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (buf, start = 0, end = -1))]
+#[pyo3(signature = (buf, start = 0, end = -1), text_signature = "(buf, start=0, end=-1)")]
 pub fn array_spans(buf: &[u8], start: usize, end: isize) -> PyResult<Vec<(usize, usize)>> {
     let spans = json::array_spans(buf, range(buf, start, end)?).map_err(raise)?;
     Ok(spans
@@ -109,7 +109,7 @@ pub fn array_spans(buf: &[u8], start: usize, end: isize) -> PyResult<Vec<(usize,
 }
 
 #[pyfunction]
-#[pyo3(signature = (buf, start = 0, end = -1))]
+#[pyo3(signature = (buf, start = 0, end = -1), text_signature = "(buf, start=0, end=-1)")]
 pub fn member_spans<'py>(
     py: Python<'py>,
     buf: &[u8],
@@ -124,7 +124,7 @@ pub fn member_spans<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (buf, key, start = 0, end = -1))]
+#[pyo3(signature = (buf, key, start = 0, end = -1), text_signature = "(buf, key, start=0, end=-1)")]
 pub fn find_member(buf: &[u8], key: &str, start: usize, end: isize) -> PyResult<Pair> {
     json::find_member(buf, key, range(buf, start, end)?)
         .map(pair)

@@ -4,10 +4,12 @@
 //! The GIL is held throughout: every call is short work on the loop thread, and giving the GIL away there
 //! costs far more in waiting to get it back.
 
+mod coding;
 mod error;
 mod http;
 mod json;
 mod lines;
+mod msgpack;
 mod sse;
 
 use pyo3::prelude::*;
@@ -15,6 +17,8 @@ use pyo3::prelude::*;
 /// Every name of the module, in one place.
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::coding::{compress, inflate};
     #[pymodule_export]
     use super::http::{
         ChunkDecoder, RequestHead, ResponseHead, parse_request_head, parse_response_head,
@@ -25,6 +29,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::lines::LineSplitter;
+    #[pymodule_export]
+    use super::msgpack::{MsgpackSplitter, json_to_msgpack, msgpack_to_json};
     #[pymodule_export]
     use super::sse::{SseDecoder, SseEvent, encode_sse};
     use tidegate_codec::json::MessageKind;

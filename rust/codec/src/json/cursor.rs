@@ -78,6 +78,28 @@ impl Key {
     }
 }
 
+/// Is told what a cursor steps over.
+pub trait Visit {
+    /// An object or an array begins.
+    fn open(&mut self, object: bool);
+    /// A member begins; its value comes next.
+    fn key(&mut self, key: Key);
+    /// A value that holds no other.
+    fn scalar(&mut self, shape: Shape, token: Span);
+    /// The container opened last and not yet closed ends.
+    fn close(&mut self, object: bool);
+}
+
+/// Listens to nothing.
+struct Over;
+
+impl Visit for Over {
+    fn open(&mut self, _: bool) {}
+    fn key(&mut self, _: Key) {}
+    fn scalar(&mut self, _: Shape, _: Span) {}
+    fn close(&mut self, _: bool) {}
+}
+
 /// A place in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
@@ -173,8 +195,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn value(&mut self, room: usize) -> Result<Shape, Fault> {
         match self.peek() {
-            Some(b'{') => self.container(room).map(|()| Shape::Object),
-            Some(b'[') => self.container(room).map(|()| Shape::Array),
+            Some(b'{') => self.container(room, &mut Over).map(|()| Shape::Object),
+            Some(b'[') => self.container(room, &mut Over).map(|()| Shape::Array),
             _ => self.scalar(),
         }
     }
@@ -258,7 +280,22 @@ impl<'a> Cursor<'a> {
         Ok(Key { token, escaped })
     }
 
-    fn container(&mut self, room: usize) -> Result<(), Fault> {
+    /// Steps over one value like `value` and tells `visit` about everything in it, in the order of the text.
+    ///
+    /// # Errors
+    /// As for `value`.
+    pub fn visit(&mut self, room: usize, visit: &mut impl Visit) -> Result<(), Fault> {
+        if let Some(b'{' | b'[') = self.peek() {
+            return self.container(room, visit);
+        }
+        let start = self.pos;
+        let shape = self.scalar()?;
+        visit.scalar(shape, Span::new(start, self.pos));
+        Ok(())
+    }
+
+    #[inline]
+    fn container(&mut self, room: usize, visit: &mut impl Visit) -> Result<(), Fault> {
         let mut open = Open::new();
         loop {
             // At an opening bracket.
@@ -267,29 +304,31 @@ impl<'a> Cursor<'a> {
             }
             let object = self.buf[self.pos] == b'{';
             open.push(object);
+            visit.open(object);
             self.pos += 1;
             self.space();
             let closes = if object { b'}' } else { b']' };
             if self.peek() == Some(closes) {
                 self.pos += 1;
                 open.pop();
-                if open.len == 0 {
-                    return Ok(());
-                }
-                if self.close(&mut open)? {
+                visit.close(object);
+                if open.len == 0 || self.close(&mut open, visit)? {
                     return Ok(());
                 }
             }
             // At a member or an element.
             loop {
                 if open.in_object() {
-                    self.key()?;
+                    let key = self.key()?;
+                    visit.key(key);
                 }
                 if let Some(b'{' | b'[') = self.peek() {
                     break;
                 }
-                self.scalar()?;
-                if self.close(&mut open)? {
+                let start = self.pos;
+                let shape = self.scalar()?;
+                visit.scalar(shape, Span::new(start, self.pos));
+                if self.close(&mut open, visit)? {
                     return Ok(());
                 }
             }
@@ -298,7 +337,7 @@ impl<'a> Cursor<'a> {
 
     /// After a value: steps over closing brackets up to and over the next comma. True when all are closed.
     #[inline]
-    fn close(&mut self, open: &mut Open) -> Result<bool, Fault> {
+    fn close(&mut self, open: &mut Open, visit: &mut impl Visit) -> Result<bool, Fault> {
         loop {
             self.space();
             match self.peek() {
@@ -312,6 +351,7 @@ impl<'a> Cursor<'a> {
                 other => return Err(other.map_or(Fault::Ended, |_| Fault::Separator)),
             }
             self.pos += 1;
+            visit.close(open.in_object());
             open.pop();
             if open.len == 0 {
                 return Ok(true);

@@ -7,7 +7,7 @@ mod key_set;
 mod members;
 mod text;
 
-pub use cursor::{Cursor, Fault, Key, Shape};
+pub use cursor::{Cursor, Fault, Key, Shape, Visit};
 pub use edit::{patch_object, splice};
 pub use envelope::{Envelope, MessageKind, scan};
 pub use members::{array_spans, find_member, member_spans};
