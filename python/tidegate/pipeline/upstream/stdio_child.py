@@ -12,6 +12,7 @@ import shutil
 import signal
 from collections import deque
 from functools import lru_cache
+from typing import cast
 
 from tidegate.config.snapshot import Backend
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
@@ -79,8 +80,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         self._transport = transport
         self.pid = transport.get_pid()
         stdin = transport.get_pipe_transport(0)
-        assert isinstance(stdin, asyncio.WriteTransport)
-        self._stdin = stdin
+        self._stdin = cast(asyncio.WriteTransport, stdin)  # uvloop's are no subclasses
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:

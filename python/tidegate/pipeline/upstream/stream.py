@@ -7,6 +7,7 @@ shares `LineInbox`.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.codec import LineSplitter
@@ -64,8 +65,7 @@ class StreamLink(asyncio.Protocol):
             raise UpstreamUnreachable(f"backend `{self._backend}` cannot be reached: {cause}") from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are no subclasses
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
