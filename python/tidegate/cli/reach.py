@@ -16,7 +16,17 @@ from tidegate.cli import exit_codes
 from tidegate.cli.client import Client, RpcError
 from tidegate.cli.progress import Narrator
 from tidegate.cli.terminal import complain
-from tidegate.cli.wires import ChildWire, HttpWire, LineWire, LinkBroken, NoDaemon, Wire, connect_tcp, connect_unix
+from tidegate.cli.wires import (
+    ChildWire,
+    HttpWire,
+    LineWire,
+    LinkBroken,
+    NoDaemon,
+    PrivateEnded,
+    Wire,
+    connect_tcp,
+    connect_unix,
+)
 from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamTimeout
 from tidegate.protocol.meta_keys import TOKEN
 
@@ -86,6 +96,9 @@ def served(
             listener=Narrator(quiet=getattr(args, "quiet", False)),
         ) as client:
             return work(client)
+    except PrivateEnded as error:
+        complain(str(error))
+        return error.exit_status if error.exit_status > 0 else exit_codes.NO_DAEMON
     except NoDaemon as error:
         hint = "" if args.standalone or args.config else f"; {_WAY_OUT}"
         complain(f"{error}{hint}")

@@ -32,6 +32,14 @@ class NoDaemon(TidegateError):
     slug = "no_daemon"
 
 
+class PrivateEnded(NoDaemon):
+    """The private gateway ended by itself, after it had said why."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("the private gateway ended; its own message stands above")
+        self.exit_status = status
+
+
 class LinkBroken(TidegateError):
     """The gateway went away, or what came is no MCP."""
 
@@ -158,10 +166,10 @@ class ChildWire(LineWire):
 
     def _broken(self, cause: str | None) -> TidegateError:
         try:
-            self._child.wait(_END_S)
+            status = self._child.wait(_END_S)
         except subprocess.TimeoutExpired:
             return super()._broken(cause)
-        return NoDaemon("the private gateway ended; its own message stands above")
+        return PrivateEnded(status)
 
 
 class HttpWire:
