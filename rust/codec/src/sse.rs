@@ -139,7 +139,7 @@ impl SseDecoder {
                     (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned());
             }
             b"id" if !value.contains(&0) => {
-                self.event.id = Some(String::from_utf8_lossy(value).into_owned())
+                self.event.id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 let number = std::str::from_utf8(value)

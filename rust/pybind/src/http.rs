@@ -16,7 +16,7 @@ fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     }
 }
 
-fn header_list<'py>(py: Python<'py>, fields: &http::Fields<'_>) -> PyResult<Py<PyList>> {
+fn header_list(py: Python<'_>, fields: &http::Fields<'_>) -> PyResult<Py<PyList>> {
     let pairs = fields
         .headers
         .iter()

@@ -158,7 +158,12 @@ pub fn patch_object<'py>(
     let changes: Vec<_> = keys
         .iter()
         .zip(&changes)
-        .map(|(key, (_, value))| (key.as_ref(), value.as_ref().map(|value| value.as_bytes())))
+        .map(|(key, (_, value))| {
+            (
+                key.as_ref(),
+                value.as_ref().map(pyo3::types::PyBytesMethods::as_bytes),
+            )
+        })
         .collect();
     let out = json::patch_object(buf, &changes).map_err(raise)?;
     Ok(PyBytes::new(py, &out))

@@ -17,7 +17,7 @@ impl LineSplitter {
     fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyList>> {
         let mut found = Vec::new();
         self.0.feed(data, |line| {
-            found.push(line.map(|line| PyBytes::new(py, line)))
+            found.push(line.map(|line| PyBytes::new(py, line)));
         });
         PyList::new(py, found)
     }

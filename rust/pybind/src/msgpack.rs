@@ -31,7 +31,7 @@ impl MsgpackSplitter {
         let mut found = Vec::new();
         self.0
             .feed(data, |json| {
-                found.push(json.map(|json| PyBytes::new(py, &json)))
+                found.push(json.map(|json| PyBytes::new(py, &json)));
             })
             .map_err(raise)?;
         PyList::new(py, found)

@@ -41,7 +41,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the native codec of tidegate {__version__} cannot be loaded: {error}; {_REBUILD}") from error
 
-if VERSION != __version__:
+if __version__ != VERSION:
     raise ImportError(f"the native codec is of version {VERSION}, tidegate of {__version__}; {_REBUILD}")
 
 __all__ = [

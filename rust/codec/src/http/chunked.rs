@@ -130,12 +130,14 @@ impl ChunkDecoder {
                         size: size << 4 | u64::from(digit),
                     }
                 }
-                (State::Size { digits: 1.., size }, b'\r') | (State::Extension { size }, b'\r') => {
+                (State::Size { digits: 1.., size } | State::Extension { size }, b'\r') => {
                     State::SizeEnd { size }
                 }
                 (State::Size { digits: 1.., size }, b';') => self.extension(size)?,
                 (State::Extension { size }, byte) if is_value_byte(byte) => self.extension(size)?,
-                (State::SizeEnd { size: 0 }, b'\n') => State::Trailer(Field::Start),
+                (State::SizeEnd { size: 0 } | State::TrailerLf { last: false }, b'\n') => {
+                    State::Trailer(Field::Start)
+                }
                 (State::SizeEnd { size }, b'\n') => self.chunk(size)?,
                 (State::PayloadCr, b'\r') => State::PayloadLf,
                 (State::PayloadLf, b'\n') => State::Size { digits: 0, size: 0 },
@@ -149,7 +151,6 @@ impl ChunkDecoder {
                     self.trailer(Field::Value)?
                 }
                 (State::TrailerLf { last: true }, b'\n') => State::Done,
-                (State::TrailerLf { last: false }, b'\n') => State::Trailer(Field::Start),
                 _ => return Err(self.refusal(Kind::BadHttp)),
             };
             data = after;

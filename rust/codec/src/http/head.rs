@@ -165,7 +165,6 @@ fn head_end(
 }
 
 /// The lines of a head whose every line is known to end in CRLF.
-#[derive(Clone, Copy)]
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {
@@ -179,7 +178,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-fn fields<'a>(lines: Lines<'a>, minor: u8, head_len: usize, request: bool) -> Result<Fields<'a>> {
+fn fields(lines: Lines<'_>, minor: u8, head_len: usize, request: bool) -> Result<Fields<'_>> {
     let mut found = Fields {
         headers: Vec::with_capacity(16),
         content_length: None,
@@ -237,7 +236,7 @@ fn fields<'a>(lines: Lines<'a>, minor: u8, head_len: usize, request: bool) -> Re
                 }
             }
             "expect" => {
-                found.expect_continue |= minor == 1 && value.eq_ignore_ascii_case(b"100-continue")
+                found.expect_continue |= minor == 1 && value.eq_ignore_ascii_case(b"100-continue");
             }
             _ => {}
         }

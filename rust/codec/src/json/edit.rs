@@ -80,12 +80,11 @@ pub fn patch_object(buf: &[u8], changes: &[(&str, Option<&[u8]>)]) -> Result<Vec
         .sum();
     let mut out = Vec::with_capacity(buf.len() + added);
     let mut used = vec![false; changes.len()];
-    let (head, tail) = match (members.first(), members.last()) {
-        (Some(first), Some(last)) => (first.key.token.start, last.value.end),
-        _ => {
-            let closing = memchr::memchr(b'{', buf).map_or(buf.len(), |at| at + 1);
-            (closing, closing)
-        }
+    let (head, tail) = if let (Some(first), Some(last)) = (members.first(), members.last()) {
+        (first.key.token.start, last.value.end)
+    } else {
+        let closing = memchr::memchr(b'{', buf).map_or(buf.len(), |at| at + 1);
+        (closing, closing)
     };
     out.extend_from_slice(&buf[..head]);
     let mut first = true;

@@ -133,7 +133,7 @@ fn inside(room: usize) -> std::result::Result<usize, Fault> {
 type Walked<T = ()> = std::result::Result<T, Fault>;
 
 /// The key's characters.
-fn spelt<'a>(buf: &'a [u8], key: Key) -> Cow<'a, [u8]> {
+fn spelt(buf: &[u8], key: Key) -> Cow<'_, [u8]> {
     if key.escaped {
         unescape(key.inner(buf))
     } else {

@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
             }
             Part::Pairs => {
                 out.push(b'{');
-                return Ok(Some(Open(number * 2 | Open::MAP)));
+                return Ok(Some(Open((number * 2) | Open::MAP)));
             }
             Part::Bytes => {}
         }

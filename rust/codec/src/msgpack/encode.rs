@@ -154,7 +154,7 @@ impl Write<'_> {
         let text = token.of(self.buf);
         match u32::try_from(text.len()) {
             Ok(size @ (1 | 2 | 4 | 8 | 16)) => {
-                self.out.push(0xd4 + low_byte(size.trailing_zeros()))
+                self.out.push(0xd4 + low_byte(size.trailing_zeros()));
             }
             Ok(size) => self.sized(size, [0xc7, 0xc8, 0xc9]),
             Err(_) => self.too_large = true,
