@@ -148,18 +148,20 @@ _LEFT_OUT: Final = object()
 
 def _fill_field(key: str, part: object, root: object, required: bool, read: ReadLine) -> object:
     schema = resolve(part, root)
-    title = schema.get("title")
-    label = one_line(title) if isinstance(title, str) and title else clean(key)
+    name = schema.get("title")
+    label = one_line(name) if isinstance(name, str) and name else clean(key)
     description = schema.get("description")
     if isinstance(description, str) and description:
         say(f"  {one_line(description)}")
     several = "array" in types_of(part, root)
     offered = _offered(schema.get("items") if several else part, root)
-    for number, (value, shown) in enumerate(offered, 1):
-        say(f"    {number}) {one_line(shown)}" + (f" [{one_line(str(value))}]" if shown != value else ""))
+    for number, (value, title) in enumerate(offered, 1):
+        say(f"    {number}) {one_line(title)}" + (f" [{one_line(str(value))}]" if title != value else ""))
     words = "numbers, with commas" if several else "number" if offered else type_words(part, root)
+    words = "yes or no" if words == "boolean" else words
     default = schema.get("default")
-    shown_default = f", default {one_line(str(default))}" if default is not None else ""
+    shown = {True: "yes", False: "no"}[default] if isinstance(default, bool) else one_line(str(default))
+    shown_default = f", default {shown}" if default is not None else ""
     optional = "" if required or default is not None else ", optional"
     while True:
         text = read(f"  {label} ({words}{shown_default}{optional}): ").strip()

@@ -67,7 +67,14 @@ def parse(text: str) -> object:
 
 
 def encode(value: object) -> str:
-    return value if isinstance(value, Raw) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Compact JSON of plain values with `Raw` ones anywhere in them."""
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, dict):
+        return encode_object(value.items())
+    if isinstance(value, list):
+        return "[" + ",".join(map(encode, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def encode_object(pairs: Iterable[tuple[str, object]]) -> Raw:

@@ -73,6 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_call_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of verbs that make a server work."""
+    # Options may stand between the `key=value` words, as people type them.
+    parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
     parser.add_argument("--quiet", action="store_true", help="do not show progress")
     parser.add_argument("--log-level", choices=_LEVELS, help="show what the server logs meanwhile, from this level on")
 
