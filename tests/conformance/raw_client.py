@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 import httpx
@@ -26,6 +27,11 @@ class Number:
     """A number by its spelling: `1.0` is not `1`, and no digit of a long integer is lost."""
 
     text: str
+
+    def equals(self, other: Number) -> bool:
+        """The same number of the same kind, whatever its spelling: `1e-07` is `1e-7`, and `1.0` is still not `1`."""
+        whole = self.text.lstrip("-").isdigit()
+        return whole == other.text.lstrip("-").isdigit() and Decimal(self.text) == Decimal(other.text)
 
     def __repr__(self) -> str:
         return self.text

@@ -1,6 +1,6 @@
 """Is what comes through the gateway what the server said? The same requests to both, compared value by value.
 
-    python tests/conformance/same_answers.py --direct URL --through URL [--key-order]
+    python tests/conformance/same_answers.py --direct URL --through URL [--to-the-letter]
 
 The conformance suite checks shapes; an empty list or a swallowed notification can pass it. Here every tool, prompt, resource,
 template and completion of the everything-server is used in both eras, with the notifications and questions on the way.
@@ -156,8 +156,12 @@ async def _ask(client: RawClient, request: Request) -> list[Answer]:
     return [Answer(answers[-1].status, whole)]
 
 
-async def compare(direct_url: str, through_url: str, era: Era, *, key_order: bool = False) -> tuple[int, list[Difference]]:
-    """How many requests were compared in this era, and what differed."""
+async def compare(direct_url: str, through_url: str, era: Era, *, letter: bool = False) -> tuple[int, list[Difference]]:
+    """How many requests were compared in this era, and what differed.
+
+    `letter` also compares the order of members and the spelling of numbers. That is for two ways to one HTTP server: the
+    same server writes some numbers differently on stdio.
+    """
     found: list[Difference] = []
     async with raw_client(direct_url, era) as (direct, hello), raw_client(through_url, era) as (through, welcome):
         wanted = await requests_of(direct)
@@ -176,7 +180,7 @@ async def compare(direct_url: str, through_url: str, era: Era, *, key_order: boo
                 found.append(Difference(era, str(request), "answer", "an answer", repr(failure)))
                 continue
             seen = [_plain(request, each) for each in ours], [_plain(request, each) for each in theirs]
-            found += [Difference(era, str(request), *each) for each in _differences(*seen, "", key_order)]
+            found += [Difference(era, str(request), *each) for each in _differences(*seen, "", letter)]
     return len(wanted), found
 
 
@@ -203,7 +207,7 @@ def _plain(request: Request, answer: Answer) -> dict[str, Any]:
     return {"status": answer.status, "frames": answer.frames, "last": last}
 
 
-def _differences(direct: Any, through: Any, where: str, key_order: bool) -> Iterator[tuple[str, Any, Any]]:
+def _differences(direct: Any, through: Any, where: str, letter: bool) -> Iterator[tuple[str, Any, Any]]:
     """Every place where two values differ."""
     if isinstance(direct, dict) and isinstance(through, dict):
         for key in [*direct, *(key for key in through if key not in direct)]:
@@ -215,17 +219,25 @@ def _differences(direct: Any, through: Any, where: str, key_order: bool) -> Iter
                 if not _remaining(direct[key], through[key]):
                     yield here, direct[key], through[key]
             elif key not in NOT_COMPARED or where.endswith(("arguments", "content", "structuredContent")):
-                yield from _differences(direct[key], through[key], here, key_order)
+                yield from _differences(direct[key], through[key], here, letter)
         shared = [key for key in through if key in direct]
-        if key_order and shared != [key for key in direct if key in through]:
+        if letter and shared != [key for key in direct if key in through] and not _is_list_result(direct):
             yield f"{where} (key order)", list(direct), list(through)
     elif isinstance(direct, list) and isinstance(through, list):
         if len(direct) != len(through):
             yield f"{where} (length)", direct, through
         for index, (ours, theirs) in enumerate(zip(direct, through, strict=False)):
-            yield from _differences(ours, theirs, f"{where}[{index}]", key_order)
+            yield from _differences(ours, theirs, f"{where}[{index}]", letter)
+    elif isinstance(direct, Number) and isinstance(through, Number) and not letter:
+        if not direct.equals(through):
+            yield where, direct, through
     elif direct != through:
         yield where, direct, through
+
+
+def _is_list_result(value: dict[str, Any]) -> bool:
+    """A catalogue puts its own list together; what stands in it is the server's, the frame around it is not."""
+    return not {"tools", "prompts", "resources", "resourceTemplates"}.isdisjoint(value)
 
 
 def _only_introduces(direct: dict[str, Any], through: dict[str, Any]) -> bool:
@@ -244,7 +256,7 @@ def _remaining(direct: Any, through: Any) -> bool:
 async def _main(options: argparse.Namespace) -> int:
     failed = 0
     for era in ERAS:
-        count, found = await compare(options.direct, options.through, era, key_order=options.key_order)
+        count, found = await compare(options.direct, options.through, era, letter=options.to_the_letter)
         print(f"{era}: {count} requests, {len(found)} differences")
         for difference in found:
             print(f"  {difference}")
@@ -256,7 +268,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compares the answers of a server with and without the gateway before it.")
     parser.add_argument("--direct", required=True, metavar="URL")
     parser.add_argument("--through", required=True, metavar="URL")
-    parser.add_argument("--key-order", action="store_true", help="the members of every object in the same order, too")
+    parser.add_argument("--to-the-letter", action="store_true", help="order of members and spelling of numbers, too")
     return anyio.run(_main, parser.parse_args())
 
 

@@ -25,9 +25,8 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
-from node_runtime import node, package_file  # noqa: E402  (its folder was put on the path one line above)
+from node_runtime import LOOPBACK_ONLY, node, package_file  # noqa: E402  (its folder was put on the path one line above)
 
-HERE = Path(__file__).resolve().parent
 WHOLE_RUN_S = 240.0
 """A whole server run takes 2 to 30 s."""
 SCENARIO_S = 60.0
@@ -172,7 +171,7 @@ def _run_one(name: str, arguments: list[str], limit_s: float) -> Scenario:
 def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
     """One run of the suite's command line in its own process group, of which nothing is left afterwards."""
     suite = package_file("@modelcontextprotocol/conformance", "dist/index.js")
-    command = [node(), "--require", str(HERE / "loopback_only.cjs"), suite, *arguments]
+    command = [node(), "--require", LOOPBACK_ONLY, suite, *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NODE_")}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
 MODULES = TESTS / "node_modules"
+LOOPBACK_ONLY = str(Path(__file__).resolve().parent / "loopback_only.cjs")
+"""Preload for Node programs that would listen on every interface."""
 OLDEST_NODE = 22
 """Major version: the conformance suite uses `fs.globSync`."""
 
