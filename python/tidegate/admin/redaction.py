@@ -58,9 +58,11 @@ def _secrets(backend: Backend) -> Iterator[str]:
     named = ""
     for argument in backend.command[1:]:
         flag, equals, value = argument.partition("=")
-        if looks_secret(flag if equals else named, value if equals else argument):
-            yield value if equals else argument
-        named = argument
+        if not argument.startswith("-"):
+            flag, value = named, argument
+        if looks_secret(flag, value):
+            yield value
+        named = "" if equals else argument
     for start, end in secret_url_spans(backend.url):
         yield backend.url[start:end]
         yield unquote(backend.url[start:end])

@@ -1,0 +1,199 @@
+"""The operator's HTTP, over a real socket of a real daemon in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from tidegate.config.bearer_token import token_sha256
+from tidegate.config.snapshot import Backend, Client, Listen, Secret, Snapshot
+from tidegate.daemon import Daemon, Tasks
+from tidegate.protocol.meta_keys import TOKEN
+
+pytestmark = pytest.mark.anyio
+
+WAIT_S = 20.0
+SECRET = "a-secret-of-the-broken-one"
+HOST = Backend(name="host", transport="builtin", address="host")
+BROKEN = Backend(name="broken", transport="stdio", command=(f"/nowhere/{SECRET}",), env=(("TOKEN", Secret(SECRET)),))
+META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@asynccontextmanager
+async def running(*backends: Backend, clients: tuple[Client, ...] = ()) -> AsyncIterator[Daemon]:
+    listen = Listen(tcp=("127.0.0.1:0",), admin="127.0.0.1:0")
+    async with anyio.create_task_group() as group:
+        daemon = Daemon(Snapshot(listen=listen, backends=backends, clients=clients), Tasks(group))
+        try:
+            await daemon.listen()
+            yield daemon
+        finally:
+            with anyio.CancelScope(shield=True):
+                await daemon.aclose()
+            group.cancel_scope.cancel()
+
+
+async def exchange(where: str, data: bytes) -> bytes:
+    host, _, port = where.removeprefix("http://").rpartition(":")
+    async with asyncio.timeout(WAIT_S):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(data)
+            return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def ask(daemon: Daemon, path: str, *, method: str = "GET", host: str = "localhost", more: str = "") -> Any:
+    """(status, headers, body)."""
+    request = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}\r\n"
+    raw = await exchange(str(daemon.addresses["admin"]), request.encode())
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *fields = head.decode("latin-1").split("\r\n")
+    headers = dict(field.split(": ", 1) for field in fields)
+    return int(status.split()[1]), headers, body
+
+
+async def call(daemon: Daemon, method: str, token: str | None = None, **params: object) -> dict[str, Any]:
+    """One request of a client on the TCP listener."""
+    (where,) = daemon.addresses["tcp"]  # type: ignore[misc, attr-defined]
+    host, _, port = where.rpartition(":")
+    meta = META if token is None else {**META, TOKEN: token}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+    async with asyncio.timeout(WAIT_S):
+        reader, writer = await asyncio.open_connection(host, int(port), limit=2**22)
+        try:
+            writer.write(json.dumps(message).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await reader.readline())
+            return answer
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_health_is_ok_while_nothing_is_known_to_be_broken() -> None:
+    async with running(HOST) as daemon:
+        status, headers, body = await ask(daemon, "/health")
+        assert status == 200
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body) == {"status": "ok", "backends": [{"backend": "host", "up": True, "error": None}]}
+
+
+async def test_health_is_degraded_by_a_backend_that_cannot_be_reached_and_keeps_its_secret() -> None:
+    async with running(HOST, BROKEN) as daemon:
+        await call(daemon, "tools/list")
+        status, _, body = await ask(daemon, "/health")
+        assert status == 200
+        health = json.loads(body)
+        assert health["status"] == "degraded"
+        assert health["backends"][0]["up"] is True
+        assert health["backends"][1]["error"] == "backend `broken`: the program `/nowhere/…` was not found"
+
+
+async def test_live_and_ready_are_200_while_it_runs() -> None:
+    async with running(HOST) as daemon:
+        assert (await ask(daemon, "/health/live"))[0] == 200
+        assert (await ask(daemon, "/health/ready"))[0] == 200
+
+
+async def test_ready_is_503_while_it_drains_and_live_stays() -> None:
+    async with running(HOST) as daemon:
+        daemon.gateway.stopping = True
+        assert (await ask(daemon, "/health/ready"))[0] == 503
+        assert (await ask(daemon, "/health/live"))[0] == 200
+        assert (await ask(daemon, "/health"))[0] == 200
+
+
+async def test_info_names_version_revisions_addresses_and_what_backends_speak() -> None:
+    async with running(HOST) as daemon:
+        await call(daemon, "tools/list")
+        info = json.loads((await ask(daemon, "/info"))[2])
+        assert info["name"] == "tidegate"
+        assert info["revisions"][0] == "2026-07-28"
+        assert info["revisions"][-1] == "2024-11-05"
+        assert info["listen"] == daemon.addresses
+        (backend,) = info["backends"]
+        assert backend["backend"] == "host"
+        assert backend["eras"] == ["stateless"]
+        assert backend["slots"] == [{"slot": "stateless", "state": "ready", "revision": "2026-07-28"}]
+        assert info["features"]["authentication"] is False
+
+
+async def test_status_is_what_the_daemon_counts() -> None:
+    async with running(HOST) as daemon:
+        await call(daemon, "tools/list")
+        status = json.loads((await ask(daemon, "/status"))[2])
+        assert status["connections"]["served_total"] == 1
+        assert status["backends"][0]["slots"][0]["offers"]["tools"] > 5
+
+
+async def test_metrics_count_the_calls_of_clients() -> None:
+    async with running(HOST) as daemon:
+        answer = await call(daemon, "tools/call", name="uptime", arguments={})
+        assert "result" in answer
+        status, headers, body = await ask(daemon, "/metrics")
+        assert status == 200
+        assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        sample = (
+            'tidegate_requests_total{backend="host",method="tools/call",tool="uptime",era="stateless",'
+            'transport="tcp",outcome="ok"} 1\n'
+        )
+        assert sample in body.decode()
+        assert 'tidegate_backend_up{backend="host"} 1\n' in body.decode()
+
+
+async def test_no_page_shows_a_secret() -> None:
+    token = "tg_of-a-client-that-is-only-here"
+    digest = token_sha256(token)
+    async with running(HOST, BROKEN, clients=(Client("laptop", digest),)) as daemon:
+        answer = await call(daemon, "tools/list", token=token)
+        assert "result" in answer
+        for path in ("/health", "/info", "/status", "/metrics"):
+            body = (await ask(daemon, path))[2].decode()
+            assert "broken" in body
+            assert not [secret for secret in (SECRET, token, digest) if secret in body]
+
+
+async def test_head_has_the_head_alone() -> None:
+    async with running(HOST) as daemon:
+        for path in ("/health", "/health/ready", "/info", "/status", "/metrics"):
+            status, headers, body = await ask(daemon, path, method="HEAD")
+            assert status == 200
+            assert int(headers["content-length"]) > 10
+            assert body == b""
+
+
+async def test_other_methods_are_405_and_other_paths_404() -> None:
+    async with running(HOST) as daemon:
+        status, headers, _ = await ask(daemon, "/metrics", method="POST", more="content-length: 0\r\n")
+        assert status == 405
+        assert headers["allow"] == "GET, HEAD"
+        assert (await ask(daemon, "/"))[0] == 404
+        assert (await ask(daemon, "/mcp"))[0] == 404
+        assert (await ask(daemon, "/health?verbose"))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8809", "[::1]:1"])
+async def test_loopback_names_are_let_in(host: str) -> None:
+    async with running(HOST) as daemon:
+        assert (await ask(daemon, "/status", host=host))[0] == 200
+
+
+async def test_a_page_that_rebound_its_name_is_refused() -> None:
+    async with running(HOST) as daemon:
+        status, _, body = await ask(daemon, "/status", host="evil.example")
+        assert status == 403
+        assert b"backends" not in body
+        assert (await ask(daemon, "/status", more="origin: https://evil.example\r\n"))[0] == 403
