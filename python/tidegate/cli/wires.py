@@ -250,7 +250,7 @@ class _ReadLine(Protocol):
 
 
 def _events(readline: _ReadLine) -> Iterator[str]:
-    """The data of each server-sent event that has some."""
+    """The data of each server-sent event that has some; priming events have none."""
     data: list[bytes] = []
     size = 0
     while line := readline(MESSAGE_BYTES + 1):
@@ -259,7 +259,7 @@ def _events(readline: _ReadLine) -> Iterator[str]:
             raise TooLarge(f"the answer has over {MESSAGE_BYTES} bytes")
         line = line.rstrip(b"\r\n")
         if not line:
-            if data:
+            if any(data):
                 yield b"\n".join(data).decode("utf-8", "replace")
             data = []
             size = 0
