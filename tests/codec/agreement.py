@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from tidegate.errors import DepthExceeded, TidegateError
@@ -31,4 +32,4 @@ def assert_agree(native: Callable[..., Any], twin: Callable[..., Any], *argument
 def cuts(stream: bytes, places: list[int]) -> list[bytes]:
     """The stream in pieces, cut at these places."""
     bounds = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    return [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(bounds)]

@@ -56,75 +56,94 @@ VALUES: st.SearchStrategy[str] = st.recursive(
 OBJECTS = objects(SHORT_KEYS, VALUES)
 
 
-def _members(known: dict[str, st.SearchStrategy[str]]) -> st.SearchStrategy[str]:
-    """An object with some of the known members, now and then with one twice or an unknown one."""
-    one = st.sampled_from(sorted(known)).flatmap(lambda key: st.tuples(respelt(key), known[key]))
-    other = st.tuples(SHORT_KEYS, VALUES)
-    member = st.tuples(SPACES, one | one | one | other, SPACES).map(
-        lambda parts: f"{parts[0]}{parts[1][0]}{parts[2]}:{parts[0]}{parts[1][1]}{parts[2]}"
-    )
-    return st.lists(member, max_size=6, unique_by=lambda text: text.split(":")[0]).map(
-        lambda members: "{" + ",".join(members) + "}"
-    )
-
-
-IDS = st.one_of(st.sampled_from(["1", "-7", '"a"', '"\\u0061"', "null", "1.5", "1e3", "true", "{}"]), NUMBERS)
-TOKENS = st.one_of(IDS, STRINGS)
-META = _members({"progressToken": TOKENS, "a": VALUES})
-PARAMS = _members(
-    {"name": STRINGS | SCALARS, "uri": STRINGS, "arguments": VALUES, "_meta": META | META | VALUES, "progressToken": TOKENS}
-)
-RESULT = _members({"resultType": STRINGS | VALUES, "_meta": OBJECTS | VALUES, "content": VALUES})
-VERSION = st.sampled_from(['"2.0"'] * 6 + ['"2\\u002e0"', '"1.0"', "2.0"])
-
-PARTS: dict[str, st.SearchStrategy[str]] = {
-    "jsonrpc": VERSION,
-    "id": IDS,
-    "method": st.sampled_from(['"tools/call"', '"notifications/progress"', '"\\ud800"', "1"]) | STRINGS,
-    "params": PARAMS | PARAMS | PARAMS | VALUES,
-    "result": RESULT | RESULT | VALUES,
-    "error": OBJECTS | VALUES,
-    "x": VALUES,
-}
-
-SHAPES = st.sampled_from(
-    [
-        ["jsonrpc", "id", "method", "params"],
-        ["jsonrpc", "id", "method", "params"],
-        ["params", "method", "id", "jsonrpc", "x"],
-        ["jsonrpc", "method", "params"],
-        ["jsonrpc", "id", "result"],
-        ["jsonrpc", "id", "error"],
-        ["jsonrpc", "error"],
-        ["jsonrpc", "id", "result", "error"],
-        ["jsonrpc", "id", "id", "method"],
-        ["jsonrpc", "id", "method", "params", "params"],
-        ["jsonrpc", "id", "method", "result"],
-        ["id", "method"],
-    ]
-)
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+Members = dict[str, st.SearchStrategy[str]]
 
 
 @st.composite
-def _messages(draw: Callable[[st.SearchStrategy[Any]], Any]) -> str:
+def _object_of(draw: Draw, known: Members, needed: tuple[str, ...] = ()) -> str:
+    """An object of the known members in any order, mostly once each."""
+    optional = [key for key in known if key not in needed]
+    chosen = draw(st.lists(st.sampled_from(optional), unique=True)) if optional else []
+    keys = draw(st.permutations([*needed, *chosen]))
+    if keys and draw(st.integers(0, 9)) == 0:
+        keys = [*keys, draw(st.sampled_from(keys))]
     members = [
-        draw(SPACES) + draw(respelt(key)) + draw(SPACES) + ":" + draw(SPACES) + draw(PARTS[key]) + draw(SPACES)
-        for key in draw(SHAPES)
+        draw(SPACES) + draw(respelt(key)) + draw(SPACES) + ":" + draw(SPACES) + draw(known[key]) + draw(SPACES)
+        for key in keys
     ]
-    return str(draw(SPACES)) + "{" + ",".join(members) + "}" + str(draw(SPACES))
+    return "{" + ",".join(members) + "}"
 
 
-MESSAGES: st.SearchStrategy[str] = _messages()
+GOOD_IDS = st.sampled_from(["1", "-7", '"a"', '"\\u0061"', "18446744073709551616"])
+TOKENS = GOOD_IDS | SCALARS
+META = _object_of({"progressToken": TOKENS, "a": VALUES})
+GOOD: Members = {
+    "jsonrpc": st.sampled_from(['"2.0"', '"2.0"', '"2\\u002e0"']),
+    "id": GOOD_IDS,
+    "method": st.sampled_from(['"tools/call"', '"notifications/progress"']) | STRINGS,
+    "params": _object_of(
+        {"name": STRINGS, "uri": STRINGS, "arguments": VALUES, "_meta": META, "progressToken": TOKENS}
+    ),
+    "result": _object_of({"resultType": STRINGS, "_meta": OBJECTS, "content": VALUES}),
+    "error": OBJECTS,
+    "extra": VALUES,
+}
+ODD: Members = {
+    "jsonrpc": st.sampled_from(['"1.0"', "2.0"]),
+    "id": st.sampled_from(["null", "1.5", "1e3", "true", "{}"]),
+    "method": st.sampled_from(['"\\ud800"', "1"]),
+    "params": VALUES | _object_of({"name": SCALARS, "uri": SCALARS, "_meta": VALUES}),
+    "result": VALUES | _object_of({"resultType": VALUES, "_meta": VALUES}),
+    "error": VALUES,
+    "extra": VALUES,
+}
+MIXED: Members = {key: GOOD[key] | GOOD[key] | GOOD[key] | ODD[key] for key in GOOD}
+
+
+def _messages(parts: Members) -> st.SearchStrategy[str]:
+    def some(*needed: str, also: tuple[str, ...] = ()) -> st.SearchStrategy[str]:
+        known = {key: parts[key] for key in (*needed, *also, "extra")}
+        return _object_of(known, needed)
+
+    return st.one_of(
+        some("jsonrpc", "id", "method", "params"),
+        some("jsonrpc", "id", "method", also=("params",)),
+        some("jsonrpc", "method", also=("params",)),
+        some("jsonrpc", "id", "result"),
+        some("jsonrpc", "error", also=("id",)),
+    )
+
+
+MESSAGES: st.SearchStrategy[str] = st.one_of(_messages(GOOD), _messages(MIXED), _object_of(MIXED))
 
 
 @st.composite
-def damaged(draw: Callable[[st.SearchStrategy[Any]], Any], texts: st.SearchStrategy[str]) -> bytes:
+def damaged(draw: Draw, texts: st.SearchStrategy[str]) -> bytes:
     """Bytes of a text with one place cut, doubled, or overwritten by something awkward."""
-    whole: bytes = draw(texts).encode()
+    whole = str(draw(texts)).encode()
     at = draw(st.integers(0, len(whole)))
     end = min(len(whole), at + draw(st.integers(0, 3)))
-    awkward = [b"", b'"', b"\\", b"{", b"[", b"}", b"]", b",", b":", b"0", b"-", b".", b"\x00", b"\xff", b"\xc3", b"[[["]
-    return whole[:at] + draw(st.sampled_from(awkward) | st.binary(max_size=2)) + whole[end:]
+    awkward = [
+        b"",
+        b'"',
+        b"\\",
+        b"{",
+        b"[",
+        b"}",
+        b"]",
+        b",",
+        b":",
+        b"0",
+        b"-",
+        b".",
+        b"\x00",
+        b"\xff",
+        b"\xc3",
+        b"[[[",
+    ]
+    put = bytes(draw(st.sampled_from(awkward) | st.binary(max_size=2)))
+    return whole[:at] + put + whole[end:]
 
 
 ANY_BYTES = st.one_of(MESSAGES.map(str.encode), VALUES.map(str.encode), damaged(MESSAGES), damaged(VALUES), st.binary())

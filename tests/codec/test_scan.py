@@ -41,7 +41,12 @@ def test_native_and_twin_agree_on_every_prefix(text: str) -> None:
 
 def test_a_call_is_read_as_spans() -> None:
     envelope = codec.scan(CALL)
-    assert (envelope.kind, envelope.id, envelope.method, envelope.name) == (codec.REQUEST, b"7", "tools/call", "box__disks")
+    assert (envelope.kind, envelope.id, envelope.method, envelope.name) == (
+        codec.REQUEST,
+        b"7",
+        "tools/call",
+        "box__disks",
+    )
     assert envelope.progress_token == b'"t-1"'
     spans = {
         "id": b"7",

@@ -36,7 +36,7 @@ impl LineSplitter {
                 self.line(part, &mut on);
             } else {
                 let mut line = std::mem::take(&mut self.pending);
-                if line.len() + part.len() <= self.max_bytes + 1 {
+                if line.len() + part.len() <= self.max_bytes.saturating_add(1) {
                     line.extend_from_slice(part);
                     self.line(&line, &mut on);
                 } else {
@@ -54,7 +54,9 @@ impl LineSplitter {
         let length = self.pending.len() + data.len();
         let last = data.last().or(self.pending.last());
         // One byte more may yet turn out to be the `\r` of the line end.
-        if length > self.max_bytes + 1 || (length == self.max_bytes + 1 && last != Some(&b'\r')) {
+        if length > self.max_bytes.saturating_add(1)
+            || (length == self.max_bytes + 1 && last != Some(&b'\r'))
+        {
             self.discarding = true;
             self.pending = Vec::new();
             on(None);
