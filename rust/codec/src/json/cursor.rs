@@ -4,6 +4,7 @@
 //! exhaust its bound but not the thread's stack. It looks at ASCII structure only; whoever starts it
 //! has checked that the bytes are UTF-8.
 
+use super::skip::{plain_end, space_end};
 use crate::Span;
 use crate::error::{Error, Kind};
 
@@ -170,8 +171,8 @@ impl<'a> Cursor<'a> {
     /// Steps over white space.
     #[inline]
     pub fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.pos += 1;
+        if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.pos = space_end(self.buf, self.pos + 1);
         }
     }
 
@@ -428,22 +429,28 @@ impl<'a> Cursor<'a> {
     /// Steps over a string token. True when it holds an escape.
     #[inline]
     fn string(&mut self) -> Result<bool, Fault> {
-        let mut escaped = false;
-        self.pos += 1;
+        let end = plain_end(self.buf, self.pos + 1);
+        if self.buf.get(end) == Some(&b'"') {
+            self.pos = end + 1;
+            return Ok(false);
+        }
+        self.pos = end;
+        self.string_with_escapes().map(|()| true)
+    }
+
+    /// Goes on at the first byte of a string that is not plain.
+    fn string_with_escapes(&mut self) -> Result<(), Fault> {
         loop {
-            self.pos = skip_plain(self.buf, self.pos);
             match self.peek() {
                 Some(b'"') => {
                     self.pos += 1;
-                    return Ok(escaped);
+                    return Ok(());
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => return Err(Fault::Control),
                 None => return Err(Fault::Ended),
             }
+            self.pos = plain_end(self.buf, self.pos);
         }
     }
 
@@ -515,16 +522,4 @@ impl<'a> Cursor<'a> {
         };
         Error::new(kind, message)
     }
-}
-
-/// The first byte from `pos` on that is a quote, a backslash or a control character; else the end.
-#[inline]
-fn skip_plain(buf: &[u8], mut pos: usize) -> usize {
-    while let Some(&byte) = buf.get(pos) {
-        if byte == b'"' || byte == b'\\' || byte < 0x20 {
-            break;
-        }
-        pos += 1;
-    }
-    pos
 }

@@ -345,19 +345,22 @@ impl Seen {
         id: Option<Span>,
         text: &'a str,
     ) -> Result<Envelope<'a>> {
-        let string = |found: Option<Found>| found.filter(|f| f.shape.is_string()).map(|f| f.span);
-        let object =
-            |found: Option<Found>| found.filter(|f| f.shape == Shape::Object).map(|f| f.span);
+        let string = |found: Option<Found>| found.filter(|f| f.shape.is_string());
+        let object = |found: Option<Found>| found.filter(|f| f.shape == Shape::Object);
         let token = |found: Option<Found>| {
             found
                 .filter(|f| f.shape.is_string() || matches!(f.shape, Shape::Integer | Shape::Float))
-                .map(|f| f.span)
         };
-        let decoded =
-            |token: Option<Span>| token.map(|token| decode_string(text, token)).transpose();
         let span = |found: Option<Found>| found.map(|f| f.span);
+        let decoded = |string: Option<Found>| {
+            string
+                .map(|f| match f.shape {
+                    Shape::Plain => Ok(Cow::Borrowed(&text[f.span.start + 1..f.span.end - 1])),
+                    _ => decode_string(text, f.span),
+                })
+                .transpose()
+        };
 
-        let method = string(self.method);
         let name = string(self.name).or_else(|| string(self.uri));
         let result_type = string(self.result_type);
         let on_notification =
@@ -365,17 +368,17 @@ impl Seen {
         Ok(Envelope {
             kind,
             id,
-            method,
-            method_text: decoded(method)?,
+            method: span(self.method),
+            method_text: decoded(self.method)?,
             params: span(self.params),
-            name,
+            name: span(name),
             name_text: decoded(name)?,
-            meta: object(self.params_meta).or_else(|| object(self.result_meta)),
+            meta: span(object(self.params_meta).or_else(|| object(self.result_meta))),
             arguments: span(self.arguments),
             result: span(self.result),
             error: span(self.error),
-            progress_token: on_notification.or_else(|| token(self.meta_token)),
-            result_type,
+            progress_token: span(on_notification.or_else(|| token(self.meta_token))),
+            result_type: span(result_type),
             result_type_text: decoded(result_type)?,
         })
     }

@@ -5,6 +5,7 @@ mod edit;
 mod envelope;
 mod key_set;
 mod members;
+mod skip;
 mod text;
 
 pub use cursor::{Cursor, Fault, Key, Shape, Visit};
