@@ -6,8 +6,6 @@ socket, one JSON text a line.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
@@ -32,16 +30,17 @@ def client_transport(front: Front, daemon: Gateway) -> Any:
     return socket_client(daemon.tcp if front == "tcp" else daemon.unix)
 
 
-def connect_command(daemon: Gateway) -> Any:
+@asynccontextmanager
+async def connect_command(daemon: Gateway) -> AsyncIterator[tuple[Any, Any]]:
     """`tidegate connect` as a host application launches it, joining this daemon."""
-    return stdio_client(
-        StdioServerParameters(
-            command=command()[0],
-            args=[*command()[1:], "connect"],
-            env={**environment(), "TIDEGATE_SOCKET": daemon.unix},
-        ),
-        errlog=sys.stderr if os.environ.get("TIDEGATE_SHOW_STDERR") else _null(),
+    launch = StdioServerParameters(
+        command=command()[0],
+        args=[*command()[1:], "connect"],
+        env={**environment(), "TIDEGATE_SOCKET": daemon.unix},
     )
+    with daemon.said.open("a", encoding="utf-8") as log:
+        async with stdio_client(launch, errlog=log) as streams:
+            yield streams
 
 
 def standalone_command(config: str) -> StdioServerParameters:
@@ -49,10 +48,6 @@ def standalone_command(config: str) -> StdioServerParameters:
     return StdioServerParameters(
         command=command()[0], args=[*command()[1:], "connect", "--standalone", "--config", config], env=environment()
     )
-
-
-def _null() -> Any:
-    return open(os.devnull, "w", encoding="utf-8")
 
 
 @asynccontextmanager

@@ -97,6 +97,10 @@ def backend(name: str, **fields: str | Sequence[str] | dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+UNHURRIED = "[limits]\nrate_per_s = 0\n"
+"""For tests in which one person, as far as the gateway can tell, makes more calls a second than it allows by default."""
+
+
 @contextmanager
 def configuration(text: str) -> Iterator[Path]:
     """The text as a `tidegate.toml` in a folder of its own."""

@@ -61,7 +61,30 @@ def test_many_clients_at_once_each_get_their_own_answers(
         return seen
 
     for seen in anyio.run(visits):
-        assert seen == direct[mode]
+        # A log message names no request. On one stdio stream shared by many callers it cannot be told whose it is while several
+        # calls are in service, and must rather reach nobody than somebody else.
+        assert all(line in direct[mode]["logs"] for line in seen.pop("logs"))
+        assert seen == {key: value for key, value in direct[mode].items() if key != "logs"}
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_fifty_calls_at_once_on_one_connection_each_get_their_own_answer(
+    daemon: Gateway, front: Front, mode: str
+) -> None:
+    async def burst() -> dict[int, Any]:
+        answers: dict[int, Any] = {}
+
+        async def call(client: Client, number: int) -> None:
+            answers[number] = (await client.call_tool("echo_arguments", {"number": number})).structured_content
+
+        with anyio.fail_after(60):
+            async with Client(client_transport(front, daemon), mode=mode) as client, anyio.create_task_group() as group:
+                for number in range(50):
+                    group.start_soon(call, client, number, name=f"call {number}")
+        return answers
+
+    assert anyio.run(burst) == {number: {"number": number} for number in range(50)}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 from everything import STDIO, everything_http
-from gateway_process import backend, gateway
+from gateway_process import UNHURRIED, backend, gateway
 
 Upstream: TypeAlias = Literal["stdio", "http", "tcp", "unix"]
 UPSTREAMS: tuple[Upstream, ...] = ("stdio", "http", "tcp", "unix")
@@ -21,13 +21,13 @@ UPSTREAMS: tuple[Upstream, ...] = ("stdio", "http", "tcp", "unix")
 def upstream(kind: Upstream) -> Iterator[str]:
     """The text of a configuration with the everything-server behind this kind of connection."""
     if kind == "stdio":
-        yield backend("everything", command=STDIO)
+        yield UNHURRIED + backend("everything", command=STDIO)
     elif kind == "http":
         with everything_http() as url:
-            yield backend("everything", url=url)
+            yield UNHURRIED + backend("everything", url=url)
     else:
-        with gateway(backend("everything", command=STDIO)) as inner:
+        with gateway(UNHURRIED + backend("everything", command=STDIO)) as inner:
             if kind == "tcp":
-                yield backend("everything", tcp=f"{inner.tcp[0]}:{inner.tcp[1]}")
+                yield UNHURRIED + backend("everything", tcp=f"{inner.tcp[0]}:{inner.tcp[1]}")
             else:
-                yield backend("everything", unix=inner.unix)
+                yield UNHURRIED + backend("everything", unix=inner.unix)

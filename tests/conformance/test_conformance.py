@@ -1,0 +1,96 @@
+"""The official conformance suite through a running gateway, on stdio and HTTP upstreams, in both frozen requirement sets.
+
+A pass needs every required scenario, no warning, no scenario that checked nothing, and at least the checks that succeed without a gateway
+(`direct.json`): silence is not a pass. Then the values: the same requests with and without the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
+
+import anyio  # noqa: E402  (the tests beside this folder were put on the path one line above)
+import pytest  # noqa: E402
+from everything import STDIO, everything_http  # noqa: E402
+from fronts import FRONTS, Front  # noqa: E402
+from gateway_process import Gateway, backend, gateway  # noqa: E402
+from raw_client import Era  # noqa: E402
+from same_answers import ERAS, compare  # noqa: E402
+from suite import Outcome, Scenario, run_client, run_server  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+REQUIRED = {"2025-11-25": 30, "2026-07-28": 37}
+"""How many server scenarios each frozen set has."""
+CLIENT_REQUIRED = {"2025-11-25": 4, "2026-07-28": 7}
+"""How many client scenarios each set has outside `auth/*`."""
+OTHERWISE = {
+    ("server-sse-multiple-streams", "server-sse-streams-functional"): "an answer with nothing before it comes as JSON: SSE is optional"
+}
+"""Checks that need not happen through the gateway, and why."""
+OPTIONAL_FAILURES = ("tasks-",)
+"""Scenarios the suite runs unscored and the everything-server itself does not answer: it has no tasks extension."""
+
+
+@pytest.fixture(scope="module", params=["stdio", "http"])
+def upstream(request: pytest.FixtureRequest) -> Iterator[tuple[str, Gateway, str]]:
+    """The kind of upstream, a daemon in front of it, and the URL of an everything-server that is asked directly."""
+    with everything_http() as url:
+        config = backend("everything", command=STDIO) if request.param == "stdio" else backend("everything", url=url)
+        with gateway(config) as daemon:
+            yield request.param, daemon, url
+
+
+@pytest.mark.parametrize("requirements", list(REQUIRED))
+def test_every_required_server_scenario_passes_through_the_gateway(
+    upstream: tuple[str, Gateway, str], requirements: str
+) -> None:
+    _, daemon, _ = upstream
+    outcome = run_server(daemon.http, requirements)
+    assert outcome.all_passed, outcome.summary()
+    assert outcome.passed == REQUIRED[requirements]
+    assert "dns-rebinding-protection" in [scenario.name for scenario in outcome.scenarios]
+    assert _silent(outcome) == {}
+    unscored = [each for each in outcome.not_scored if not each.name.startswith(OPTIONAL_FAILURES)]
+    assert [each.name for each in unscored if each.verdict != "passed"] == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_every_answer_has_the_value_of_a_direct_one(upstream: tuple[str, Gateway, str], era: Era) -> None:
+    kind, daemon, url = upstream
+    count, found = anyio.run(_compared, url, daemon.http, era, kind == "http")
+    assert not found, "\n".join(map(str, found))
+    assert count > 50
+
+
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("requirements", list(CLIENT_REQUIRED))
+def test_the_gateway_is_a_conforming_client(requirements: str, front: Front) -> None:
+    command = f"{sys.executable} {HERE / 'gateway_client.py'} --front {front}"
+    outcome = run_client(command, requirements)
+    assert outcome.all_passed, outcome.summary()
+    assert outcome.passed == CLIENT_REQUIRED[requirements]
+    assert _silent(outcome) == {}
+
+
+async def _compared(url: str, through: str, era: Era, letter: bool) -> tuple[int, list[Any]]:
+    return await compare(url, through, era, letter=letter)
+
+
+def _silent(outcome: Outcome) -> dict[str, list[str]]:
+    """Checks that succeed without a gateway and did not even happen with it, by scenario."""
+    baseline: dict[str, list[str]] = json.loads((HERE / "direct.json").read_text(encoding="utf-8"))[outcome.leg][
+        outcome.requirements
+    ]
+    silent = {scenario.name: _lost(baseline.get(scenario.name, []), scenario) for scenario in outcome.scenarios}
+    return {name: lost for name, lost in silent.items() if lost}
+
+
+def _lost(direct: list[str], scenario: Scenario) -> list[str]:
+    lost = (Counter(direct) - Counter(scenario.succeeded)).elements()
+    return sorted(check for check in lost if (scenario.name, check) not in OTHERWISE)
