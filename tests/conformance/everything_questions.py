@@ -1,8 +1,9 @@
 """Asking the person behind a call for something, in the way of whichever era the call came in.
 
-Called by the tools and prompts of the everything-server. A 2026-07-28 call is answered with an `InputRequiredResult` and comes
-again with the answers; a session call (2025-11-25 and older) gets the same questions as requests on its own stream while it is
-still running. Writing it once means that every asking tool here works in both eras, which is what a gateway between eras needs.
+Called by the tools and prompts of the everything-server. A 2026-07-28 call is answered with an `InputRequiredResult`
+and comes again with the answers; a session call (2025-11-25 and older) gets the same questions as requests on its own
+stream while it is still running. Writing it once means that every asking tool here works in both eras, which is what
+a gateway between eras needs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A server with one of everything, both eras on one endpoint, on the official Python SDK: what the suite is run against.
+"""A server with one of everything, on the official Python SDK, both eras on one endpoint.
 
-    python everything_server.py --http PORT     loopback Streamable HTTP on /mcp; prints the bound port on stdout (0: a free one)
+    python everything_server.py --http PORT     Streamable HTTP on loopback, /mcp; prints the bound port (0: a free one)
     python everything_server.py --stdio
 
 The conformance suite passes against it directly, so that whatever fails through a gateway is the gateway's doing.
@@ -86,9 +86,7 @@ async def _list_resources(ctx: Ctx, params: types.PaginatedRequestParams | None)
     return types.ListResourcesResult(resources=RESOURCES[2:])
 
 
-async def _list_templates(
-    ctx: Ctx, params: types.PaginatedRequestParams | None
-) -> types.ListResourceTemplatesResult:
+async def _list_templates(ctx: Ctx, params: types.PaginatedRequestParams | None) -> types.ListResourceTemplatesResult:
     return types.ListResourceTemplatesResult(resource_templates=TEMPLATES)
 
 

@@ -1,7 +1,7 @@
 """The tools of the everything-server: a table from tool to what it does.
 
-The names and what each must answer come from the conformance suite's scenario descriptions; the tools below the last rule are
-ours, for what the suite only checks by shape (numbers, key order, unknown fields, cancellation).
+The names and what each must answer come from the conformance suite's scenario descriptions; the tools below the last
+rule are ours, for what the suite only checks by shape (numbers, key order, unknown fields, cancellation).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[types.Tool, Call]] = {}
 
 
 @dataclass(frozen=True)
-class offers:
+class Offers:
     """Decorator that enters a function in `TABLE`; the name of the tool is the name of the function."""
 
     description: str
@@ -49,7 +49,9 @@ class offers:
 
 def text(*lines: str, is_error: bool = False) -> types.CallToolResult:
     """A result of text blocks only."""
-    return types.CallToolResult(content=[types.TextContent(type="text", text=line) for line in lines], is_error=is_error)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=line) for line in lines], is_error=is_error
+    )
 
 
 def argument(params: Params, name: str, otherwise: str = "") -> str:
@@ -69,36 +71,36 @@ def _embedded(uri: str, mime_type: str, content: str) -> types.EmbeddedResource:
 # ---- one answer, every content type
 
 
-@offers("One text block")
+@Offers("One text block")
 async def test_simple_text(ctx: Ctx, params: Params) -> Answer:
     return text("This is a simple text response for testing.")
 
 
-@offers("One image block")
+@Offers("One image block")
 async def test_image_content(ctx: Ctx, params: Params) -> Answer:
     return types.CallToolResult(content=[_image()])
 
 
-@offers("One audio block")
+@Offers("One audio block")
 async def test_audio_content(ctx: Ctx, params: Params) -> Answer:
     return types.CallToolResult(content=[types.AudioContent(type="audio", data=SILENCE_WAV, mime_type="audio/wav")])
 
 
-@offers("One embedded resource")
+@Offers("One embedded resource")
 async def test_embedded_resource(ctx: Ctx, params: Params) -> Answer:
     return types.CallToolResult(
         content=[_embedded("test://embedded-resource", "text/plain", "This is an embedded resource content.")]
     )
 
 
-@offers("A text block, an image and an embedded resource")
+@Offers("A text block, an image and an embedded resource")
 async def test_multiple_content_types(ctx: Ctx, params: Params) -> Answer:
     mixed = _embedded("test://mixed-content-resource", "application/json", '{"test":"data","value":123}')
     opening = types.TextContent(type="text", text="Multiple content types test:")
     return types.CallToolResult(content=[opening, _image(), mixed])
 
 
-@offers("A result that says the tool failed")
+@Offers("A result that says the tool failed")
 async def test_error_handling(ctx: Ctx, params: Params) -> Answer:
     return text("This tool intentionally returns an error for testing", is_error=True)
 
@@ -112,19 +114,19 @@ async def _log_three_steps(ctx: Ctx) -> None:
         await anyio.sleep(STEP_S)
 
 
-@offers("Three log notifications, then text")
+@Offers("Three log notifications, then text")
 async def test_tool_with_logging(ctx: Ctx, params: Params) -> Answer:
     await _log_three_steps(ctx)
     return text("Logged three lines.")
 
 
-@offers("The same, for a caller that asked for no log level")
+@Offers("The same, for a caller that asked for no log level")
 async def test_logging_tool(ctx: Ctx, params: Params) -> Answer:
     await _log_three_steps(ctx)
     return text("Logged to whoever asked for it.")
 
 
-@offers("Progress 0, 50 and 100 of 100, then text")
+@Offers("Progress 0, 50 and 100 of 100, then text")
 async def test_tool_with_progress(ctx: Ctx, params: Params) -> Answer:
     for progress in (0, 50, 100):
         await ctx.session.report_progress(progress, 100, f"Completed step {progress} of 100")
@@ -132,7 +134,7 @@ async def test_tool_with_progress(ctx: Ctx, params: Params) -> Answer:
     return text("Reported three times.")
 
 
-@offers("Closes the stream of this call half-way, then answers on the resumed one")
+@Offers("Closes the stream of this call half-way, then answers on the resumed one")
 async def test_reconnection(ctx: Ctx, params: Params) -> Answer:
     await ctx.session.send_log_message("info", "Before disconnect", related_request_id=ctx.request_id)
     if ctx.close_sse_stream is not None:
@@ -176,7 +178,7 @@ async def _fill_in(ctx: Ctx, params: Params, question: types.ElicitRequest) -> A
     return text(f"Elicitation: action={answer.action}, content={json.dumps(answer.content or {})}")
 
 
-@offers("Asks the model of the client", {"prompt": {"type": "string"}})
+@Offers("Asks the model of the client", {"prompt": {"type": "string"}})
 async def test_sampling(ctx: Ctx, params: Params) -> Answer:
     answers = await ask(ctx, params, {"reply": sample(argument(params, "prompt", "Hello"))})
     if isinstance(answers, types.InputRequiredResult):
@@ -184,29 +186,29 @@ async def test_sampling(ctx: Ctx, params: Params) -> Answer:
     return text(f"LLM response: {sampled(answers['reply'])}")
 
 
-@offers("Asks the user one thing", {"message": {"type": "string"}})
+@Offers("Asks the user one thing", {"message": {"type": "string"}})
 async def test_elicitation(ctx: Ctx, params: Params) -> Answer:
     question = form(argument(params, "message", "Well?"), username={"type": "string"}, email={"type": "string"})
     return await _fill_in(ctx, params, question)
 
 
-@offers("A form with a default of every primitive type")
+@Offers("A form with a default of every primitive type")
 async def test_elicitation_sep1034_defaults(ctx: Ctx, params: Params) -> Answer:
     return await _fill_in(ctx, params, form("Check your details", **_DEFAULTS))
 
 
-@offers("A form with every kind of enumeration")
+@Offers("A form with every kind of enumeration")
 async def test_elicitation_sep1330_enums(ctx: Ctx, params: Params) -> Answer:
     return await _fill_in(ctx, params, form("Choose", **_ENUMS))
 
 
-@offers("Reports progress, then asks the user")
+@Offers("Reports progress, then asks the user")
 async def test_streaming_elicitation(ctx: Ctx, params: Params) -> Answer:
     await ctx.session.report_progress(1, 2, "About to ask")
     return await _fill_in(ctx, params, form("Go on?", go_on={"type": "boolean"}))
 
 
-@offers("Refuses a client that declared no sampling")
+@Offers("Refuses a client that declared no sampling")
 async def test_missing_capability(ctx: Ctx, params: Params) -> Answer:
     if not declared(ctx, sample("")):
         needed: dict[str, Any] = {"requiredCapabilities": {"sampling": {}}}
@@ -217,7 +219,7 @@ async def test_missing_capability(ctx: Ctx, params: Params) -> Answer:
 _NAME = {"type": "string"}
 
 
-@offers("Needs a name")
+@Offers("Needs a name")
 async def test_input_required_result_elicitation(ctx: Ctx, params: Params) -> Answer:
     answers = await ask(ctx, params, {"user_name": form("What is your name?", name=_NAME)})
     if isinstance(answers, types.InputRequiredResult):
@@ -225,7 +227,7 @@ async def test_input_required_result_elicitation(ctx: Ctx, params: Params) -> An
     return text(f"Hello, {elicited(answers['user_name']).get('name', 'stranger')}!")
 
 
-@offers("Needs the client's model")
+@Offers("Needs the client's model")
 async def test_input_required_result_sampling(ctx: Ctx, params: Params) -> Answer:
     answers = await ask(ctx, params, {"capital_question": sample("What is the capital of France?")})
     if isinstance(answers, types.InputRequiredResult):
@@ -233,7 +235,7 @@ async def test_input_required_result_sampling(ctx: Ctx, params: Params) -> Answe
     return text(sampled(answers["capital_question"]))
 
 
-@offers("Needs the client's roots")
+@Offers("Needs the client's roots")
 async def test_input_required_result_list_roots(ctx: Ctx, params: Params) -> Answer:
     answers = await ask(ctx, params, {"client_roots": types.ListRootsRequest()})
     if isinstance(answers, types.InputRequiredResult):
@@ -243,7 +245,7 @@ async def test_input_required_result_list_roots(ctx: Ctx, params: Params) -> Ans
     return text("Roots: " + ", ".join(str(root.uri) for root in roots.roots))
 
 
-@offers("Needs its state back")
+@Offers("Needs its state back")
 async def test_input_required_result_request_state(ctx: Ctx, params: Params) -> Answer:
     answers = await ask(ctx, params, {"confirm": form("Please confirm", ok={"type": "boolean"})}, state="nonce-17")
     if isinstance(answers, types.InputRequiredResult):
@@ -251,12 +253,12 @@ async def test_input_required_result_request_state(ctx: Ctx, params: Params) -> 
     return text("state-ok" if params.request_state == "nonce-17" else f"state-lost: {params.request_state}")
 
 
-@offers("Takes its state back only unharmed")
+@Offers("Takes its state back only unharmed")
 async def test_input_required_result_tampered_state(ctx: Ctx, params: Params) -> Answer:
     return await test_input_required_result_request_state(ctx, params)
 
 
-@offers("Needs a name, a model and roots at once")
+@Offers("Needs a name, a model and roots at once")
 async def test_input_required_result_multiple_inputs(ctx: Ctx, params: Params) -> Answer:
     questions: dict[str, types.InputRequest] = {
         "user_name": form("What is your name?", name=_NAME),
@@ -269,7 +271,7 @@ async def test_input_required_result_multiple_inputs(ctx: Ctx, params: Params) -
     return text(f"{sampled(answers['greeting'])}, {elicited(answers['user_name']).get('name')}")
 
 
-@offers("Asks twice, the second question after the first answer")
+@Offers("Asks twice, the second question after the first answer")
 async def test_input_required_result_multi_round(ctx: Ctx, params: Params) -> Answer:
     state: dict[str, Any] = json.loads(params.request_state or "{}")
     if "name" not in state:
@@ -284,7 +286,7 @@ async def test_input_required_result_multi_round(ctx: Ctx, params: Params) -> An
     return text(f"{state['name']} likes {elicited(second['step2']).get('color')}.")
 
 
-@offers("Asks only what the client can answer")
+@Offers("Asks only what the client can answer")
 async def test_input_required_result_capabilities(ctx: Ctx, params: Params) -> Answer:
     questions: dict[str, types.InputRequest] = {
         "sample": sample("Say hello", 50),
@@ -300,19 +302,19 @@ async def test_input_required_result_capabilities(ctx: Ctx, params: Params) -> A
 # ---- changes that subscribers hear of
 
 
-@offers("Says that the tool list changed")
+@Offers("Says that the tool list changed")
 async def test_trigger_tool_change(ctx: Ctx, params: Params) -> Answer:
     await BUS.publish(ToolsListChanged())
     return text("tool list changed")
 
 
-@offers("Says that the prompt list changed")
+@Offers("Says that the prompt list changed")
 async def test_trigger_prompt_change(ctx: Ctx, params: Params) -> Answer:
     await BUS.publish(PromptsListChanged())
     return text("prompt list changed")
 
 
-@offers("Says that a resource changed", {"uri": {"type": "string"}})
+@Offers("Says that a resource changed", {"uri": {"type": "string"}})
 async def test_trigger_resource_update(ctx: Ctx, params: Params) -> Answer:
     uri = argument(params, "uri", "test://watched-resource")
     await BUS.publish(ResourceUpdated(uri=uri))
@@ -322,7 +324,7 @@ async def test_trigger_resource_update(ctx: Ctx, params: Params) -> Answer:
 # ---- schemas and headers
 
 
-@offers(
+@Offers(
     "Its argument travels in a header too",
     {"region": {"type": "string", "x-mcp-header": "Region"}, "query": {"type": "string"}},
 )
@@ -330,7 +332,7 @@ async def test_x_mcp_header(ctx: Ctx, params: Params) -> Answer:
     return text(f"region={argument(params, 'region', 'none')}")
 
 
-@offers(
+@Offers(
     "Its schema uses the JSON Schema 2020-12 vocabulary",
     schema={
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -363,14 +365,14 @@ async def json_schema_2020_12_tool(ctx: Ctx, params: Params) -> Answer:
 # ---- ours
 
 
-@offers("Returns its arguments as they came", schema={"type": "object", "additionalProperties": True})
+@Offers("Returns its arguments as they came", schema={"type": "object", "additionalProperties": True})
 async def echo_arguments(ctx: Ctx, params: Params) -> Answer:
     arguments = params.arguments or {}
     block = types.TextContent(type="text", text=json.dumps(arguments, ensure_ascii=False))
     return types.CallToolResult(content=[block], structured_content=arguments)
 
 
-@offers("Numbers that a careless hop rewrites")
+@Offers("Numbers that a careless hop rewrites")
 async def awkward_numbers(ctx: Ctx, params: Params) -> Answer:
     numbers = {"big": 9007199254740993, "negative": -9223372036854775808, "whole": 1.0, "small": 1e-7, "zero": 0}
     block = types.TextContent(type="text", text="see the structured content")
@@ -379,7 +381,7 @@ async def awkward_numbers(ctx: Ctx, params: Params) -> Answer:
     )
 
 
-@offers("Answers after a while, or never when it is cancelled", {"seconds": {"type": "number"}})
+@Offers("Answers after a while, or never when it is cancelled", {"seconds": {"type": "number"}})
 async def wait_a_while(ctx: Ctx, params: Params) -> Answer:
     await anyio.sleep(min(float((params.arguments or {}).get("seconds", 1)), 30.0))
     return text("done waiting")

@@ -1,9 +1,10 @@
-"""What the suite launches as "the client": tidegate in front of the suite's fixture server, and an official client in front of tidegate.
+"""What the suite launches as "the client": a tidegate before its fixture server, and an official client before that.
 
     python gateway_client.py [--front http|stdio|tcp|unix|none] URL
 
-The suite names the scenario and the revision in the environment. Whatever the fixture sees, the gateway sent. `--front none` leaves the
-gateway out: the same driver straight at the fixture, which shows that a failure is not the driver's.
+The suite names the scenario and the revision in the environment. Whatever the fixture sees, the gateway sent.
+`--front none` leaves the gateway out: the same driver straight at the fixture, which shows that a failure is not the
+driver's.
 """
 
 from __future__ import annotations
@@ -12,20 +13,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
-import anyio  # noqa: E402  (the tests beside this folder were put on the path one line above)
-import httpx  # noqa: E402
-from fronts import Front, client_transport  # noqa: E402
-from gateway_process import backend, gateway  # noqa: E402
-from mcp import Client, types  # noqa: E402
-from mcp.client import ClientRequestContext  # noqa: E402
-from mcp.shared.exceptions import MCPError  # noqa: E402
+import anyio
+import httpx
+from fronts import Front, client_transport
+from gateway_process import backend, gateway
+from mcp import Client, types
+from mcp.client import ClientRequestContext
+from mcp.shared.exceptions import MCPError
+from pydantic import FileUrl
 
 LIMIT_S = 25.0
 """The suite gives a client 30 s."""
@@ -35,7 +37,7 @@ SESSION_SCENARIOS = frozenset({"initialize", "elicitation-sep1034-client-default
 async def accept_with_defaults(
     context: ClientRequestContext, params: types.ElicitRequestParams
 ) -> types.ElicitResult | types.ErrorData:
-    """A user who changes nothing in the form and agrees: every field gets its default, a yes-or-no without one gets a yes."""
+    """A user who leaves the form as it is and agrees: defaults stay, a yes-or-no without one gets a yes."""
     if not isinstance(params, types.ElicitRequestFormParams):
         return types.ElicitResult(action="decline")
     content: dict[str, Any] = {}
@@ -56,7 +58,7 @@ async def answer_sampling(
 
 
 async def answer_roots(context: ClientRequestContext) -> types.ListRootsResult | types.ErrorData:
-    return types.ListRootsResult(roots=[types.Root(uri="file:///srv")])
+    return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///srv"))])
 
 
 def sample_arguments(schema: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +121,7 @@ async def call_in_parallel(client: Client) -> None:
 
 
 async def call_what_is_listed_raw(url: str) -> None:
-    """Lists by plain HTTP and calls whatever the list offers: an SDK would drop the malformed tools itself and hide that they came."""
+    """Lists by plain HTTP and calls what is listed: an SDK would drop malformed tools itself and hide them."""
     listing = await _post(url, "tools/list", {})
     for tool in listing["result"]["tools"]:
         arguments = sample_arguments(tool["inputSchema"])
@@ -152,8 +154,13 @@ async def _post(url: str, method: str, params: dict[str, Any], schema: dict[str,
     return dict(answer.json())
 
 
-DRIVERS = {
-    "initialize": lambda client: client.list_tools(),
+async def list_tools_only(client: Client) -> None:
+    """Nothing but the list: the fixture looks at what else is fetched."""
+    await client.list_tools()
+
+
+DRIVERS: dict[str, Callable[[Client], Awaitable[None]]] = {
+    "initialize": list_tools_only,
     "tools_call": call_every_tool,
     "elicitation-sep1034-client-defaults": call_every_tool,
     "sse-retry": call_every_tool,
@@ -162,14 +169,14 @@ DRIVERS = {
     "http-custom-headers": call_what_the_context_asks,
     "http-invalid-tool-headers": call_every_tool,
     "sep-2322-client-request-state": call_in_parallel,
-    "json-schema-ref-no-deref": lambda client: client.list_tools(),
+    "json-schema-ref-no-deref": list_tools_only,
 }
 """Scenario → what a client does in it."""
 
 
 @asynccontextmanager
 async def in_front(front: Front | None, url: str, legacy: bool) -> AsyncIterator[tuple[Client, str]]:
-    """An official client, with tidegate between it and the fixture unless there is no front; and the HTTP address it faces."""
+    """An official client and the address it faces: a gateway in front of the fixture, or the fixture itself."""
     with ExitStack() as running:
         facing = url
         target: Any = url

@@ -1,6 +1,7 @@
 """A Streamable HTTP client that hides nothing: every frame of every answer as it came, numbers as they were spelled.
 
-Used to compare what a server answers directly with what it answers through the gateway; an SDK would validate, default and drop.
+Used to compare what a server answers directly with what it answers through the gateway; an SDK would validate,
+default and drop.
 """
 
 from __future__ import annotations
@@ -56,7 +57,12 @@ def reply_to(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "roots/list":
         return {"roots": [{"uri": "file:///srv/one", "name": "one"}]}
     if method == "sampling/createMessage":
-        return {"role": "assistant", "content": {"type": "text", "text": "Paris"}, "model": "m", "stopReason": "endTurn"}
+        return {
+            "role": "assistant",
+            "content": {"type": "text", "text": "Paris"},
+            "model": "m",
+            "stopReason": "endTurn",
+        }
     if method == "elicitation/create":
         properties = params.get("requestedSchema", {}).get("properties", {})
         return {"action": "accept", "content": {name: _fill(schema) for name, schema in properties.items()}}
@@ -95,9 +101,7 @@ class RawClient:
         await self.notify("notifications/initialized", {})
         return answer
 
-    async def call(
-        self, method: str, params: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> list[Answer]:
+    async def call(self, method: str, params: dict[str, Any], headers: dict[str, str] | None = None) -> list[Answer]:
         """One request and, when it needs input, the rounds after it."""
         answers = [await self.request(method, params, headers)]
         while len(answers) < ROUNDS and answers[-1].last.get("result", {}).get("resultType") == "input_required":
@@ -112,9 +116,7 @@ class RawClient:
             answers.append(await self.request(method, again, headers))
         return answers
 
-    async def request(
-        self, method: str, params: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> Answer:
+    async def request(self, method: str, params: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
         """One POST, read to its response; what the server asks meanwhile is answered."""
         self.last_id += 1
         body = {"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": self._with_meta(params)}

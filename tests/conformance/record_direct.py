@@ -2,8 +2,9 @@
 
     python tests/conformance/record_direct.py
 
-The server leg is the everything-server asked directly; the client leg is the official Python client driven by `gateway_client.py --front none`.
-Run it when the suite, the SDK or the everything-server changes; the tests hold the gateway to what it says.
+The server leg is the everything-server asked directly; the client leg is the official Python client driven by
+`gateway_client.py --front none`. Run it when the suite, the SDK or the everything-server changes; the tests hold the
+gateway to what it says.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
-from everything import everything_http  # noqa: E402  (the tests beside this folder were put on the path one line above)
-from suite import Outcome, run_client, run_server  # noqa: E402
+from everything import everything_http
+from suite import Outcome, run_client, run_server
 
 HERE = Path(__file__).resolve().parent
 REVISIONS = ("2025-11-25", "2026-07-28")

@@ -2,8 +2,9 @@
 
     python tests/conformance/same_answers.py --direct URL --through URL [--to-the-letter]
 
-The conformance suite checks shapes; an empty list or a swallowed notification can pass it. Here every tool, prompt, resource,
-template and completion of the everything-server is used in both eras, with the notifications and questions on the way.
+The conformance suite checks shapes; an empty list or a swallowed notification can pass it. Here every tool, prompt,
+resource, template and completion of the everything-server is used in both eras, with the notifications and questions
+on the way.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NOT_COMPARED = {
     "io.modelcontextprotocol/serverInfo": "a gateway may introduce itself",
     "io.modelcontextprotocol/subscriptionId": "is a request id",
 }
-"""Member name → why its value may differ. That it is there or not must still agree, except for the server's introduction."""
+"""Member name → why its value may differ. Whether it is there must still agree, the introduction excepted."""
 
 MAY_BE_ABSENT = {"io.modelcontextprotocol/serverInfo", "_meta"}
 
@@ -40,7 +41,9 @@ class Request:
     own_words: bool = False
 
     def __str__(self) -> str:
-        return f"{self.method} {self.params.get('name') or self.params.get('uri') or self.params.get('ref') or ''}".strip()
+        return (
+            f"{self.method} {self.params.get('name') or self.params.get('uri') or self.params.get('ref') or ''}".strip()
+        )
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,8 @@ async def _ask(client: RawClient, request: Request) -> list[Answer]:
 async def compare(direct_url: str, through_url: str, era: Era, *, letter: bool = False) -> tuple[int, list[Difference]]:
     """How many requests were compared in this era, and what differed.
 
-    `letter` also compares the order of members and the spelling of numbers. That is for two ways to one HTTP server: the
-    same server writes some numbers differently on stdio.
+    `letter` also compares the order of members and the spelling of numbers. That is for two ways to one HTTP server:
+    the same server writes some numbers differently on stdio.
     """
     found: list[Difference] = []
     async with raw_client(direct_url, era) as (direct, hello), raw_client(through_url, era) as (through, welcome):
@@ -265,7 +268,9 @@ async def _main(options: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compares the answers of a server with and without the gateway before it.")
+    parser = argparse.ArgumentParser(
+        description="Compares the answers of a server with and without the gateway before it."
+    )
     parser.add_argument("--direct", required=True, metavar="URL")
     parser.add_argument("--through", required=True, metavar="URL")
     parser.add_argument("--to-the-letter", action="store_true", help="order of members and spelling of numbers, too")

@@ -3,13 +3,14 @@
     python tests/conformance/suite.py server --url URL --requirements 2026-07-28 [--singly] [--json]
     python tests/conformance/suite.py client --command CMD --requirements 2025-11-25 [--only NAME]… [--json]
 
-Its exit codes and its summary are not read: they hide scenarios that checked nothing. The checks it writes to files are. Every run
-is a process group with a deadline, which is ended as a whole.
+Its exit codes and its summary are not read: they hide scenarios that checked nothing. The checks it writes to files
+are. Every run is a process group with a deadline, which is ended as a whole.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
-from node_runtime import LOOPBACK_ONLY, node, package_file  # noqa: E402  (its folder was put on the path one line above)
+from node_runtime import LOOPBACK_ONLY, node, package_file
 
 WHOLE_RUN_S = 240.0
 """A whole server run takes 2 to 30 s."""
@@ -48,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What came of one scenario. `missing`: the suite left no result; `empty`: it looked at nothing but the wire schema."""
+    """What came of one scenario. `missing`: no result was left; `empty`: only the wire schema was checked."""
 
     name: str
     verdict: Verdict
@@ -144,7 +145,8 @@ def run_server(url: str, requirements: str, *, singly: bool = False, only: Seque
 
 
 def run_client(command: str, requirements: str, *, only: Sequence[str] = (), auth: bool = False) -> Outcome:
-    """The client scenarios of a requirement set, one after the other; `command` gets the fixture's URL as its last argument.
+    """The client scenarios of a requirement set, one after the other; `command` gets the fixture's URL as its last
+    argument.
 
     `auth/*` is left out unless asked for. The suite splits the command at blanks, so its words may not contain any.
     """
@@ -194,10 +196,8 @@ def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[st
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends whatever is left of the run's process group and reaps its leader."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

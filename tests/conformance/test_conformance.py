@@ -1,7 +1,8 @@
-"""The official conformance suite through a running gateway, on stdio and HTTP upstreams, in both frozen requirement sets.
+"""The official conformance suite through a running gateway: stdio and HTTP upstreams, both frozen requirement sets.
 
-A pass needs every required scenario, no warning, no scenario that checked nothing, and at least the checks that succeed without a gateway
-(`direct.json`): silence is not a pass. Then the values: the same requests with and without the gateway.
+A pass needs every required scenario, no warning, no scenario that checked nothing, and at least the checks that
+succeed without a gateway (`direct.json`): silence is not a pass. Then the values: the same requests with and without
+the gateway.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
-import anyio  # noqa: E402  (the tests beside this folder were put on the path one line above)
-import pytest  # noqa: E402
-from everything import STDIO, everything_http  # noqa: E402
-from fronts import FRONTS, Front  # noqa: E402
-from gateway_process import Gateway, backend, gateway  # noqa: E402
-from raw_client import Era  # noqa: E402
-from same_answers import ERAS, compare  # noqa: E402
-from suite import Outcome, Scenario, run_client, run_server  # noqa: E402
+import anyio
+import pytest
+from everything import STDIO, everything_http
+from fronts import FRONTS, Front
+from gateway_process import Gateway, backend, gateway
+from raw_client import Era
+from same_answers import ERAS, compare
+from suite import Outcome, Scenario, run_client, run_server
 
 HERE = Path(__file__).resolve().parent
 REQUIRED = {"2025-11-25": 30, "2026-07-28": 37}
@@ -30,7 +31,10 @@ REQUIRED = {"2025-11-25": 30, "2026-07-28": 37}
 CLIENT_REQUIRED = {"2025-11-25": 4, "2026-07-28": 7}
 """How many client scenarios each set has outside `auth/*`."""
 OTHERWISE = {
-    ("server-sse-multiple-streams", "server-sse-streams-functional"): "an answer with nothing before it comes as JSON: SSE is optional"
+    (
+        "server-sse-multiple-streams",
+        "server-sse-streams-functional",
+    ): "an answer with nothing before it comes as JSON: SSE is optional"
 }
 """Checks that need not happen through the gateway, and why."""
 OPTIONAL_FAILURES = ("tasks-",)

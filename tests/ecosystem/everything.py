@@ -1,4 +1,4 @@
-"""Servers with one of everything as processes: ours (tests/conformance, both eras) and the reference one (session era)."""
+"""Servers with one of everything as processes: ours (both eras) and the reference one (session era)."""
 
 from __future__ import annotations
 

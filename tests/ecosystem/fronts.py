@@ -1,7 +1,7 @@
 """The ways into a running gateway, each as a transport of the official Python client.
 
-`stdio` is `tidegate connect` joining the daemon over its unix socket; `tcp` and `unix` are the SDK's own message streams over a
-socket, one JSON text a line.
+`stdio` is `tidegate connect` joining the daemon over its unix socket; `tcp` and `unix` are the SDK's own message
+streams over a socket, one JSON text a line.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def standalone_command(config: str) -> StdioServerParameters:
 
 @asynccontextmanager
 async def socket_client(address: tuple[str, int] | str) -> AsyncIterator[tuple[Any, Any]]:
-    """Newline-delimited JSON-RPC over TCP (host, port) or a unix socket (path), as the pair of streams the SDK's client takes."""
+    """Newline-delimited JSON-RPC over TCP (host, port) or a unix socket (path), as the SDK client's two streams."""
     stream: ByteStream
     if isinstance(address, str):
         stream = await anyio.connect_unix(address)

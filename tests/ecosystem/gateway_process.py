@@ -3,8 +3,9 @@
     with gateway(backend("files", command=["server", "/srv"])) as daemon:
         daemon.http    # http://127.0.0.1:PORT/mcp
 
-Knows the command line, the ready line and the configuration file, nothing of the gateway's code. `TIDEGATE_COMMAND` names another
-build to try; by default it is the `tidegate` package of the running Python, or the one in this repository.
+Knows the command line, the ready line and the configuration file, nothing of the gateway's code. `TIDEGATE_COMMAND`
+names another build to try; by default it is the `tidegate` package of the running Python, or the one in this
+repository.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def backend(name: str, **fields: str | Sequence[str] | dict[str, str]) -> str:
 
 
 UNHURRIED = "[limits]\nrate_per_s = 0\n"
-"""For tests in which one person, as far as the gateway can tell, makes more calls a second than it allows by default."""
+"""For tests that make more calls a second than one unnamed person may by default."""
 
 
 @contextmanager

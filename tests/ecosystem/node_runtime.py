@@ -1,4 +1,4 @@
-"""Where Node and the npm tools of these tests are. `tests/setup_node.sh` installs them; nothing is downloaded from here."""
+"""Where Node and the npm tools are. `tests/setup_node.sh` installs them; nothing is downloaded from here."""
 
 from __future__ import annotations
 

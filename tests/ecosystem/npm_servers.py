@@ -24,7 +24,11 @@ class NpmServer:
 
     def command(self, folder: Path) -> list[str]:
         """Launches it on a folder of its own."""
-        return [node(), package_file(f"@modelcontextprotocol/server-{self.name}", "dist/index.js"), *self.arguments(folder)]
+        return [
+            node(),
+            package_file(f"@modelcontextprotocol/server-{self.name}", "dist/index.js"),
+            *self.arguments(folder),
+        ]
 
 
 def _everything(folder: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -73,6 +77,8 @@ def _thinking(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 SERVERS = (
     NpmServer("everything", lambda folder: ["stdio"], lambda folder: {}, _everything, 10),
     NpmServer("filesystem", lambda folder: [str(folder)], lambda folder: {}, _filesystem, 10),
-    NpmServer("memory", lambda folder: [], lambda folder: {"MEMORY_FILE_PATH": str(folder / "memory.jsonl")}, _memory, 8),
+    NpmServer(
+        "memory", lambda folder: [], lambda folder: {"MEMORY_FILE_PATH": str(folder / "memory.jsonl")}, _memory, 8
+    ),
     NpmServer("sequential-thinking", lambda folder: [], lambda folder: {}, _thinking, 1),
 )

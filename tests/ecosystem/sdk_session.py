@@ -1,4 +1,4 @@
-"""One thorough visit of an official Python client to the everything-server, as plain values that two visits can be compared by."""
+"""One thorough visit of the official Python client to the everything-server, as values that visits are compared by."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import anyio
 from mcp import Client, types
 from mcp.client import ClientRequestContext
 from mcp.shared.exceptions import MCPError
+from pydantic import FileUrl
 
 LIMIT_S = 60.0
 """A visit takes about a second; this only ends one that hangs."""
@@ -36,7 +37,9 @@ async def sampled(
 
 
 async def roots(context: ClientRequestContext) -> types.ListRootsResult | types.ErrorData:
-    return types.ListRootsResult(roots=[types.Root(uri="file:///srv/one"), types.Root(uri="file:///srv/two")])
+    return types.ListRootsResult(
+        roots=[types.Root(uri=FileUrl("file:///srv/one")), types.Root(uri=FileUrl("file:///srv/two"))]
+    )
 
 
 async def visit(server: Any, mode: str) -> dict[str, Any]:
@@ -128,7 +131,7 @@ async def _progress(client: Client) -> list[Any]:
 
 
 async def _in_parallel(client: Client) -> list[Any]:
-    """A few calls at once, each of which must get its own answer. Eight visits at a time stay below a backend's limit of 64 calls."""
+    """A few calls at once, each of which must get its own answer. Eight visits together stay below 64 calls."""
     answers: dict[int, Any] = {}
 
     async def call(number: int) -> None:

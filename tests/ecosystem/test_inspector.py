@@ -1,4 +1,4 @@
-"""The MCP Inspector's command-line mode against a running gateway, over HTTP and as the launcher of `tidegate connect`."""
+"""The MCP Inspector's command-line mode against a running gateway: over HTTP and as the launcher of `connect`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def daemon() -> Iterator[Gateway]:
 
 @pytest.fixture
 def inspect(tmp_path: Path) -> Any:
-    """Runs the Inspector with a home of its own (it keeps a catalogue and secrets there) and returns what it printed."""
+    """Runs the Inspector in a home of its own, where it keeps a catalogue and secrets; returns what it printed."""
 
     def run(options: list[str], target: list[str], variables: dict[str, str] | None = None) -> dict[str, Any]:
         launcher = package_file("@modelcontextprotocol/inspector", "clients/launcher/build/index.js")

@@ -1,10 +1,10 @@
-"""The reference servers from npm behind a running gateway: every list and real work, with the values of a direct visit."""
+"""The reference servers from npm behind a running gateway: lists and real work, with the values of a direct visit."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 import pytest
@@ -55,13 +55,18 @@ def _plain(model: Any) -> Any:
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def quiet() -> TextIO:
+    """Where the chatter of a server goes that is not under test."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 async def _direct(server: NpmServer, folder: Path) -> dict[str, Any]:
     command = server.command(folder)
     launch = StdioServerParameters(
         command=command[0], args=command[1:], env={**os.environ, **server.environment(folder)}
     )
-    with open(os.devnull, "w", encoding="utf-8") as quiet:
-        return await _work(stdio_client(launch, errlog=quiet), server.calls(folder))
+    with quiet() as log:
+        return await _work(stdio_client(launch, errlog=log), server.calls(folder))
 
 
 def _without_paths(seen: Any, folder: Path) -> Any:
@@ -100,7 +105,9 @@ def test_the_reference_everything_server_works_behind_the_gateway_over_http(tran
     server = BY_NAME["everything"]
     direct = anyio.run(_direct, server, tmp_path)
     with reference_http(transport) as url:
-        config = backend("everything", url=url, transport="sse") if transport == "sse" else backend("everything", url=url)
+        config = (
+            backend("everything", url=url, transport="sse") if transport == "sse" else backend("everything", url=url)
+        )
         with gateway(config) as daemon:
             seen = anyio.run(_work, daemon.http, server.calls(tmp_path))
     assert seen == direct

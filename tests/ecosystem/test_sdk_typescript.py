@@ -1,4 +1,4 @@
-"""The official TypeScript SDK clients, 1.x and 2.x, through a running gateway; each visit is compared with a direct one."""
+"""The official TypeScript SDK clients, 1.x and 2.x, through a running gateway, against a direct visit."""
 
 from __future__ import annotations
 

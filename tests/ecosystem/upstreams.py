@@ -1,7 +1,7 @@
 """The ways from a gateway to our everything-server, each as the backend table of a configuration.
 
-`tcp` and `unix` reach it through a second gateway, whose listeners are the servers: no other program at hand serves the stdio framing on a
-socket.
+`tcp` and `unix` reach it through a second gateway, whose listeners are the servers: no other program at hand serves
+the stdio framing on a socket.
 """
 
 from __future__ import annotations
