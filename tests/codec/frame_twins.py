@@ -12,6 +12,7 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import twins
@@ -217,8 +218,18 @@ def inflate(coding: str, data: bytes, max_bytes: int) -> bytes:
 
 
 def _float_text(value: float) -> str:
-    """Shortest text that reads back; an exponent without plus and leading zeros."""
-    return re.sub(r"e([-+])0*(\d)", lambda found: "e" + found[1].replace("+", "") + found[2], repr(value))
+    """Shortest text that reads back; an exponent without plus and leading zeros.
+
+    Where two such texts are equally near, Python takes the even last digit and Rust the larger one.
+    """
+    text = repr(value)
+    digits, e, exponent = text.partition("e")
+    if digits[-1] in "02468":
+        other = f"{digits[:-1]}{int(digits[-1]) + 1}{e}{exponent}"
+        exact = Fraction(value)
+        if float(other) == value and Fraction(other) - exact == exact - Fraction(text):
+            text = other
+    return re.sub(r"e([-+])0*(\d)", lambda found: "e" + found[1].replace("+", "") + found[2], text)
 
 
 def _sized(length: int, small: tuple[int, int] | None, markers: list[int]) -> bytes:

@@ -36,7 +36,7 @@ impl LineSplitter {
                 self.line(part, &mut on);
             } else {
                 let mut line = std::mem::take(&mut self.pending);
-                if line.len() + part.len() <= self.max_bytes.saturating_add(1) {
+                if line.len() + part.len() <= self.held_bytes() {
                     line.extend_from_slice(part);
                     self.line(&line, &mut on);
                 } else {
@@ -53,16 +53,18 @@ impl LineSplitter {
         }
         let length = self.pending.len() + data.len();
         let last = data.last().or(self.pending.last());
-        // One byte more may yet turn out to be the `\r` of the line end.
-        if length > self.max_bytes.saturating_add(1)
-            || (length == self.max_bytes + 1 && last != Some(&b'\r'))
-        {
+        if length > self.held_bytes() || (length > self.max_bytes && last != Some(&b'\r')) {
             self.discarding = true;
             self.pending = Vec::new();
             on(None);
         } else {
             self.pending.extend_from_slice(data);
         }
+    }
+
+    /// A line may be held one byte beyond the limit: that byte may turn out to be the `\r` of its end.
+    const fn held_bytes(&self) -> usize {
+        self.max_bytes.saturating_add(1)
     }
 
     fn line(&self, line: &[u8], on: &mut impl FnMut(Option<&[u8]>)) {
