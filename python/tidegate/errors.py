@@ -138,6 +138,10 @@ class UnsupportedProtocolVersion(DownstreamError):
     slug = "unsupported_version"
     code = UNSUPPORTED_PROTOCOL_VERSION
 
+    def __init__(self, requested: str, supported: tuple[str, ...]) -> None:
+        super().__init__("Unsupported protocol version", data={"supported": list(supported), "requested": requested})
+        self.requested = requested
+
 
 class SessionNotFound(DownstreamError):
     slug = "no_session"

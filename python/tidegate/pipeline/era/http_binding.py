@@ -161,9 +161,14 @@ class HttpBinding:
         outlet = StatelessOutlet(request)
         exchange = StatelessExchange(message, envelope, ClientView(stateless=True), principal, "http", outlet)
         try:
-            exchange.client = self._views.read(message, envelope)
-            _check_headers(request.headers, message, envelope, exchange.client.version)
+            try:
+                exchange.client = self._views.read(message, envelope)
+            except UnsupportedProtocolVersion as error:
+                _check_version(version, error.requested)
+                raise
+            _check_version(version, exchange.client.version)
             check_method(envelope.method or "")
+            _check_headers(request.headers, envelope)
             exchange.param_headers = _param_headers(request.headers)
         except TidegateError as error:
             exchange.failed(error)
@@ -359,11 +364,14 @@ def _takes_stream(request: HttpPost) -> bool:
     return "text/event-stream" in accept or "*/*" in accept
 
 
-def _check_headers(headers: dict[str, str], message: bytes, envelope: Envelope, version: str) -> None:
-    """Raises: HeaderMismatch, where a mirrored header is missing or says something else than the body."""
-    sent = headers.get(HEADER_VERSION)
+def _check_version(sent: str | None, version: str) -> None:
+    """Raises: HeaderMismatch."""
     if sent != version:
         raise _mismatch("MCP-Protocol-Version", sent, version)
+
+
+def _check_headers(headers: dict[str, str], envelope: Envelope) -> None:
+    """Raises: HeaderMismatch, where a mirrored header is missing or says something else than the body."""
     method = envelope.method or ""
     sent = headers.get(HEADER_METHOD)
     if sent != method:
@@ -400,9 +408,7 @@ def _param_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _unsupported(version: str) -> DownstreamError:
-    return UnsupportedProtocolVersion(
-        "Unsupported protocol version", data={"supported": list(MODERN), "requested": version}
-    )
+    return UnsupportedProtocolVersion(version, MODERN)
 
 
 def _refuse(request: HttpPost, error: TidegateError, request_id: bytes | None) -> None:

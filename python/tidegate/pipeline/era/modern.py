@@ -61,9 +61,7 @@ def _read_view(raw: bytes) -> ClientView:
     if not isinstance(version, str):
         raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}`, a string")
     if version not in MODERN:
-        raise UnsupportedProtocolVersion(
-            "Unsupported protocol version", data={"supported": list(MODERN), "requested": version}
-        )
+        raise UnsupportedProtocolVersion(version, MODERN)
     capabilities = meta.get(CLIENT_CAPABILITIES)
     if not isinstance(capabilities, dict):
         raise InvalidParams(f"`params._meta` must have `{CLIENT_CAPABILITIES}`, an object")

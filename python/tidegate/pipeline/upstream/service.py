@@ -165,6 +165,10 @@ class Service:
             )
         except TidegateError as error:
             self._open_failed(slot, error)
+        except Exception as error:
+            # Whatever a server made go wrong here, those who wait for it must hear.
+            _log.exception("open_failed backend=%s slot=%s", self.name, slot.key)
+            self._open_failed(slot, UpstreamProtocol(f"backend `{self.name}` could not be opened: {error}"))
         else:
             slot.opening = False
             if opened is not None and not slot.closed and not self._stopped:

@@ -13,6 +13,7 @@ import signal
 from collections import deque
 from functools import lru_cache
 from typing import cast
+from typing import cast
 
 from tidegate.config.snapshot import Backend
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
