@@ -140,10 +140,7 @@ class HostDialogue:
         if not isinstance(version, str):
             raise InvalidParams(f"`{META_VERSION}` must be a string")
         if version not in MODERN:
-            raise UnsupportedProtocolVersion(
-                "Unsupported protocol version",
-                data={"supported": [*MODERN, *reversed(LEGACY)], "requested": version[:64]},
-            )
+            raise UnsupportedProtocolVersion(version[:64], (*MODERN, *reversed(LEGACY)))
         if not isinstance(meta.get(META_CAPABILITIES), dict):
             raise InvalidParams(f"`_meta` must carry `{META_CAPABILITIES}`, an object")
         if method == "subscriptions/listen":

@@ -55,8 +55,9 @@ class LinkOwner(Protocol):
 class Link(Protocol):
     """One transport to one server."""
 
-    cancels_by_closing: bool
-    """Abandoning a request closes its stream, which tells the server (stateless HTTP)."""
+    @property
+    def cancels_by_closing(self) -> bool:
+        """Abandoning a request closes its stream, which tells the server (stateless HTTP)."""
 
     async def open(self, owner: LinkOwner) -> None:
         """Raises: UpstreamUnreachable."""

@@ -248,7 +248,8 @@ class Service:
             await connection.aclose()
             if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE and self.stateless is not True:
                 return await self._connect_older(slot, refused)
-            return await self._try_stateless(slot, refused)
+            await self._try_stateless(slot, refused)
+            return None
         except BaseException:
             await connection.aclose()
             raise
@@ -293,7 +294,8 @@ class Service:
             connection = await self._linked(slot)
         except UpstreamError:
             self._transport = "http"
-            return await self._try_stateless(slot, refused)
+            await self._try_stateless(slot, refused)
+            return None
         await handshake(connection, slot.client, self.config.start_timeout_s)
         self.keeps_session = True
         return connection
@@ -396,7 +398,7 @@ class Service:
         if old is not None:
             connection.abandon(old)
 
-    def _listen_ended(self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[object]) -> None:
+    def _listen_ended(self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
         failed = done.cancelled() or done.exception() is not None
         if slot.connection is not connection or slot.listen is None or slot.listen.listener is not own:
             return

@@ -1,0 +1,53 @@
+# Two commands do everything: `make serve` and `make test`. Both set up what they need, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export CARGO_TERM_COLOR ?= auto
+
+RUST_SOURCES := $(shell find rust/codec rust/pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
+
+.PHONY: serve test lint typecheck rust-test python-test conformance bench fuzz clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+serve: $(VENV)/.built ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
+	@$(BIN)/tidegate serve --hint $(ARGS)
+
+test: lint rust-test python-test ## everything that .ci/run runs
+
+$(VENV)/.made: requirements.lock
+	@command -v cargo >/dev/null || { echo "tidegate: a Rust toolchain is needed (cargo was not found); your distribution or rustup has one" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tidegate: Python 3.11 or newer is needed; name it by PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# Editable: a change in Python needs no rebuild, a change in Rust does.
+$(VENV)/.built: $(VENV)/.made $(RUST_SOURCES) pyproject.toml Cargo.toml Cargo.lock
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made requirements-test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	@touch $@
+
+lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languages
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cargo fmt --all --check
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+
+rust-test: ## the codec's own tests
+	cargo test --locked --quiet -p tidegate-codec
+
+python-test: $(VENV)/.built $(VENV)/.test ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh
+	$(BIN)/python -m pytest -q $(PYTEST)
+
+bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wrk and nginx)
+	$(BIN)/python benches/run.py
+
+clean: ## remove what was built
+	rm -rf $(VENV) target
