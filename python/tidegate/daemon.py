@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 
@@ -140,21 +141,18 @@ class Daemon:
             server.close()
         gateway = self.gateway
         gateway.stopping = True
-        deadline_s = self.clock.now_s() + self.snapshot.limits.drain_s
-        while gateway.admission.in_flight and self.clock.now_s() < deadline_s:
-            await anyio.sleep(0.05)
-        await gateway.aclose()
+        with anyio.move_on_after(self.snapshot.limits.drain_s):
+            await gateway.admission.wait_idle()
+        # Answers that are written but not sent get a last turn of the loop; idle connections close at once.
         self.registry.drain()
+        await gateway.aclose()
         self.registry.abort()
         if self._admin is not None:
             # The last to go: until here it says that the gateway takes nothing new.
             self._admin[0].close()
             self._admin[1].abort()
         if self.snapshot.listen.unix:
-            try:
-                os.unlink(self.snapshot.listen.unix)
-            except OSError:
-                pass
+            Path(self.snapshot.listen.unix).unlink(missing_ok=True)  # noqa: ASYNC240  one system call, at the end
 
     async def close_now(self) -> None:
         """For a private gateway whose only client is gone: nothing is left to drain."""
@@ -204,12 +202,8 @@ def run(main: Callable[..., Awaitable[None]], *args: object) -> None:
 
 def set_up_logging(level: str = "warning") -> None:
     """Lines on stderr."""
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def print_line(fields: dict[str, object]) -> None:
     print(json.dumps(fields), flush=True)
-
-

@@ -100,7 +100,6 @@ def test_every_key_of_a_backend_reaches_the_snapshot(tmp_path: Path) -> None:
         call_timeout_s = 1
         start_timeout_s = 2.5
         probe_timeout_s = 3
-        idle_stop_s = 4
         max_in_flight = 5
         """,
     )
@@ -121,7 +120,6 @@ def test_every_key_of_a_backend_reaches_the_snapshot(tmp_path: Path) -> None:
             call_timeout_s=1,
             start_timeout_s=2.5,
             probe_timeout_s=3,
-            idle_stop_s=4,
             max_in_flight=5,
         ),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from tidegate.cli import exit_codes
 from tidegate.config.snapshot import Snapshot
@@ -108,11 +110,14 @@ def _hint(fields: dict[str, object]) -> str:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             lines.append(f"  {key:6} {shown}")
     if isinstance(http, list) and http:
-        body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"overview","arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}'
         lines.append("Paste this into another terminal to call a tool through it:")
-        lines.append(
-            f"  curl -s {http[0]} -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' "
-            "-H 'mcp-protocol-version: 2026-07-28' -H 'mcp-method: tools/call' -H 'mcp-name: overview' "
-            f"-d '{body}'"
-        )
+        lines.append(f"  {_command()} call overview --http {http[0]}")
     return "\n".join(lines)
+
+
+def _command() -> str:
+    """How this very program is called again, from any folder."""
+    if shutil.which("tidegate"):
+        return "tidegate"
+    program = Path(sys.argv[0]).absolute()
+    return f"{sys.executable} -m tidegate" if program.suffix == ".py" else str(program)

@@ -307,10 +307,6 @@ class BackendTable(Table):
         _BACKEND.probe_timeout_s, "Time for the question which protocol era it speaks.", unit="seconds",
         why="some old servers do not answer what they do not know.", gt=0, le=600,
     )  # fmt: skip
-    idle_stop_s: float = setting(
-        _BACKEND.idle_stop_s, "Stop the program after this time without a request.", unit="seconds; 0 for never",
-        why="a started server answers at once; stopping saves memory where it is short.", ge=0, le=30 * _DAY_S,
-    )  # fmt: skip
     max_in_flight: int = setting(
         _BACKEND.max_in_flight, "Requests the server is given at once; further ones are refused.", unit="requests",
         why="most servers work on one thing after the other.", ge=1, le=100_000,

@@ -43,10 +43,11 @@ class Backend:
 
     name: str
     transport: Transport
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = field(default=(), repr=False)
+    """May hold secrets, as may `url`; neither is ever printed."""
     env: tuple[tuple[str, Secret], ...] = ()
     cwd: str | None = None
-    url: str = ""
+    url: str = field(default="", repr=False)
     headers: tuple[tuple[str, Secret], ...] = ()
     address: str = ""
     """`host:port` for tcp, a path for unix."""
@@ -64,8 +65,6 @@ class Backend:
     call_timeout_s: float = 300.0
     start_timeout_s: float = 30.0
     probe_timeout_s: float = 5.0
-    idle_stop_s: float = 0.0
-    """0: never stopped for being idle."""
     max_in_flight: int = 64
 
 
@@ -126,9 +125,9 @@ class Limits:
     """Events kept per resumable SSE stream."""
     replay_bytes: int = 1024 * 1024
     catalog_entries: int = 10_000
-    rate_per_s: float = 200.0
+    rate_per_s: float = 1000.0
     """Requests per principal; 0 for no limit."""
-    burst: int = 400
+    burst: int = 2000
     drain_s: float = 5.0
 
 

@@ -24,7 +24,7 @@ class Backoff:
         """Seconds to wait before the next attempt: half to all of the exponential delay."""
         delay_s = min(self._most_s, self._first_s * 2.0 ** min(self._attempt, 16))
         self._attempt += 1
-        return delay_s * random.uniform(0.5, 1.0)
+        return delay_s * random.uniform(0.5, 1.0)  # noqa: S311  spreads load, hides nothing
 
     def reset(self) -> None:
         self._attempt = 0

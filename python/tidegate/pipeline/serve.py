@@ -94,8 +94,7 @@ class Gateway:
 
     def new_session(self, principal: Principal, transport: str) -> Session:
         """Raises: Overloaded."""
-        session = self.sessions.open(lambda key: Session(key, principal, self, transport))
-        return session
+        return self.sessions.open(lambda key: Session(key, principal, self, transport))
 
     def on_session_end(self, told: Callable[[Session], None]) -> None:
         self._session_end.append(told)
@@ -192,7 +191,9 @@ class Gateway:
             elif row.handling is Handling.LIST:
                 self._list(exchange, row)
             elif row.handling is Handling.DISCOVER:
-                self.with_view(exchange.client, lambda view: exchange.answer_result(discover_result(view)), exchange.failed)
+                self.with_view(
+                    exchange.client, lambda view: exchange.answer_result(discover_result(view)), exchange.failed
+                )
             elif row.handling is Handling.LISTEN:
                 self._listen(exchange)
             elif row.handling is Handling.TASK:
@@ -367,7 +368,9 @@ class Gateway:
             if exchange.done:
                 return
             if connection.in_flight >= config.max_in_flight:
-                exchange.failed(Overloaded(f"backend `{config.name}` has {config.max_in_flight} requests in flight, its limit"))
+                exchange.failed(
+                    Overloaded(f"backend `{config.name}` has {config.max_in_flight} requests in flight, its limit")
+                )
                 return
             connection.call(exchange, name, edits, config.call_timeout_s, headers)
 
@@ -504,7 +507,9 @@ class Gateway:
         if self._http is None:
             from tidegate.pipeline.upstream.http_client import HttpClient
 
-            self._http = HttpClient(limits, self.clock)
+            # Streams that stay open must leave room for the calls, and calls for their cancellation.
+            most = max(backend.max_in_flight for backend in self.snapshot.backends)
+            self._http = HttpClient(limits, self.clock, max_connections_per_origin=2 * most + 8)
         if transport == "sse":
             from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
 

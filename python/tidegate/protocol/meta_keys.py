@@ -11,12 +11,12 @@ CLIENT_CAPABILITIES: Final = PREFIX + "clientCapabilities"
 LOG_LEVEL: Final = PREFIX + "logLevel"
 SERVER_INFO: Final = PREFIX + "serverInfo"
 SUBSCRIPTION_ID: Final = PREFIX + "subscriptionId"
-PROGRESS_TOKEN: Final = "progressToken"
+PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105  a key, no secret
 
 REQUEST_ENVELOPE: Final = (PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL)
 """What a stateless request carries and a session's request must not."""
 
-TOKEN: Final = "dev.tidegate/token"
+TOKEN: Final = "dev.tidegate/token"  # noqa: S105  a key, no secret
 """A bearer token on transports without headers; read from a connection's first message, never forwarded."""
 
 HEADER_VERSION: Final = "mcp-protocol-version"

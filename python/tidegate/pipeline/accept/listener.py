@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import stat
+import struct
 from collections.abc import Callable
+from pathlib import Path
 
 from tidegate.config.address import format_host_port, is_loopback, parse_host_port
+from tidegate.config.paths import prepare_unix_directory
 from tidegate.errors import ConfigError
 
 _BACKLOG = 512
@@ -38,11 +40,9 @@ async def listen_tcp(make: Callable[[], asyncio.Protocol], address: str, *, publ
 
 async def listen_unix(make: Callable[[], asyncio.Protocol], path: str, mode: int) -> asyncio.Server:
     """A listening server on a unix socket with file mode `mode`. Raises: ConfigError."""
-    directory = os.path.dirname(path) or "."
+    prepare_unix_directory(path)
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if os.path.exists(path):
-            _remove_stale(path)
+        _remove_stale(path)
         # Bound under a strict mask: the socket is never open to others, not even for a moment.
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         old = os.umask(0o177)
@@ -50,21 +50,26 @@ async def listen_unix(make: Callable[[], asyncio.Protocol], path: str, mode: int
             sock.bind(path)
         finally:
             os.umask(old)
-        os.chmod(path, mode)
+        Path(path).chmod(mode)  # noqa: ASYNC240  one system call, at start
         return await asyncio.get_running_loop().create_unix_server(make, sock=sock, backlog=_BACKLOG)
     except OSError as error:
-        raise ConfigError(f"cannot listen on `{path}`: {error.strerror or error}; choose another with `--unix`") from error
+        raise ConfigError(
+            f"cannot listen on `{path}`: {error.strerror or error}; choose another with `--unix`"
+        ) from error
 
 
 def _remove_stale(path: str) -> None:
-    if not stat.S_ISSOCK(os.stat(path).st_mode):
+    place = Path(path)
+    if not place.exists():
+        return
+    if not place.is_socket():
         raise ConfigError(f"`{path}` exists and is no socket; choose another with `--unix`")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
             probe.connect(path)
         except OSError:
-            os.unlink(path)
+            place.unlink()
             return
     raise ConfigError(f"a gateway is already running on `{path}`; stop it, or choose another with `--unix`")
 
@@ -74,7 +79,5 @@ def peer_uid(transport: asyncio.BaseTransport) -> int | None:
     sock = transport.get_extra_info("socket")
     if sock is None:
         return None
-    import struct
-
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast, cast
+from typing import Protocol, cast
 
 from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError

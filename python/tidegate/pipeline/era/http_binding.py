@@ -54,11 +54,12 @@ ENDPOINT: Final = "/mcp"
 SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
 _MAX_BATCH: Final = 100
+_MIRRORED: Final = (HEADER_VERSION, HEADER_SESSION, HEADER_METHOD, HEADER_NAME)
 _CORS: Final = (
     ("access-control-allow-methods", "POST, GET, DELETE, OPTIONS"),
     (
         "access-control-allow-headers",
-        "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id",
+        "content-type, accept, authorization, last-event-id, " + ", ".join(_MIRRORED),
     ),
     ("access-control-expose-headers", "mcp-session-id"),
     ("access-control-max-age", "600"),
@@ -144,7 +145,9 @@ class HttpBinding:
         elif carries_envelope(message, envelope) or (version is not None and version not in LEGACY):
             self._stateless(request, message, envelope, principal, version)
         else:
-            error = InvalidRequest(f"the request has neither a `{HEADER_SESSION}` header nor the `_meta` of {MODERN[0]}")
+            error = InvalidRequest(
+                f"the request has neither a `{HEADER_SESSION}` header nor the `_meta` of {MODERN[0]}"
+            )
             _refuse(request, error, envelope.id)
 
     def _stateless(

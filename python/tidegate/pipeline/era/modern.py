@@ -41,9 +41,8 @@ class ClientViews:
         if span is None:
             raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}` and `{CLIENT_CAPABILITIES}`")
         token = envelope.progress_token_span
-        if token is None:
-            key = message[span[0] : span[1]]
-        else:
+        key = message[span[0] : span[1]]
+        if token is not None:
             # The token differs from request to request; all else repeats.
             key = message[span[0] : token[0]] + message[token[1] : span[1]]
         view = self._known.get(key)

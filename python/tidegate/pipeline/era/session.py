@@ -42,9 +42,7 @@ class SessionExchange(Exchange):
 
     __slots__ = ("outlet", "session")
 
-    def __init__(
-        self, message: bytes, envelope: Envelope, session: Session, transport: str, outlet: Outlet
-    ) -> None:
+    def __init__(self, message: bytes, envelope: Envelope, session: Session, transport: str, outlet: Outlet) -> None:
         super().__init__(message, envelope, session.client, session.principal, transport)
         self.session = session
         self.outlet = outlet

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, RateLimited
@@ -17,6 +19,7 @@ class Admission:
         self._clock = clock
         self._buckets: dict[str, TokenBucket] = {}
         self.in_flight = 0
+        self._idle: asyncio.Event | None = None
 
     def enter(self, principal: Principal) -> None:
         """Raises: RateLimited, Overloaded."""
@@ -25,7 +28,8 @@ class Admission:
             bucket = self._buckets[principal.key] = TokenBucket(self._clock, principal.rate_per_s, principal.burst)
         if not bucket.take_nowait():
             raise RateLimited(
-                f"more than {principal.rate_per_s:g} requests a second; the next one is welcome in {bucket.wait_s():.2f} s"
+                f"more than {principal.rate_per_s:g} requests a second; "
+                f"the next one is welcome in {bucket.wait_s():.2f} s"
             )
         if self.in_flight >= self._limits.in_flight:
             raise Overloaded(f"the gateway has {self._limits.in_flight} requests in flight, its limit")
@@ -33,3 +37,11 @@ class Admission:
 
     def leave(self) -> None:
         self.in_flight -= 1
+        if self._idle is not None and self.in_flight == 0:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Until nothing is in flight."""
+        self._idle = asyncio.Event()
+        if self.in_flight:
+            await self._idle.wait()

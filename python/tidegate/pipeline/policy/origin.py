@@ -17,9 +17,11 @@ class OriginCheck:
     """Accepts loopback names, the addresses that are bound, and what the configuration adds."""
 
     def __init__(self, listen: Listen, bound_hosts: tuple[str, ...]) -> None:
-        wildcards = {"0.0.0.0", "::", ""}
+        wildcards = {"0.0.0.0", "::", ""}  # noqa: S104  recognised, not bound
         self._any_host = any(host in wildcards for host in bound_hosts)
-        self._hosts = _LOOPBACK | {host.lower() for host in bound_hosts} | {host.lower() for host in listen.allowed_hosts}
+        self._hosts = (
+            _LOOPBACK | {host.lower() for host in bound_hosts} | {host.lower() for host in listen.allowed_hosts}
+        )
         self._origins = frozenset(origin.lower().rstrip("/") for origin in listen.allowed_origins)
 
     def check(self, host: str | None, origin: str | None) -> None:

@@ -100,7 +100,8 @@ class View:
                 exposed = aliases.get(entry.key, prefix + entry.key) if named else entry.key
                 if exposed in routes:
                     self.collisions.append(
-                        f"{kind}: `{exposed}` of backend `{config.name}` is hidden by backend `{routes[exposed].backend}`"
+                        f"{kind}: `{exposed}` of backend `{config.name}` is hidden by "
+                        f"backend `{routes[exposed].backend}`"
                     )
                     continue
                 if named and len(exposed) > _MAX_NAME_CHARS:
@@ -217,7 +218,8 @@ def _chosen(key: str, config: Backend) -> bool:
 
 class UriPattern:
     """What a URI template matches, in time linear in the URI: its literal parts in order, `{x}` within one
-    path segment, `{+x}` and the other operators across them."""
+    path segment, `{+x}` and the other operators across them.
+    """
 
     __slots__ = ("_literals", "_wide")
 

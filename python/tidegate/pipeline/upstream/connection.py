@@ -25,8 +25,6 @@ from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.link import Call, Link
 from tidegate.protocol.methods import LIST_CHANGED
 
-
-
 _log = logging.getLogger("tidegate.upstream")
 
 
@@ -170,7 +168,9 @@ class Connection:
         self._disarm(call)
         if not self.closed:
             if not self.link.cancels_by_closing:
-                self.notify("notifications/cancelled", {"requestId": json.loads(call.id), "reason": "the caller gave up"})
+                self.notify(
+                    "notifications/cancelled", {"requestId": json.loads(call.id), "reason": "the caller gave up"}
+                )
             self.link.abandon(call)
 
     @property
@@ -230,7 +230,9 @@ class Connection:
         self.dropped += 1
         if call is not None and self._pending.pop(call.id, None) is not None:
             self._disarm(call)
-            call.listener.failed(UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}"))
+            call.listener.failed(
+                UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}")
+            )
 
     def call_failed(self, call: Call, error: TidegateError) -> None:
         if self._pending.pop(call.id, None) is not None:
@@ -336,4 +338,3 @@ class Connection:
     async def aclose(self) -> None:
         self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))
         await self.link.aclose()
-

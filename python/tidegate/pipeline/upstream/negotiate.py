@@ -150,5 +150,3 @@ def _learn(connection: Connection, result: dict[str, object]) -> None:
 
 def _listed(versions: list[object] | list[str]) -> str:
     return ", ".join(f"`{version}`" for version in versions[:10])
-
-

@@ -121,9 +121,9 @@ class Service:
             key = "shared" if self.keeps_session is not False else "stateless"
         owner: ClientView | None = None
         isolation = self.config.isolation
-        if key == "shared" and client.session is not None:
-            if isolation == "session" or (isolation == "auto" and client.needs_own_session):
-                key, owner = client.session.key, client
+        alone = isolation == "session" or (isolation == "auto" and client.needs_own_session)
+        if key == "shared" and client.session is not None and alone:
+            key, owner = client.session.key, client
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots[key] = Slot(key, owner)
@@ -161,7 +161,8 @@ class Service:
                     await self._read_listing(slot, opened)
         except TimeoutError:
             self._open_failed(
-                slot, UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s")
+                slot,
+                UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s"),
             )
         except TidegateError as error:
             self._open_failed(slot, error)
@@ -202,7 +203,13 @@ class Service:
         slot.error = error
         delay_s = slot.backoff.next_s()
         slot.retry_at_s = self._owner.clock.now_s() + delay_s
-        _log.warning("backend_unavailable backend=%s slot=%s attempt=%d error=%s", self.name, slot.key, slot.backoff.attempt, error)
+        _log.warning(
+            "backend_unavailable backend=%s slot=%s attempt=%d error=%s",
+            self.name,
+            slot.key,
+            slot.backoff.attempt,
+            error,
+        )
         had = bool(slot.listing.kinds)
         if had:
             slot.listing = Listing()
@@ -398,15 +405,14 @@ class Service:
         if old is not None:
             connection.abandon(old)
 
-    def _listen_ended(self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
+    def _listen_ended(
+        self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[tuple[bytes, Envelope]]
+    ) -> None:
         failed = done.cancelled() or done.exception() is not None
         if slot.connection is not connection or slot.listen is None or slot.listen.listener is not own:
             return
         slot.listen = None
-        if failed or connection.closed:
-            delay_s = slot.backoff.next_s()
-        else:
-            delay_s = 1.0
+        delay_s = slot.backoff.next_s() if failed or connection.closed else 1.0
         asyncio.get_running_loop().call_later(delay_s, self._follow_again, slot, connection)
 
     def _follow_again(self, slot: Slot, connection: Connection) -> None:
@@ -415,7 +421,8 @@ class Service:
 
     def subscribe(self, slot: Slot, uri: str) -> bool:
         """One more client follows `uri`. True when the server must still be told (a session's server is told by
-        the client's own request)."""
+        the client's own request).
+        """
         count = slot.subscribed.get(uri, 0)
         slot.subscribed[uri] = count + 1
         connection = slot.connection

@@ -46,7 +46,9 @@ class SseLegacyLink:
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
         if status != 200 or not headers.get("content-type", "").lower().startswith("text/event-stream"):
-            self._end(UpstreamUnreachable(f"backend `{self._backend.name}` answered with HTTP status {status}, no stream"))
+            self._end(
+                UpstreamUnreachable(f"backend `{self._backend.name}` answered with HTTP status {status}, no stream")
+            )
             if self._stream is not None:
                 self._stream.cancel()
 
@@ -120,7 +122,7 @@ class SseLegacyLink:
             self._stream.cancel()
 
     def statistics(self) -> dict[str, object]:
-        return {"url": self._backend.url}
+        return {}
 
 
 class _Posted:

@@ -7,12 +7,13 @@ kernel when the daemon does. Its stderr is not a protocol: a bounded tail is kep
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 from collections import deque
 from functools import lru_cache
-from typing import cast
+from pathlib import Path
 from typing import cast
 
 from tidegate.config.snapshot import Backend
@@ -63,7 +64,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         environment.update((key, value.reveal()) for key, value in self._backend.env)
         program = shutil.which(command[0], path=environment.get("PATH"))
         if program is None and self._backend.cwd is not None and os.sep in command[0]:
-            program = shutil.which(os.path.join(self._backend.cwd, command[0]))
+            program = shutil.which(Path(self._backend.cwd) / command[0])
         if program is None:
             raise UpstreamUnreachable(f"backend `{name}`: the program `{command[0]}` was not found")
         try:
@@ -163,10 +164,8 @@ class StdioChild(asyncio.SubprocessProtocol):
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self.pid is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
 
     def statistics(self) -> dict[str, object]:
         return {"pid": self.pid, "running": not self._exited.is_set(), "stderr": list(self.stderr_tail)[-5:]}

@@ -39,7 +39,13 @@ class StreamLink(asyncio.Protocol):
     cancels_by_closing = False
 
     def __init__(
-        self, backend: str, address: tuple[str, int] | str, *, max_bytes: int, write_buffer_bytes: int, connect_timeout_s: float
+        self,
+        backend: str,
+        address: tuple[str, int] | str,
+        *,
+        max_bytes: int,
+        write_buffer_bytes: int,
+        connect_timeout_s: float,
     ) -> None:
         self._backend = backend
         self._address = address

@@ -131,7 +131,7 @@ class StreamableHttpLink:
         self._owner = None
 
     def statistics(self) -> dict[str, object]:
-        return {"url": self._backend.url, "streams": len(self._live), "session": self._session_id is not None}
+        return {"streams": len(self._live), "session": self._session_id is not None}
 
     # -- for its streams ----------------------------------------------------------------------------------
 
@@ -277,7 +277,17 @@ class _Post:
 class _EventStream:
     """A GET stream: the standing one of a session (`call` None), or the rest of a broken answer."""
 
-    __slots__ = ("_attempt", "_call", "_cancelled", "_decoder", "_http", "_last_event_id", "_link", "_refused", "_retry_ms")
+    __slots__ = (
+        "_attempt",
+        "_call",
+        "_cancelled",
+        "_decoder",
+        "_http",
+        "_last_event_id",
+        "_link",
+        "_refused",
+        "_retry_ms",
+    )
 
     def __init__(self, link: StreamableHttpLink, call: Call | None, last_event_id: str | None, retry_ms: int) -> None:
         self._link = link
@@ -358,7 +368,9 @@ class _EventStream:
             self._link.forget(self)
             self._link.fail(self._call, UpstreamClosed(f"backend `{self._link.name}` broke the stream off for good"))
             return
-        delay_s = max(min(self._retry_ms, _MAX_RETRY_MS) / 1000, min(_REOPEN_S * 2 ** (self._attempt - 1), _REOPEN_MAX_S))
+        delay_s = max(
+            min(self._retry_ms, _MAX_RETRY_MS) / 1000, min(_REOPEN_S * 2 ** (self._attempt - 1), _REOPEN_MAX_S)
+        )
         self._later(self._open, delay_s)
 
 
