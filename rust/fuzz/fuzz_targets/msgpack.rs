@@ -1,4 +1,4 @@
-//! `MessagePack` to JSON: what comes out is JSON, and packing it again keeps it.
+//! `MessagePack` to JSON: what comes out is JSON, and once packed by us it stays as it is.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,5 +9,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let packed = json_to_msgpack(&json).expect("JSON of ours");
-    assert_eq!(msgpack_to_json(&packed).as_deref(), Ok(json.as_slice()));
+    // A JSON text extension of another writer may hold what ours writes as a string.
+    let back = msgpack_to_json(&packed).expect("MessagePack of ours");
+    assert_eq!(json_to_msgpack(&back).as_deref(), Ok(packed.as_slice()));
 });
