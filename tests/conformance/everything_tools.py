@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import anyio
 from everything_content import PIXEL_PNG, SILENCE_WAV
-from everything_questions import Ctx, ask, declared, elicited, form, sample, sampled
+from everything_questions import Ctx, ask, declared, elicited, form, is_session_era, sample, sampled
 from mcp import types
 from mcp.server.subscriptions import InMemorySubscriptionBus, PromptsListChanged, ResourceUpdated, ToolsListChanged
 from mcp.shared.exceptions import MCPError
@@ -299,25 +299,34 @@ async def test_input_required_result_capabilities(ctx: Ctx, params: Params) -> A
     return answers if isinstance(answers, types.InputRequiredResult) else text(", ".join(answers))
 
 
-# ---- changes that subscribers hear of
+# ---- changes that subscribers hear of: on a listen stream (2026-07-28) or on the open stream of the session
 
 
 @Offers("Says that the tool list changed")
 async def test_trigger_tool_change(ctx: Ctx, params: Params) -> Answer:
-    await BUS.publish(ToolsListChanged())
+    if is_session_era(ctx):
+        await ctx.session.send_tool_list_changed()
+    else:
+        await BUS.publish(ToolsListChanged())
     return text("tool list changed")
 
 
 @Offers("Says that the prompt list changed")
 async def test_trigger_prompt_change(ctx: Ctx, params: Params) -> Answer:
-    await BUS.publish(PromptsListChanged())
+    if is_session_era(ctx):
+        await ctx.session.send_prompt_list_changed()
+    else:
+        await BUS.publish(PromptsListChanged())
     return text("prompt list changed")
 
 
 @Offers("Says that a resource changed", {"uri": {"type": "string"}})
 async def test_trigger_resource_update(ctx: Ctx, params: Params) -> Answer:
     uri = argument(params, "uri", "test://watched-resource")
-    await BUS.publish(ResourceUpdated(uri=uri))
+    if is_session_era(ctx):
+        await ctx.session.send_resource_updated(uri)
+    else:
+        await BUS.publish(ResourceUpdated(uri=uri))
     return text(f"{uri} changed")
 
 
@@ -381,7 +390,27 @@ async def awkward_numbers(ctx: Ctx, params: Params) -> Answer:
     )
 
 
+_WAITING = [0]
+"""How many calls of `wait_a_while` are in service in this process."""
+
+
 @Offers("Answers after a while, or never when it is cancelled", {"seconds": {"type": "number"}})
 async def wait_a_while(ctx: Ctx, params: Params) -> Answer:
-    await anyio.sleep(min(float((params.arguments or {}).get("seconds", 1)), 30.0))
+    _WAITING[0] += 1
+    try:
+        await anyio.sleep(min(float((params.arguments or {}).get("seconds", 1)), 30.0))
+    finally:
+        _WAITING[0] -= 1
     return text("done waiting")
+
+
+@Offers("How many calls are waiting: shows whether a cancellation arrived")
+async def how_many_wait(ctx: Ctx, params: Params) -> Answer:
+    return text(str(_WAITING[0]))
+
+
+@Offers("A text of so many characters", {"characters": {"type": "integer"}})
+async def long_text(ctx: Ctx, params: Params) -> Answer:
+    pattern = "0123456789abcdefghijklmnopqrstuvwxyz \u00e9\u4e16\n"
+    size = min(int((params.arguments or {}).get("characters", 1000)), 8_000_000)
+    return text((pattern * (size // len(pattern) + 1))[:size])

@@ -1,0 +1,70 @@
+"""Tasks of revision 2025-11-25 through a running gateway, with the reference everything-server, which has them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from everything import reference_http
+from gateway_process import Gateway, backend, gateway
+from npm_servers import SERVERS
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
+
+from raw_client import Number, RawClient, raw_client
+
+EVERYTHING = next(server for server in SERVERS if server.name == "everything")
+LIMIT_S = 40
+"""The query takes about four seconds in the server."""
+
+
+@pytest.fixture(scope="module", params=["stdio", "http"])
+def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    if request.param == "stdio":
+        command = EVERYTHING.command(tmp_path_factory.mktemp("everything"))
+        with gateway(backend("everything", command=command)) as running:
+            yield running
+    else:
+        with reference_http("streamableHttp") as url, gateway(backend("everything", url=url)) as running:
+            yield running
+
+
+async def _start(client: RawClient) -> str:
+    """Starts a query as a task; its id."""
+    wanted: dict[str, Any] = {"name": "simulate-research-query", "arguments": {"topic": "tides"}}
+    answer = await client.request("tools/call", {**wanted, "task": {"ttl": 60_000}})
+    task = answer.last["result"]["task"]
+    assert task["status"] == "working"
+    assert isinstance(task["ttl"], Number)
+    return str(task["taskId"])
+
+
+def test_a_call_as_a_task_is_followed_to_its_result(daemon: Gateway) -> None:
+    async def follow() -> None:
+        with anyio.fail_after(LIMIT_S):
+            async with raw_client(daemon.http, "session") as (client, hello):
+                assert hello.last["result"]["capabilities"]["tasks"]["requests"] == {"tools": {"call": {}}}
+                task = await _start(client)
+                assert (await client.request("tasks/get", {"taskId": task})).last["result"]["taskId"] == task
+                listed = (await client.request("tasks/list", {})).last["result"]["tasks"]
+                assert task in [each["taskId"] for each in listed]
+                result = (await client.request("tasks/result", {"taskId": task})).last["result"]
+                assert result["content"][0]["text"].startswith("# Research Report: tides")
+                assert (await client.request("tasks/get", {"taskId": task})).last["result"]["status"] == "completed"
+
+    anyio.run(follow)
+
+
+def test_a_task_can_be_cancelled(daemon: Gateway) -> None:
+    async def cancel() -> None:
+        with anyio.fail_after(LIMIT_S):
+            async with raw_client(daemon.http, "session") as (client, _):
+                task = await _start(client)
+                assert (await client.request("tasks/cancel", {"taskId": task})).last["result"]["status"] == "cancelled"
+                assert (await client.request("tasks/get", {"taskId": task})).last["result"]["status"] == "cancelled"
+
+    anyio.run(cancel)
