@@ -34,7 +34,14 @@ OTHERWISE = {
     (
         "server-sse-multiple-streams",
         "server-sse-streams-functional",
-    ): "an answer with nothing before it comes as JSON: SSE is optional"
+    ): "an answer with nothing before it comes as JSON: SSE is optional",
+    **{
+        (
+            "request-metadata",
+            f"sep-2575-client-declares-{ability}-capability",
+        ): "looked at only where present; this scenario sees the gateway's own questions, and it has no abilities"
+        for ability in ("roots", "sampling", "elicitation")
+    },
 }
 """Checks that need not happen through the gateway, and why."""
 OPTIONAL_FAILURES = ("tasks-",)

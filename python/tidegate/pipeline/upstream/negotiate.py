@@ -41,31 +41,36 @@ def own_meta(version: str = LATEST_MODERN) -> dict[str, object]:
     return {"_meta": {PROTOCOL_VERSION: version, CLIENT_INFO: GATEWAY_INFO, CLIENT_CAPABILITIES: {}}}
 
 
-async def probe(connection: Connection, timeout_s: float) -> bool:
+async def probe(connection: Connection, timeout_s: float, version: str = LATEST_MODERN) -> bool:
     """Whether the server speaks the stateless era; if so the connection is ready to be used.
 
     Raises: UpstreamError, when that cannot be told or no revision is shared.
     """
     link = connection.link
     if isinstance(link, StreamableHttpLink):
-        link.probe_as(LATEST_MODERN)
+        link.probe_as(version)
     try:
-        message, envelope = await connection.ask("server/discover", own_meta(), timeout_s)
+        message, envelope = await connection.ask("server/discover", own_meta(version), timeout_s)
+        if envelope.kind == ERROR:
+            offered = _offered_version(connection, message, envelope)
+            if offered is None:
+                return _legacy(connection)
+            # Asked again once, in a revision the server named; it may be the same one.
+            message, envelope = await connection.ask("server/discover", own_meta(offered), timeout_s)
     except UpstreamTimeout:
         return _legacy(connection)
     except HttpRefusal as refusal:
         if refusal.http_status in _REFUSED:
             raise
         return _legacy(connection)
-    if envelope.kind == ERROR:
-        return _modern_by_error(connection, message, envelope)
     span = envelope.result_span
-    assert span is not None
+    if span is None:
+        return _legacy(connection)
     result = json.loads(message[span[0] : span[1]])
     versions = result.get("supportedVersions") if isinstance(result, dict) else None
     if not isinstance(versions, list):
         return _legacy(connection)
-    shared = [version for version in MODERN if version in versions]
+    shared = [known for known in MODERN if known in versions]
     if not shared:
         raise UpstreamProtocol(
             f"backend `{connection.backend}` speaks only {_listed(versions)}; this gateway {_listed(list(MODERN))}"
@@ -87,18 +92,26 @@ def _legacy(connection: Connection) -> bool:
     return False
 
 
-def _modern_by_error(connection: Connection, message: bytes, envelope: Envelope) -> bool:
+def _offered_version(connection: Connection, message: bytes, envelope: Envelope) -> str | None:
+    """The revision to ask in instead; None when the error is none of the stateless era.
+
+    Raises: UpstreamProtocol, when it is and no revision is shared.
+    """
     span = envelope.error_span
     assert span is not None
     error = json.loads(message[span[0] : span[1]])
     if not isinstance(error, dict) or error.get("code") not in _MODERN_CODES:
-        return _legacy(connection)
+        return None
     data = error.get("data")
     supported = data.get("supported") if isinstance(data, dict) else None
-    if isinstance(supported, list) and any(version in LEGACY for version in supported):
-        return _legacy(connection)
+    versions = supported if isinstance(supported, list) else []
+    shared = [version for version in MODERN if version in versions]
+    if shared:
+        return shared[0]
+    if any(version in LEGACY for version in versions):
+        return None
     raise UpstreamProtocol(
-        f"backend `{connection.backend}` speaks {_listed(supported) if supported else 'a revision unknown here'}; "
+        f"backend `{connection.backend}` speaks {_listed(versions) if versions else 'a revision unknown here'}; "
         f"this gateway {_listed([*MODERN, *LEGACY])}"
     )
 
