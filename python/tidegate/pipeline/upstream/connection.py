@@ -19,7 +19,7 @@ from tidegate.errors import (
     UpstreamProtocol,
     UpstreamTimeout,
 )
-from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, scan, splice
+from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
 from tidegate.pipeline.exchange import CallListener, Exchange, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.link import Call, Link
@@ -97,7 +97,7 @@ class Connection:
         self._depth = depth
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
-        self._asked: dict[bytes, Callable[[bytes, Envelope], None]] = {}
+        self._asked: dict[bytes, tuple[SessionPort, Callable[[bytes, Envelope], None]]] = {}
 
     # -- towards the server -------------------------------------------------------------------------------
 
@@ -286,10 +286,10 @@ class Connection:
             self._owner.list_changed(self, LIST_CHANGED[method])
         elif method == "notifications/resources/updated":
             self._owner.resource_updated(self, message, envelope)
-        elif call is not None:
-            call.listener.notified(message, envelope)
         elif method == "notifications/cancelled":
             self._question_withdrawn(message, envelope)
+        elif call is not None:
+            call.listener.notified(message, envelope)
         elif self.session is not None:
             self.session.tell(message, envelope, self._latest_exchange())
         elif method == "notifications/message":
@@ -323,17 +323,15 @@ class Connection:
                 b'{"jsonrpc":"2.0","id":' + asked_id + b',"error":' + json.dumps(refusal).encode() + b"}", None
             )
             return
-        self._asked[asked_id] = answer
+        self._asked[asked_id] = session, answer
         session.ask(message, envelope, answer, cause)
 
     def _question_withdrawn(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
-        if span is None or self.session is None:
-            return
-        params = json.loads(message[span[0] : span[1]])
-        answer = self._asked.pop(json.dumps(params.get("requestId")).encode(), None)
-        if answer is not None:
-            self.session.withdraw(answer)
+        at = find_member(message, "requestId", *span) if span is not None else None
+        asked = self._asked.pop(message[at[0] : at[1]], None) if at is not None else None
+        if asked is not None:
+            asked[0].withdraw(asked[1])
 
     async def aclose(self) -> None:
         self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))

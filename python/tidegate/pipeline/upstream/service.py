@@ -158,7 +158,7 @@ class Service:
             async with asyncio.timeout(self.config.start_timeout_s + self.config.probe_timeout_s):
                 opened = await self._connect(slot)
                 if opened is not None:
-                    await self._read_listing(slot, opened)
+                    await self._hear_out(slot, opened)
         except TimeoutError:
             self._open_failed(
                 slot,
@@ -322,9 +322,18 @@ class Service:
 
     # -- what the server offers -----------------------------------------------------------------------------
 
+    async def _hear_out(self, slot: Slot, connection: Connection) -> None:
+        """Reads what the server offers; one that cannot say it is not kept."""
+        try:
+            await self._read_listing(slot, connection)
+        except BaseException:
+            self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.key}")
+            raise
+
     async def _read_listing(self, slot: Slot, connection: Connection) -> None:
         kinds: dict[str, Kind] = {}
         warnings: list[str] = []
+        failures: list[TidegateError] = []
 
         async def read(kind: str) -> None:
             try:
@@ -334,11 +343,16 @@ class Service:
                 # Many servers with resources know no templates; a list that fails takes only itself away.
                 if kind != "templates":
                     warnings.append(str(error))
+            except TidegateError as error:
+                # Raised below: a task group would wrap it, and the caller would not read the cause.
+                failures.append(error)
 
         async with anyio.create_task_group() as tasks:
             for kind in LIST_METHOD:
                 if offers(connection, kind):
                     tasks.start_soon(read, kind, name=f"list {self.name} {kind}")
+        if failures:
+            raise failures[0]
         if connection.closed:
             raise UpstreamClosed(f"backend `{self.name}` closed the connection while it was asked what it offers")
         slot.listing = Listing(kinds, tuple(warnings[:100]))

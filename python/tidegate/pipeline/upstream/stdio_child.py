@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+import anyio
+
 from tidegate.config.snapshot import Backend
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.line import one_line
@@ -146,6 +148,11 @@ class StdioChild(asyncio.SubprocessProtocol):
         transport = self._transport
         if transport is None:
             return
+        # Shielded: a child must not stay because whoever ends it is told to end, too.
+        with anyio.CancelScope(shield=True):
+            await self._end(transport)
+
+    async def _end(self, transport: asyncio.SubprocessTransport) -> None:
         if self._stdin is not None:
             self._stdin.close()
         for number in (None, signal.SIGTERM, signal.SIGKILL):
