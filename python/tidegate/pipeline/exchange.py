@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from tidegate.errors import Cancelled, TidegateError
+from tidegate.errors import INTERNAL_ERROR, Cancelled, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, splice
 from tidegate.pipeline.principal import Principal
 
@@ -94,6 +94,7 @@ class Exchange:
         "exposed_name",
         "message",
         "on_done",
+        "on_result",
         "param_headers",
         "principal",
         "started_s",
@@ -118,6 +119,8 @@ class Exchange:
         self.done = False
         self.on_done: Callable[[Exchange, int | None, TidegateError | None], None] | None = None
         """Told once: the JSON-RPC error code or None, and the gateway's own error if it was one."""
+        self.on_result: Callable[[bytes, Envelope], None] | None = None
+        """Shown the server's result before the client is, where somebody must learn from it."""
         self.abandon: Callable[[], None] | None = None
         """Set by whoever works on it: stops that work, without an answer."""
 
@@ -134,10 +137,12 @@ class Exchange:
         own_id = self.envelope.id or b"null"
         if envelope.kind == ERROR:
             reply = splice(message, [(span[0], span[1], own_id)]) if span else message
-            self._finish(None)
+            self._finish(None, INTERNAL_ERROR)
             self.send_error_message(reply, message, envelope)
         else:
             assert span is not None
+            if self.on_result is not None:
+                self.on_result(message, envelope)
             self._finish(None)
             self.send_result(message, envelope, (span[0], span[1], own_id))
 
@@ -162,13 +167,13 @@ class Exchange:
             return
         self._finish(Cancelled("the client cancelled the request"))
 
-    def _finish(self, error: TidegateError | None) -> None:
+    def _finish(self, error: TidegateError | None, code: int | None = None) -> None:
         self.done = True
         abandon, self.abandon = self.abandon, None
         if error is not None and abandon is not None:
             abandon()
         if self.on_done is not None:
-            self.on_done(self, error.code if error else None, error)
+            self.on_done(self, error.code if error else code, error)
 
     # -- for era/ -----------------------------------------------------------------------------------------
 

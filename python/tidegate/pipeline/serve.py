@@ -363,6 +363,8 @@ class Gateway:
         headers: tuple[tuple[str, str], ...],
     ) -> None:
         config = service.config
+        if exchange.envelope.method == "tools/call" and _may_make_task(exchange):
+            exchange.on_result = lambda message, envelope: self._learn_task(exchange, service, message, envelope)
 
         def use(slot: Slot, connection: Connection) -> None:
             if exchange.done:
@@ -375,6 +377,17 @@ class Gateway:
             connection.call(exchange, name, edits, config.call_timeout_s, headers)
 
         service.acquire(exchange.client, use, exchange.failed)
+
+    def _learn_task(self, exchange: Exchange, service: Service, message: bytes, envelope: Envelope) -> None:
+        """Remembers whose task a result has made: `taskId` of the extension, `task.taskId` of 2025-11-25."""
+        span = envelope.result_span
+        if span is None:
+            return
+        within = find_member(message, "task", *span) or span
+        at = find_member(message, "taskId", *within) if message[within[0] : within[0] + 1] == b"{" else None
+        task_id = json.loads(message[at[0] : at[1]]) if at is not None else None
+        if isinstance(task_id, str):
+            self.tasks.learn(task_id, service, _owner_key(exchange))
 
     # -- subscriptions --------------------------------------------------------------------------------------
 
@@ -635,6 +648,12 @@ def _ignore(error: TidegateError) -> None:
 def _owner_key(exchange: Exchange) -> str:
     session = exchange.client.session
     return session.key if session is not None else exchange.principal.key
+
+
+def _may_make_task(exchange: Exchange) -> bool:
+    if exchange.client.stateless:
+        return "extensions" in exchange.client.features
+    return b'"task"' in exchange.message
 
 
 def _unknown(kind: str, name: str) -> TidegateError:

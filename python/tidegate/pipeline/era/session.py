@@ -64,9 +64,9 @@ class SessionExchange(Exchange):
         message, code = error_message(self.envelope.id, error, stateless=False)
         self.outlet.reply(message, code)
 
-    def _finish(self, error: TidegateError | None) -> None:
+    def _finish(self, error: TidegateError | None, code: int | None = None) -> None:
         self.session.exchanges.pop(self.envelope.id or b"", None)
-        super()._finish(error)
+        super()._finish(error, code)
 
 
 class Session:
