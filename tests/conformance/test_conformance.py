@@ -32,7 +32,7 @@ CLIENT_REQUIRED = {"2025-11-25": 4, "2026-07-28": 7}
 """How many client scenarios each set has outside `auth/*`."""
 _NOTHING_TO_CALL = "the fixture offers no capability, so that no request of the client is passed on to it"
 OTHERWISE = {
-    ("server-sse-multiple-streams", "server-sse-streams-functional"): "SSE is optional for an answer with nothing before it",
+    ("server-sse-multiple-streams", "server-sse-streams-functional"): "SSE is optional there",
     ("request-metadata", "sep-2575-client-declares-roots-capability"): _NOTHING_TO_CALL,
     ("request-metadata", "sep-2575-client-declares-sampling-capability"): _NOTHING_TO_CALL,
     ("request-metadata", "sep-2575-client-declares-elicitation-capability"): _NOTHING_TO_CALL,
