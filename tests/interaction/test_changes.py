@@ -1,0 +1,132 @@
+"""Lists that change and resources that are followed, in both eras."""
+
+from __future__ import annotations
+
+import pytest
+from clients import Client, Pending
+from gateway import SOME_ROADS, house
+from heard import Json
+from scripted_server import ScriptedServer, dump, tool
+
+pytestmark = pytest.mark.anyio
+some_roads = pytest.mark.parametrize(("era", "way_in", "way_out"), SOME_ROADS)
+
+URI = "test://one/a"
+UPDATED = "notifications/resources/updated"
+
+
+async def listen(client: Client, wanted: Json) -> Pending:
+    """An open `subscriptions/listen`, acknowledged."""
+    pending = client.begin("subscriptions/listen", {"notifications": wanted})
+    await client.notices.wait(
+        lambda item: item["method"] == "notifications/subscriptions/acknowledged"
+        and item["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == pending.id
+    )
+    return pending
+
+
+@pytest.mark.requirement("list-changed.refreshed", "list-changed.told")
+@some_roads
+@pytest.mark.parametrize(
+    ("kind", "entry", "key"),
+    [
+        ("tools", tool("new"), "name"),
+        ("prompts", dump({"name": "new"}), "name"),
+        ("resources", dump({"uri": "new:", "name": "n"}), "uri"),
+    ],
+)
+async def test_a_changed_list_is_told_and_served_anew(
+    era: str, way_in: str, way_out: str, kind: str, entry: bytes, key: str
+) -> None:
+    async with house(ScriptedServer(era), transport=way_out) as home:
+        client, server = await home.client(way_in, era), home.server
+        before = await client.names(f"{kind}/list", kind, key)
+        if era == "modern":
+            await server.wait_heard("subscriptions/listen")
+            await listen(client, {f"{kind}ListChanged": True})
+        server.offers[kind].append(entry)
+        server.announce(f"notifications/{kind}/list_changed")
+        await client.notices.wait(lambda item: item["method"] == f"notifications/{kind}/list_changed")
+        after = await client.names(f"{kind}/list", kind, key)
+        assert len(after) == len(before) + 1
+        assert "new" in after[-1]
+
+
+@pytest.mark.requirement("listen.filters")
+@pytest.mark.parametrize(("way_in", "way_out"), [("http", "http"), ("tcp", "stdio"), ("packed", "tcp")])
+async def test_a_listener_hears_only_what_it_asked_for(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("modern"), transport=way_out) as home:
+        client, server = await home.client(way_in, "modern"), home.server
+        await client.names()
+        await server.wait_heard("subscriptions/listen")
+        await listen(client, {"promptsListChanged": True})
+        server.announce("notifications/tools/list_changed")
+        server.announce("notifications/prompts/list_changed")
+        await client.notices.wait(lambda item: item["method"] == "notifications/prompts/list_changed")
+        assert [item["method"] for item in client.notices if "tools" in item["method"]] == []
+
+
+@pytest.mark.requirement("listen.closed-is-cancelled")
+@pytest.mark.parametrize("way_in", ["http", "tcp"])
+async def test_a_listener_that_is_cancelled_hears_no_more(way_in: str) -> None:
+    async with house(ScriptedServer("modern")) as home:
+        client, server = await home.client(way_in, "modern"), home.server
+        first = await listen(client, {"toolsListChanged": True})
+        await listen(client, {"toolsListChanged": True})
+        client.cancel(first)
+        if way_in == "http":
+            await client.call("tools/list")
+        server.announce("notifications/tools/list_changed")
+        await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
+        ids = [
+            item["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"]
+            for item in client.notices
+            if item["method"] == "notifications/tools/list_changed"
+        ]
+        assert first.id not in ids
+
+
+@pytest.mark.requirement("subscriptions.session", "subscriptions.shared-upstream")
+@pytest.mark.parametrize(("era", "way_in", "way_out"), [road for road in SOME_ROADS if road[0] == "session"])
+async def test_a_followed_resource_is_told_to_its_followers_only(era: str, way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer(era), transport=way_out) as home:
+        server = home.server
+        one, two = await home.client(way_in, era), await home.client(way_in, era)
+        assert (await one.call("resources/subscribe", {"uri": URI})).result == {}
+        assert (await server.wait_heard("resources/subscribe")).params["uri"] == URI
+        server.announce(UPDATED, {"uri": URI, "x-odd": 1.0})
+        notice = await one.notices.wait(lambda item: item["method"] == UPDATED)
+        assert notice["params"]["uri"] == URI
+        await two.call("ping")
+        assert [item for item in two.notices if item["method"] == UPDATED] == []
+        await two.call("resources/subscribe", {"uri": URI})
+        assert (await one.call("resources/unsubscribe", {"uri": URI})).result == {}
+        server.announce(UPDATED, {"uri": URI})
+        await two.notices.wait(lambda item: item["method"] == UPDATED)
+        await one.call("ping")
+        assert len([item for item in one.notices if item["method"] == UPDATED]) == 1
+        assert server.said("resources/unsubscribe") == []
+        two.close()
+        if way_in != "http":  # An HTTP session outlives its connections.
+            assert (await server.wait_heard("resources/unsubscribe")).params["uri"] == URI
+
+
+@pytest.mark.requirement("subscriptions.listen")
+@pytest.mark.parametrize(("era", "way_in", "way_out"), [road for road in SOME_ROADS if road[0] == "modern"])
+async def test_a_listener_follows_resources_by_their_uri(era: str, way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer(era), transport=way_out) as home:
+        server = home.server
+        one, two = await home.client(way_in, era), await home.client(way_in, era)
+        listening = await listen(one, {"resourceSubscriptions": [URI]})
+        await listen(two, {"resourceSubscriptions": ["test://one/other"], "toolsListChanged": True})
+        await server.heard.wait(
+            lambda item: item.method == "subscriptions/listen"
+            and URI in item.params["notifications"].get("resourceSubscriptions", [])
+        )
+        server.announce(UPDATED, {"uri": URI})
+        notice = await one.notices.wait(lambda item: item["method"] == UPDATED)
+        assert notice["params"]["uri"] == URI
+        assert notice["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == listening.id
+        server.announce("notifications/tools/list_changed")
+        await two.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
+        assert [item for item in two.notices if item["method"] == UPDATED] == []
