@@ -22,6 +22,7 @@ from tidegate.pipeline.accept.stream import StreamServerProtocol
 from tidegate.pipeline.era.conversation import Conversation
 from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.serve import Gateway
+from tidegate.protocol.meta_keys import ENDPOINT
 
 _log = logging.getLogger("tidegate.daemon")
 
@@ -67,10 +68,12 @@ class Daemon:
         listen = self.snapshot.listen
         public = listen.allow_public or bool(self.snapshot.clients)
         if listen.http:
+            serve = self._http_binding()
             urls = []
             for address in listen.http:
-                url = await self._listen_http(address, public)
-                urls.append(url)
+                server, where = await listen_tcp(serve, address, public=public)
+                self._servers.append(server)
+                urls.append(f"http://{where}{ENDPOINT}")
             self.addresses["http"] = urls
         if listen.tcp:
             bound = []
@@ -98,24 +101,21 @@ class Daemon:
             self._admin = server, admin_registry
             self.addresses["admin"] = f"http://{where}"
 
-    async def _listen_http(self, address: str, public: bool) -> str:
+    def _http_binding(self) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of an HTTP connection; all HTTP listeners share their sessions."""
         from tidegate.config.address import parse_host_port
         from tidegate.pipeline.accept.http1 import HttpServerProtocol
-        from tidegate.pipeline.era.http_binding import ENDPOINT, HttpBinding
+        from tidegate.pipeline.era.http_binding import HttpBinding
         from tidegate.pipeline.policy.origin import OriginCheck
 
         gateway = self.gateway
-        origin = OriginCheck(self.snapshot.listen, (parse_host_port(address)[0],))
+        listen, limits = self.snapshot.listen, self.snapshot.limits
+        origin = OriginCheck(listen, tuple(parse_host_port(address)[0] for address in listen.http))
         binding = HttpBinding(
             gateway, gateway.sessions, gateway.views, gateway.new_session, gateway.bearer.from_header, origin.check
         )
         gateway.on_session_end(binding.session_ended)
-        limits = self.snapshot.limits
-        server, where = await listen_tcp(
-            lambda: HttpServerProtocol(binding.serve, limits, self.clock, self.registry), address, public=public
-        )
-        self._servers.append(server)
-        return f"http://{where}{ENDPOINT}"
+        return lambda: HttpServerProtocol(binding.serve, limits, self.clock, self.registry)
 
     def _stream_factory(self, transport: str) -> Callable[[], asyncio.Protocol]:
         def begin(protocol: StreamServerProtocol) -> Conversation:

@@ -232,6 +232,9 @@ class Gateway:
                     raise InvalidParams("`params.cursor` must be a string")
                 cursor = value
 
+        for service in self.services:
+            service.refresh_old(service.slot_for(exchange.client))
+
         def answer(view: View) -> None:
             stateless = exchange.client.stateless
             try:

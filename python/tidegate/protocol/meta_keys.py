@@ -25,3 +25,6 @@ HEADER_NAME: Final = "mcp-name"
 HEADER_PARAM: Final = "mcp-param-"
 HEADER_SESSION: Final = "mcp-session-id"
 HEADER_LAST_EVENT: Final = "last-event-id"
+
+ENDPOINT: Final = "/mcp"
+"""Path of the Streamable HTTP endpoint: one for both eras."""

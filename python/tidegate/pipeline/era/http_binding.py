@@ -39,6 +39,7 @@ from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.peer import HttpPost
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import (
+    ENDPOINT,
     HEADER_LAST_EVENT,
     HEADER_METHOD,
     HEADER_NAME,
@@ -50,7 +51,6 @@ from tidegate.protocol.methods import METHODS
 from tidegate.protocol.param_headers import decode_value
 from tidegate.protocol.revisions import BATCHING, LEGACY, MODERN, PRIMING, SUPPORTED
 
-ENDPOINT: Final = "/mcp"
 SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
 _MAX_BATCH: Final = 100

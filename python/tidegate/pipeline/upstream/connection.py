@@ -234,6 +234,14 @@ class Connection:
                 UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}")
             )
 
+    def oversized(self, limit_bytes: int) -> None:
+        self.dropped += 1
+        if len(self._pending) == 1:
+            # Whose answer it was is unknown unless only one is waited for; others meet their deadline.
+            call = next(iter(self._pending.values()))
+            error = UpstreamProtocol(f"backend `{self.backend}` answered with a message over {limit_bytes} bytes")
+            self.call_failed(call, error)
+
     def call_failed(self, call: Call, error: TidegateError) -> None:
         if self._pending.pop(call.id, None) is not None:
             self._disarm(call)

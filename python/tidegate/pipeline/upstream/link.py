@@ -45,6 +45,9 @@ class LinkOwner(Protocol):
     def garbled(self, reason: str, call: Call | None) -> None:
         """Something that is no message: over the limit, not text, not JSON."""
 
+    def oversized(self, limit_bytes: int) -> None:
+        """A message over the limit was thrown away unread."""
+
     def call_failed(self, call: Call, error: TidegateError) -> None:
         """This request will get no answer; the link lives."""
 

@@ -43,6 +43,11 @@ _log = logging.getLogger("tidegate.upstream")
 
 _MAX_WAITING = 1024
 """Requests that may wait for one slot to open."""
+_SETTLED_S = 10.0
+"""A connection that lived this long ended by an accident, not by a fault that repeats."""
+_QUICK_RESTARTS = 3
+_UNTOLD_S = 30.0
+"""How old a list may be of a server that neither says when it changes nor how long it holds."""
 _HTTP_NOT_STREAMABLE = (400, 404, 405)
 """Statuses that send a client on to the transport of 2024-11-05."""
 
@@ -86,6 +91,9 @@ class Slot:
         self.opening = False
         self.closed = False
         self.retry_at_s = 0.0
+        self.opened_at_s = 0.0
+        self.read_at_s = 0.0
+        """When `listing` was last read."""
         self.backoff = Backoff()
         self.waiting: list[tuple[ClientView, Use, Fail]] = []
         self.subscribed: dict[str, int] = {}
@@ -176,6 +184,7 @@ class Service:
                 self._opened(slot, opened)
             elif opened is not None:
                 await opened.aclose()
+                self._turn_away(slot)
             else:
                 # The server turned out to be of the other era: whoever waits is served from that slot.
                 waiting, slot.waiting = slot.waiting, []
@@ -183,11 +192,17 @@ class Service:
                 for client, use, fail in waiting:
                     self.acquire(client, use, fail)
 
+    def _turn_away(self, slot: Slot) -> None:
+        """Nobody waits for ever for a slot that will not open."""
+        waiting, slot.waiting = slot.waiting, []
+        for _, _, fail in waiting:
+            fail(UpstreamClosed(f"backend `{self.name}` is not served on this connection any more"))
+
     def _opened(self, slot: Slot, connection: Connection) -> None:
         again = slot.generation > 0
         slot.connection = connection
         slot.error = None
-        slot.backoff.reset()
+        slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
         slot.generation += 1
         waiting, slot.waiting = slot.waiting, []
         self._follow(slot)
@@ -365,7 +380,26 @@ class Service:
         limit = self._owner.limits.catalog_entries
         return await fetch_kind(connection, kind, params, self.config.start_timeout_s, limit)
 
-    async def _refresh(self, slot: Slot, kind: str) -> None:
+    def refresh_old(self, slot: Slot) -> None:
+        """Reads again what is past its time, of servers that do not tell of changes. Whoever asked meanwhile got
+        the list as it was; if it turns out to differ, clients are told.
+        """
+        connection = slot.connection
+        if connection is None:
+            return
+        age_s = self._owner.clock.now_s() - slot.read_at_s
+        if age_s < 1.0:
+            return
+        for kind, found in slot.listing.kinds.items():
+            declared = connection.capabilities.get(kind)
+            told = isinstance(declared, dict) and declared.get("listChanged")
+            holds_s = found.ttl_ms / 1000 if found.ttl_ms else _UNTOLD_S
+            if kind != "templates" and not told and age_s > holds_s and kind not in slot.refreshing:
+                slot.read_at_s = self._owner.clock.now_s()
+                slot.refreshing.add(kind)
+                self._owner.spawn(self._refresh, slot, kind, True, name=f"refresh {self.name} {kind}")
+
+    async def _refresh(self, slot: Slot, kind: str, only_if_changed: bool = False) -> None:
         """Reads one list again. Changes that arrive meanwhile are caught by one more round."""
         try:
             while True:
@@ -378,9 +412,11 @@ class Service:
                 kinds[kind] = fetched
                 if kind == "resources" and "templates" in kinds:
                     kinds["templates"], _ = await self._fetch(connection, "templates")
+                changed = kinds != slot.listing.kinds
                 slot.listing = Listing(kinds, slot.listing.warnings)
                 slot.generation += 1
-                self._owner.list_changed(self, slot, kind)
+                if changed or not only_if_changed:
+                    self._owner.list_changed(self, slot, kind)
                 if kind not in slot.stale:
                     return
         except TidegateError as error:
@@ -499,9 +535,13 @@ class Service:
         if slot.closed or self._stopped:
             return
         _log.warning("backend_lost backend=%s slot=%s error=%s", self.name, slot.key, error)
+        now_s = self._owner.clock.now_s()
+        if now_s - slot.opened_at_s > _SETTLED_S:
+            slot.backoff.reset()
         delay_s = slot.backoff.next_s()
-        # The first request after a loss need not wait for the timer: `acquire` opens at once.
-        slot.retry_at_s = 0.0
+        # A request after a loss need not wait for the timer, unless the server keeps dying: then each request
+        # would start it once more.
+        slot.retry_at_s = now_s + delay_s if slot.backoff.attempt > _QUICK_RESTARTS else 0.0
         self._owner.slot_changed(self, slot)
         asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
 
@@ -512,6 +552,7 @@ class Service:
         slot = self.slots.pop(key, None)
         if slot is not None:
             slot.closed = True
+            self._turn_away(slot)
             connection, slot.connection = slot.connection, None
             if connection is not None:
                 self._owner.spawn(connection.aclose, name=f"close {self.name}/{key}")

@@ -28,7 +28,7 @@ class LineInbox:
     def feed(self, data: bytes) -> None:
         for line in self._splitter.feed(data):
             if line is None:
-                self._owner.garbled(f"a line over {self._limit} bytes", None)
+                self._owner.oversized(self._limit)
             else:
                 self._owner.received(line, None)
 
