@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -187,6 +188,9 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
         daemon = Daemon(snapshot, Tasks(group))
         try:
             await daemon.listen()
+            # What start-up made stays; the collector need not look through it again at each full round.
+            gc.collect()
+            gc.freeze()
             announce({"ready": True, "pid": os.getpid(), **daemon.addresses})
             await stop.wait()
         finally:

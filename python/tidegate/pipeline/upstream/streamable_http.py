@@ -32,6 +32,11 @@ class HttpRefusal(UpstreamProtocol):
     http_status = 0
 
 
+def of_backend(name: str, error: TidegateError) -> TidegateError:
+    """The HTTP client knows addresses; people know their backends by name."""
+    return type(error)(f"backend `{name}`: {error}")
+
+
 class StreamableHttpLink:
     """One MCP endpoint."""
 
@@ -192,7 +197,7 @@ class StreamableHttpLink:
 class _Post:
     """Receives what a POST is answered with."""
 
-    __slots__ = ("_body", "_call", "_decoder", "_last_event_id", "_link", "_retry_ms", "_status", "http")
+    __slots__ = ("_body", "_body_bytes", "_call", "_decoder", "_last_event_id", "_link", "_retry_ms", "_status", "http")
 
     def __init__(self, link: StreamableHttpLink, call: Call | None) -> None:
         self._link = link
@@ -200,6 +205,7 @@ class _Post:
         self._status = 0
         self._decoder: SseDecoder | None = None
         self._body: list[bytes] = []
+        self._body_bytes = 0
         self._last_event_id: str | None = None
         self._retry_ms = 0
         self.http: HttpCall | None = None
@@ -218,7 +224,8 @@ class _Post:
     def body_received(self, data: bytes) -> None:
         if self._decoder is None:
             self._body.append(data)
-            if sum(map(len, self._body)) > self._link.max_bytes:
+            self._body_bytes += len(data)
+            if self._body_bytes > self._link.max_bytes:
                 self._link.fail(self._call, self._error(f"an answer over {self._link.max_bytes} bytes"))
                 self.cancel()
             return
@@ -236,8 +243,7 @@ class _Post:
             self._link.message(event.data, self._call)
 
     def response_ended(self) -> None:
-        self._link.forget(self)
-        call = self._call
+        call = self._let_go()
         if self._decoder is not None:
             if call is None or not call.open:
                 return
@@ -247,25 +253,33 @@ class _Post:
                 self._link.fail(call, self._closed("closed the stream before it answered"))
             return
         body = b"".join(self._body)
+        self._body.clear()
         if self._status == 404 and self._link.in_session:
             self._link.session_expired()
-            return
-        if body.lstrip()[:1] == b"{" and (call is not None or self._status < 400):
+        elif body.lstrip()[:1] == b"{" and (call is not None or self._status < 400):
             self._link.message(body, call)
-            return
-        if call is not None:
+        elif call is not None:
             refusal = HttpRefusal(f"backend `{self._link.name}` answered with HTTP status {self._status}")
             refusal.http_status = self._status
             self._link.fail(call, refusal)
 
-    def request_failed(self, error: TidegateError) -> None:
+    def _let_go(self) -> Call | None:
+        """Ends the ring of call, receiver and HTTP request, which only the collector would find."""
         self._link.forget(self)
-        if self._call is not None and not self._call.open:
+        call, self._call = self._call, None
+        self.http = None
+        if call is not None:
+            call.link_state = None
+        return call
+
+    def request_failed(self, error: TidegateError) -> None:
+        call = self._let_go()
+        if call is None or not call.open:
             return
-        if self._call is not None and self._last_event_id is not None and self._link.in_session:
-            self._link.resume(self._call, self._last_event_id, self._retry_ms)
+        if self._last_event_id is not None and self._link.in_session:
+            self._link.resume(call, self._last_event_id, self._retry_ms)
         else:
-            self._link.fail(self._call, error)
+            self._link.fail(call, of_backend(self._link.name, error))
 
     def _error(self, reason: str) -> TidegateError:
         return UpstreamProtocol(f"backend `{self._link.name}` answered with what is no message: {reason}")
