@@ -20,7 +20,7 @@ class Process:
     def __init__(self, *command: str | Path, says: bool = False, environment: dict[str, str] | None = None) -> None:
         self.started_s = time.perf_counter()
         with (WORK / "stderr.log").open("ab") as log:
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: S603 - our words
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if says else log,
