@@ -91,6 +91,8 @@ class Connection:
         self.instructions: str | None = None
         self.version = ""
         self.closed = False
+        self.lost_by: TidegateError | None = None
+        """Why it is closed."""
         self.dropped = 0
         """Messages nobody could be found for."""
         self._owner = owner
@@ -136,6 +138,9 @@ class Connection:
 
     async def ask(self, method: str, params: dict[str, object], timeout_s: float) -> tuple[bytes, Envelope]:
         """A request of the gateway's own and its RESULT or ERROR message. Raises: UpstreamError."""
+        if self.lost_by is not None:
+            # A server may be gone before the first word is said to it.
+            raise self.lost_by
         own = OwnCall()
         call = self.request(own, method, params, timeout_s)
         try:
@@ -251,6 +256,7 @@ class Connection:
         if self.closed:
             return
         self.closed = True
+        self.lost_by = error
         pending, self._pending = self._pending, {}
         for call in pending.values():
             self._disarm(call)

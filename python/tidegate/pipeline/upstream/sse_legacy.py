@@ -10,6 +10,7 @@ from tidegate.errors import TidegateError, UpstreamClosed, UpstreamProtocol, Ups
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
 from tidegate.pipeline.upstream.link import Call, LinkOwner
+from tidegate.pipeline.upstream.streamable_http import of_backend
 
 _POST_TIMEOUT_S = 30.0
 
@@ -69,7 +70,7 @@ class SseLegacyLink:
         self._end(UpstreamClosed(f"backend `{self._backend.name}` closed the stream"))
 
     def request_failed(self, error: TidegateError) -> None:
-        self._end(error)
+        self._end(of_backend(self._backend.name, error))
 
     def _learn_endpoint(self, data: bytes) -> None:
         url = urljoin(self._backend.url, data.decode("utf-8", "replace").strip())
@@ -145,4 +146,4 @@ class _Posted:
             self._link.post_failed(self._call, error)
 
     def request_failed(self, error: TidegateError) -> None:
-        self._link.post_failed(self._call, error)
+        self._link.post_failed(self._call, of_backend(self._link.name, error))
