@@ -27,6 +27,7 @@ from pathlib import Path
 from select import select
 
 import pytest
+
 from tidegate.cli import exit_codes
 from tidegate.cli.verbs import VERBS
 
