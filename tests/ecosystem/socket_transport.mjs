@@ -1,6 +1,8 @@
 // Newline-delimited JSON-RPC over a TCP or unix socket, as a transport of either TypeScript SDK.
 import net from 'node:net';
 
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
+
 export class SocketTransport {
   constructor(address) {
     this.address = address;
@@ -13,12 +15,14 @@ export class SocketTransport {
       this.socket.once('error', reject);
     });
     let pending = '';
+    let delivered = Promise.resolve();
     this.socket.setEncoding('utf8');
     this.socket.on('data', (text) => {
       const lines = (pending + text).split('\n');
       pending = lines.pop();
       for (const line of lines) {
-        if (line.trim()) this.onmessage?.(JSON.parse(line));
+        // One message a turn: the SDKs handle a notification a turn later than an answer, and would lose it to one in the same read.
+        if (line.trim()) delivered = delivered.then(nextTurn).then(() => this.onmessage?.(JSON.parse(line)));
       }
     });
     this.socket.on('error', (error) => this.onerror?.(error));

@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 LIMIT_S = 60
 CLIENTS = [("v1", "legacy"), ("v2", "legacy"), ("v2", "auto")]
 """SDK line and how it agrees on a revision. 1.x knows no other way."""
+PROGRESS = [[done, 100, f"Completed step {done} of 100"] for done in (0, 50, 100)]
 REVISIONS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 
 
@@ -69,5 +70,10 @@ def test_a_visit_through_the_gateway_sees_what_a_direct_one_sees(
 ) -> None:
     seen = _visit(line, {"mode": mode, **_address(front, daemon)})
     assert seen["revision"] == REVISIONS[mode]
+    # Both SDK lines handle a notification a turn later than an answer: progress that arrives in one read with its answer is
+    # lost to them. A client that stood still for a moment may so miss the last step, never one in the middle.
+    steps = seen.pop("progress")
+    assert steps == PROGRESS[: len(steps)]
+    assert len(steps) >= len(PROGRESS) - 1
     for key, value in direct[line, mode].items():
-        assert seen[key] == value, f"`{key}` differs"
+        assert key == "progress" or seen[key] == value, f"`{key}` differs"
