@@ -70,8 +70,8 @@ def test_a_visit_through_the_gateway_sees_what_a_direct_one_sees(
 ) -> None:
     seen = _visit(line, {"mode": mode, **_address(front, daemon)})
     assert seen["revision"] == REVISIONS[mode]
-    # Both SDK lines handle a notification a turn later than an answer: progress that arrives in one read with its answer is
-    # lost to them. A client that stood still for a moment may so miss the last step, never one in the middle.
+    # Both SDK lines handle a notification a turn later than an answer: progress that arrives in one read with its
+    # answer is lost to them. A client that stood still for a moment may so miss the last step, never one in between.
     steps = seen.pop("progress")
     assert steps == PROGRESS[: len(steps)]
     assert len(steps) >= len(PROGRESS) - 1
