@@ -210,6 +210,7 @@ def test_the_page_of_the_configuration_has_every_field_and_the_right_limits() ->
     assert [key for key, field in limits.items() if f"| `{key}` | {field['default']} |" not in text] == []
     backend = tables["BackendTable"]["properties"]
     for key, default in re.findall(r"^\| `(\w+)` \| (\S+) \|", text.partition("## Limits")[0], re.MULTILINE):
+        assert key in backend, f"`{key}` is no field of a backend"
         assert json.loads(default) == backend[key]["default"], key
 
 
