@@ -75,12 +75,14 @@ def report(found: dict[str, Any]) -> str:
 
 def _setting(found: dict[str, Any]) -> str:
     machine = found["machine"]
+    busy = machine["load_before"] > machine["cpus"]
     return (
         f"`python benches/run.py` in one run of {found['took_s']} s, {machine['date']}, commit {machine['commit']}. "
         f"{machine['cpus']} virtual cores of {machine['cpu']}, {machine['memory_mib'] // 1024} GiB, "
         f"Linux {machine['kernel']}, load before {machine['load_before']:.1f}. CPython {machine['python']}, "
         f"uvloop {machine['uvloop']}, rustc {machine['rustc']}, nginx {machine['nginx']} (one worker, keep-alive), "
         f"wrk {machine['wrk']}."
+        + (" Other work ran on the machine meanwhile: absolute numbers and tails suffer from it." if busy else "")
     )
 
 
