@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Snapshot
+from tidegate.errors import ConfigError
 from tidegate.events import Events
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.listener import listen_tcp, listen_unix, peer_uid
@@ -147,15 +149,17 @@ class Daemon:
         gateway.stopping = True
         with anyio.move_on_after(self.snapshot.limits.drain_s):
             await gateway.admission.wait_idle()
-        # Answers that are written but not sent get a last turn of the loop; idle connections close at once.
-        self.registry.drain()
+        # First whatever is still open is answered with an error; what is written by then gets a last turn of the loop.
         await gateway.aclose()
+        self.registry.drain()
+        await anyio.lowlevel.checkpoint()
         self.registry.abort()
         if self._admin is not None:
             # The last to go: until here it says that the gateway takes nothing new.
             self._admin[0].close()
             self._admin[1].abort()
-        if self.snapshot.listen.unix:
+        if "unix" in self.addresses:
+            # Only our own: what stands at a path that could not be bound is somebody else's.
             Path(self.snapshot.listen.unix).unlink(missing_ok=True)  # noqa: ASYNC240  one system call, at the end
 
     async def close_now(self) -> None:
@@ -184,6 +188,7 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    refused: ConfigError | None = None
     async with anyio.create_task_group() as group:
         daemon = Daemon(snapshot, Tasks(group))
         try:
@@ -193,10 +198,14 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
             gc.freeze()
             announce({"ready": True, "pid": os.getpid(), **daemon.addresses})
             await stop.wait()
+        except ConfigError as error:
+            refused = error  # raised outside the group, which would wrap it
         finally:
             with anyio.CancelScope(shield=True):
                 await daemon.aclose()
             group.cancel_scope.cancel()
+    if refused is not None:
+        raise refused
 
 
 def run(main: Callable[..., Awaitable[None]], *args: object) -> None:

@@ -27,7 +27,7 @@ from tidegate.errors import (
 )
 from tidegate.events import BackendState, Events, ExchangeDone
 from tidegate.pipeline.changes import Changes
-from tidegate.pipeline.codec import Envelope, find_member
+from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchange, discover_result, server_info_meta
 from tidegate.pipeline.era.session import LEVELS, Session
@@ -44,7 +44,7 @@ from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
 from tidegate.pipeline.upstream.service import Service, Slot
-from tidegate.protocol.meta_keys import HEADER_PARAM
+from tidegate.protocol.meta_keys import HEADER_PARAM, SUBSCRIPTION_ID
 from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
 from tidegate.protocol.param_headers import argument_text, encode_value, same_value
 
@@ -85,7 +85,7 @@ class Gateway:
         self._epoch = 0
         self._ready_views: dict[str, tuple[int, View]] = {}
         self._followed: dict[tuple[object, str], tuple[Service, Slot]] = {}
-        self._listeners: dict[StatelessExchange, Listener] = {}
+        self._listeners: dict[Exchange, Listener] = {}
         self._session_end: list[Callable[[Session], None]] = []
         self._own_slots = any(service.config.isolation == "session" for service in self.services)
         self.stopping = False
@@ -93,7 +93,8 @@ class Gateway:
     # -- sessions -------------------------------------------------------------------------------------------
 
     def new_session(self, principal: Principal, transport: str) -> Session:
-        """Raises: Overloaded."""
+        """Raises: RateLimited, Overloaded."""
+        self.admission.pass_rate(principal)
         return self.sessions.open(lambda key: Session(key, principal, self, transport))
 
     def on_session_end(self, told: Callable[[Session], None]) -> None:
@@ -204,7 +205,11 @@ class Gateway:
             exchange.failed(error)
 
     def _done(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
-        self.admission.leave()
+        listener = self._listeners.pop(exchange, None) if self._listeners else None
+        if listener is None:
+            self.admission.leave()
+        else:
+            self._stop_listening(listener)
         self._note(exchange, code, error)
 
     def _note(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
@@ -409,23 +414,18 @@ class Gateway:
             self._listeners[exchange] = listener
             # It may stay open for ever: it is a stream, not work in flight.
             self.admission.leave()
-            exchange.on_done = self._listener_done
             for uri in listener.uris:
                 if exchange.principal.may_use("resources", uri):
                     self._follow(listener, exchange.client, uri, None, view)
 
         self.with_view(exchange.client, open_stream, exchange.failed)
 
-    def _listener_done(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
-        assert isinstance(exchange, StatelessExchange)
-        listener = self._listeners.pop(exchange, None)
-        if listener is not None:
-            self.changes.remove(listener)
-            for uri in listener.uris:
-                found = self._followed.pop((listener, uri), None)
-                if found is not None:
-                    found[0].unsubscribe(found[1], uri)
-        self._note(exchange, code, error)
+    def _stop_listening(self, listener: Listener) -> None:
+        self.changes.remove(listener)
+        for uri in listener.uris:
+            found = self._followed.pop((listener, uri), None)
+            if found is not None:
+                found[0].unsubscribe(found[1], uri)
 
     def follow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         session = client.session
@@ -542,6 +542,12 @@ class Gateway:
         span = envelope.params_span
         if envelope.name is not None and span is not None:
             params = message[span[0] : span[1]]
+            at = find_member(params, "_meta")
+            if at is not None:
+                # The tag names the gateway's own subscription, not the client's.
+                params = splice(
+                    params, [(at[0], at[1], patch_object(params[at[0] : at[1]], [(SUBSCRIPTION_ID, None)]))]
+                )
             self.changes.resource_updated(envelope.name, params, lambda client: service.slot_for(client) is slot)
 
     def logged(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
@@ -565,10 +571,11 @@ class Gateway:
         self.stopping = True
         for listener in list(self._listeners.values()):
             listener.close()
-        self.sessions.close()
+        # Before the sessions: a caller whose call is still open hears that it will not be answered.
         async with anyio.create_task_group() as tasks:
             for service in self.services:
                 tasks.start_soon(service.aclose)
+        self.sessions.close()
         if self._http is not None:
             await self._http.aclose()
 
