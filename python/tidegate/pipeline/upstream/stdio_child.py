@@ -26,6 +26,8 @@ from tidegate.pipeline.upstream.stream import LineInbox
 
 _GRACE_S = 2.0
 """Between closing stdin, SIGTERM and SIGKILL: the order of the stdio binding's "Shutdown"."""
+_LAST_WORDS_S = 0.1
+"""How long a lost child's exit status and last lines are waited for: its own children may hold its pipes open."""
 _STDERR_LINES = 100
 _STDERR_LINE_CHARS = 500
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "XDG_RUNTIME_DIR")
@@ -53,6 +55,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._stdin: asyncio.WriteTransport | None = None
         self._exited = asyncio.Event()
+        self._open_pipes = {0, 1, 2}
         self._stderr_rest = b""
         self.pid: int | None = None
         self.stderr_tail: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -94,13 +97,23 @@ class StdioChild(asyncio.SubprocessProtocol):
             self._keep_stderr(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        # A server that closes its stdout can answer no more, whether or not it still runs.
-        if fd == 1:
-            self._report_lost()
+        self._open_pipes.discard(fd)
+        self._report_soon()
 
     def process_exited(self) -> None:
         self._exited.set()
-        self._report_lost()
+        self._report_soon()
+
+    def _report_soon(self) -> None:
+        """Reports the loss when its cause is known: how it exited, what it last said. Pipes and exit come in any order."""
+        exited = self._exited.is_set()
+        # A server that closes its stdout can answer no more, whether or not it still runs.
+        if self._owner is None or not (exited or 1 not in self._open_pipes):
+            return
+        if exited and not self._open_pipes & {1, 2}:
+            self._report_lost()
+        else:
+            asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._report_lost)
 
     def _report_lost(self) -> None:
         owner, self._owner = self._owner, None
