@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := $(shell find rust/codec rust/pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
-.PHONY: serve test lint typecheck rust-test python-test conformance bench fuzz clean help
+.PHONY: serve test lint rust-test python-test bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16

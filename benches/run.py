@@ -40,7 +40,6 @@ rate_per_s = 0
 connections = 4096
 sessions = 4096
 in_flight = 4096
-in_flight_per_peer = 4096
 """
 
 

@@ -167,10 +167,6 @@ class LimitsTable(Table):
         _LIMITS.in_flight, "Requests waiting for an answer, over all clients.", unit="requests",
         why="bounds memory when a backend hangs.", ge=1, le=1_000_000,
     )  # fmt: skip
-    in_flight_per_peer: int = setting(
-        _LIMITS.in_flight_per_peer, "Requests of one client waiting for an answer.", unit="requests",
-        why="one busy client leaves room for the others.", ge=1, le=1_000_000,
-    )  # fmt: skip
     head_timeout_s: float = setting(
         _LIMITS.head_timeout_s, "Time for a client to send the head of a request.", unit="seconds",
         why="a slow-header attack holds a connection no longer than this.", gt=0, le=3600,

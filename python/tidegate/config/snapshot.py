@@ -113,7 +113,6 @@ class Limits:
     connections: int = 2048
     sessions: int = 4096
     in_flight: int = 1024
-    in_flight_per_peer: int = 128
     head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
     idle_timeout_s: float = 120.0

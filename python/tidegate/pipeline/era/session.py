@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tidegate.errors import InvalidParams, InvalidRequest, MethodNotFound, TidegateError
+from tidegate.errors import InvalidParams, InvalidRequest, MethodNotFound, TidegateError, UpstreamProtocol
 from tidegate.pipeline.codec import Envelope, splice
 from tidegate.pipeline.era.front import Front, OpeningFacts
 from tidegate.pipeline.era.wire import error_message
@@ -52,6 +52,12 @@ class SessionExchange(Exchange):
             self.outlet.notify(message)
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
+        if envelope.result_type == "input_required":
+            # Told apart from an answer, until the bridge between the eras asks in the client's own way.
+            self.send_error(
+                UpstreamProtocol(f"backend `{self.backend}` asks for input that this client cannot be asked for")
+            )
+            return
         self.outlet.reply(splice(message, [id_edit]), None)
 
     def send_own_result(self, message: bytes) -> None:

@@ -24,7 +24,7 @@ class SessionTable:
 
     def open(self, make: Callable[[str], Session]) -> Session:
         """A new session under a new unguessable id. Raises: Overloaded."""
-        if len(self._sessions) >= self._limits.sessions and not self._reap():
+        if len(self._sessions) >= self._limits.sessions and not self._reap() and not self._end_idlest():
             raise Overloaded(f"the gateway has {self._limits.sessions} sessions open, its limit; try again later")
         key = secrets.token_urlsafe(24)
         session = make(key)
@@ -69,16 +69,17 @@ class SessionTable:
     def _reap(self) -> int:
         """Ends idle sessions; how many."""
         before_s = self._clock.now_s() - self._limits.session_idle_s
-        idle = [
-            session
-            for key, session in self._sessions.items()
-            if self._used_s[key] < before_s
-            and not session.exchanges
-            and (session.general is None or not session.general.alive)
-        ]
+        idle = [session for key, session in self._sessions.items() if self._used_s[key] < before_s and _idle(session)]
         for session in idle:
             self.end(session)
         return len(idle)
+
+    def _end_idlest(self) -> bool:
+        """Makes room: a full table must not lock out who is there for who is not."""
+        idle = [session for session in self._sessions.values() if _idle(session)]
+        if idle:
+            self.end(min(idle, key=lambda session: self._used_s[session.key]))
+        return bool(idle)
 
     def close(self) -> None:
         if self._reaper is not None:
@@ -86,3 +87,8 @@ class SessionTable:
             self._reaper = None
         for session in self:
             self.end(session)
+
+
+def _idle(session: Session) -> bool:
+    """Nothing runs in it and no stream of it is open."""
+    return not session.exchanges and (session.general is None or not session.general.alive)

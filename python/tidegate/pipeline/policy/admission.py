@@ -23,6 +23,13 @@ class Admission:
 
     def enter(self, principal: Principal) -> None:
         """Raises: RateLimited, Overloaded."""
+        self.pass_rate(principal)
+        if self.in_flight >= self._limits.in_flight:
+            raise Overloaded(f"the gateway has {self._limits.in_flight} requests in flight, its limit")
+        self.in_flight += 1
+
+    def pass_rate(self, principal: Principal) -> None:
+        """Raises: RateLimited."""
         bucket = self._buckets.get(principal.key)
         if bucket is None:
             bucket = self._buckets[principal.key] = TokenBucket(self._clock, principal.rate_per_s, principal.burst)
@@ -31,9 +38,6 @@ class Admission:
                 f"more than {principal.rate_per_s:g} requests a second; "
                 f"the next one is welcome in {bucket.wait_s():.2f} s"
             )
-        if self.in_flight >= self._limits.in_flight:
-            raise Overloaded(f"the gateway has {self._limits.in_flight} requests in flight, its limit")
-        self.in_flight += 1
 
     def leave(self) -> None:
         self.in_flight -= 1
