@@ -13,6 +13,7 @@ from typing import cast
 from heard import Heard, Json, within
 from http_wire import HttpConnection, Response
 from scripted_server import dump
+
 from tidegate.pipeline.codec import MsgpackSplitter, json_to_msgpack
 
 MODERN = "2026-07-28"

@@ -12,7 +12,9 @@ import anyio
 from clients import Client, HttpClient, SseClient, StreamClient
 from heard import Json, within
 from scripted_server import ScriptedServer
-from tidegate.config.snapshot import Backend, Client as TokenOwner, Limits, Listen, Snapshot
+
+from tidegate.config.snapshot import Backend, Limits, Listen, Snapshot
+from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.daemon import Daemon, Tasks
 
 CLIENTS = {"session": ("http", "sse", "tcp", "unix", "packed"), "modern": ("http", "tcp", "unix", "packed")}

@@ -1,4 +1,4 @@
-"""An MCP server in the test's own event loop, that says exactly what the test wants, in either era, over every transport.
+"""An MCP server in the test's own event loop that says exactly what the test wants, in either era, on any transport.
 
 `ScriptedServer` answers what every server must (greeting, lists) from a table; everything else waits in `calls`
 until the test answers it. A server on stdio is the same object: `stdio_relay.py`, the child process, passes its
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from heard import Heard, Json, within
+
 from tidegate.config.snapshot import Backend
 
 MODERN = "2026-07-28"

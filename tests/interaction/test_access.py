@@ -9,13 +9,21 @@ from clients import Client, HttpClient, StreamClient
 from gateway import House, house
 from heard import within
 from scripted_server import ScriptedServer, dump, tool
+
 from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.config.snapshot import Limits
 
 pytestmark = pytest.mark.anyio
 sides = pytest.mark.parametrize(
     ("era", "way_in"),
-    [("session", "http"), ("session", "sse"), ("session", "tcp"), ("modern", "http"), ("modern", "tcp"), ("modern", "packed")],
+    [
+        ("session", "http"),
+        ("session", "sse"),
+        ("session", "tcp"),
+        ("modern", "http"),
+        ("modern", "tcp"),
+        ("modern", "packed"),
+    ],
 )
 
 

@@ -20,7 +20,9 @@ ASKED = {
 URL = {"mode": "url", "message": "?", "url": "https://example.com", "elicitationId": "e1"}
 
 
-@pytest.mark.requirement("back-channel.sampling", "back-channel.elicitation", "back-channel.roots", "back-channel.own-session")
+@pytest.mark.requirement(
+    "back-channel.sampling", "back-channel.elicitation", "back-channel.roots", "back-channel.own-session"
+)
 @session_roads
 @pytest.mark.parametrize("method", list(ASKED))
 async def test_a_question_goes_to_the_client_whose_call_caused_it(way_in: str, way_out: str, method: str) -> None:
@@ -98,7 +100,9 @@ async def test_clients_without_abilities_share_one_session_that_declares_none(wa
 
 @pytest.mark.requirement("back-channel.ping", "back-channel.roots-changed")
 @session_roads
-async def test_pings_are_answered_and_changed_roots_are_told_to_the_clients_own_session(way_in: str, way_out: str) -> None:
+async def test_pings_are_answered_and_changed_roots_are_told_to_the_clients_own_session(
+    way_in: str, way_out: str
+) -> None:
     async with house(ScriptedServer("session"), transport=way_out) as home:
         server = home.server
         one = await home.client(way_in, "session", capabilities={"roots": {"listChanged": True}})
@@ -142,7 +146,9 @@ async def test_log_lines_reach_the_caller_from_its_own_level_up(way_in: str, way
 
 
 @pytest.mark.requirement("logging.stateless-level")
-@pytest.mark.parametrize(("way_in", "way_out"), [("http", "http"), ("http", "stdio"), ("tcp", "http"), ("packed", "tcp")])
+@pytest.mark.parametrize(
+    ("way_in", "way_out"), [("http", "http"), ("http", "stdio"), ("tcp", "http"), ("packed", "tcp")]
+)
 async def test_a_stateless_caller_gets_log_lines_when_it_asked_for_them(way_in: str, way_out: str) -> None:
     async with house(ScriptedServer("modern"), transport=way_out) as home:
         client, server = await home.client(way_in, "modern"), home.server

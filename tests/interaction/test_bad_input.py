@@ -10,13 +10,16 @@ from clients import Client, HttpClient, Reply, StreamClient
 from gateway import House, house
 from heard import Json, within
 from scripted_server import ScriptedServer, StreamChannel, dump
+
 from tidegate.config.snapshot import Backend, Limits
 from tidegate.pipeline.codec import json_to_msgpack
 
 pytestmark = pytest.mark.anyio
 
 LIMITS = Limits(rate_per_s=0, drain_s=0.0, body_bytes=4000, line_bytes=4000, depth=16)
-META = '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
+META = (
+    '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
+)
 
 
 async def post(home: House, body: bytes, **headers: str) -> Reply:
@@ -43,7 +46,14 @@ async def line(client: StreamClient, raw: bytes) -> Reply:
 
 
 def nested(depth: int) -> bytes:
-    return b'{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{"a":' + b"[" * depth + b"]" * depth + b"," + META.encode() + b"}}"
+    return (
+        b'{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{"a":'
+        + b"[" * depth
+        + b"]" * depth
+        + b","
+        + META.encode()
+        + b"}}"
+    )
 
 
 WRONG = {
@@ -55,7 +65,12 @@ WRONG = {
     "fractional id": (b'{"jsonrpc":"2.0","id":1.5,"method":"tools/list"}', -32600, 400, ""),
     "invalid UTF-8": (b'{"jsonrpc":"2.0","id":5,"method":"\xff"}', -32700, 400, "UTF-8"),
     "duplicate key": (b'{"jsonrpc":"2.0","id":5,"method":"a","method":"b"}', -32600, 400, "twice"),
-    "duplicate key in params": (b'{"jsonrpc":"2.0","id":5,"method":"a","params":{"x":1,"x":2}}', -32600, 400, "`params`"),
+    "duplicate key in params": (
+        b'{"jsonrpc":"2.0","id":5,"method":"a","params":{"x":1,"x":2}}',
+        -32600,
+        400,
+        "`params`",
+    ),
     "too deep": (nested(20), -32600, 400, "16"),
     "too large": (b'{"jsonrpc":"2.0","id":5,"method":"' + b"x" * 5000 + b'"}', -32600, 413, "4000"),
     "a batch": (b'[{"jsonrpc":"2.0","id":5,"method":"tools/list"}]', -32600, 400, "2025-03-26"),
@@ -78,7 +93,15 @@ async def test_wrong_bodies_are_refused_over_http_and_nothing_is_forwarded(what:
         assert await good.names() == ["echo"]
 
 
-@pytest.mark.requirement("bad.not-json", "bad.not-jsonrpc", "bad.limits", "bad.duplicate-keys", "bad.utf8", "bad.batch", "bad.connection-lives")
+@pytest.mark.requirement(
+    "bad.not-json",
+    "bad.not-jsonrpc",
+    "bad.limits",
+    "bad.duplicate-keys",
+    "bad.utf8",
+    "bad.batch",
+    "bad.connection-lives",
+)
 @wrong
 @pytest.mark.parametrize("era", ["modern", "session"])
 async def test_wrong_lines_are_refused_over_tcp_and_the_connection_lives(what: str, era: str) -> None:
@@ -172,7 +195,11 @@ async def test_a_name_header_that_disagrees_is_refused(name: str) -> None:
 @pytest.mark.requirement("bad.unknown-revision")
 async def test_an_unknown_revision_is_refused_with_the_supported_ones() -> None:
     async with house(ScriptedServer("modern")) as home:
-        body = b'{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{' + META.encode().replace(b"2026", b"2031") + b"}}"
+        body = (
+            b'{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{'
+            + META.encode().replace(b"2026", b"2031")
+            + b"}}"
+        )
         reply = await post(home, body, mcp_protocol_version="2031-07-28")
         assert (reply.status, reply.error["code"]) == (400, -32022)
         assert reply.error["data"] == {"supported": ["2026-07-28"], "requested": "2031-07-28"}
@@ -268,7 +295,9 @@ async def test_garbage_between_answers_harms_nobody(era: str, way_in: str, way_o
 
 
 @pytest.mark.requirement("backend.garbage", "backend.closes-half-way")
-@pytest.mark.parametrize(("era", "way_in"), [("modern", "http"), ("modern", "tcp"), ("session", "http"), ("session", "tcp")])
+@pytest.mark.parametrize(
+    ("era", "way_in"), [("modern", "http"), ("modern", "tcp"), ("session", "http"), ("session", "tcp")]
+)
 @pytest.mark.parametrize("how", ["no JSON", "500", "half a body", "half an event", "an event that is no message"])
 async def test_a_broken_http_answer_becomes_one_error_that_names_the_backend(era: str, way_in: str, how: str) -> None:
     bad, good = ScriptedServer(era, "bad"), ScriptedServer(era, "good")
@@ -286,7 +315,7 @@ async def test_a_broken_http_answer_becomes_one_error_that_names_the_backend(era
             http.transport.close()
         elif how == "half an event":
             call.notify("notifications/message", {"level": "error", "data": 1})
-            http.transport.write(b'5\r\ndata:\r\n')
+            http.transport.write(b"5\r\ndata:\r\n")
             http.transport.close()
         else:
             http.event(b"{no message")
@@ -317,7 +346,9 @@ async def test_a_line_that_is_cut_off_is_no_answer(era: str, way_out: str) -> No
 @pytest.mark.parametrize("way_out", ["stdio", "http", "tcp"])
 async def test_an_answer_over_the_limit_becomes_an_error_that_names_backend_and_limit(way_out: str) -> None:
     limits = Limits(rate_per_s=0, drain_s=0.0, result_bytes=20_000)
-    async with house(ScriptedServer("modern", "bad"), transport=way_out, limits=limits, fields=[{"call_timeout_s": 1.0}]) as home:
+    async with house(
+        ScriptedServer("modern", "bad"), transport=way_out, limits=limits, fields=[{"call_timeout_s": 1.0}]
+    ) as home:
         client = await home.client("tcp", "modern")
         pending = client.tool("echo")
         (await home.server.next_call()).text("x" * 30_000)
@@ -329,7 +360,9 @@ async def test_an_answer_over_the_limit_becomes_an_error_that_names_backend_and_
 
 
 @pytest.mark.requirement("backend.cannot-start")
-@pytest.mark.parametrize(("era", "way_in"), [("modern", "http"), ("modern", "tcp"), ("session", "http"), ("session", "tcp")])
+@pytest.mark.parametrize(
+    ("era", "way_in"), [("modern", "http"), ("modern", "tcp"), ("session", "http"), ("session", "tcp")]
+)
 @pytest.mark.parametrize(
     ("backend", "cause"),
     [
@@ -347,7 +380,11 @@ async def test_an_only_backend_that_cannot_start_is_named_with_its_cause(
         if era == "modern":
             error = (await transport.tool("echo").reply()).error
         else:
-            params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+            params = {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "raw", "version": "1"},
+            }
             error = (await transport.call("initialize", params)).error
         assert "`bad`" in error["message"]
         assert cause in error["message"]

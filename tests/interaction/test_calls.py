@@ -26,7 +26,9 @@ async def test_a_tool_is_listed_called_and_answered(era: str, way_in: str, way_o
         assert (await pending.reply()).text == "hello back"
 
 
-@pytest.mark.requirement("prompts.get.answered", "resources.read.answered", "resources.read.template", "completion.forwarded")
+@pytest.mark.requirement(
+    "prompts.get.answered", "resources.read.answered", "resources.read.template", "completion.forwarded"
+)
 @some_roads
 async def test_prompts_resources_templates_and_completions_reach_the_server(
     era: str, way_in: str, way_out: str
@@ -51,7 +53,10 @@ async def test_prompts_resources_templates_and_completions_reach_the_server(
             call.reply(server.complete({"contents": [{"uri": uri, "text": "there"}]}))
             assert (await pending.reply()).result["contents"] == [{"uri": uri, "text": "there"}]
 
-        for reference in ({"type": "ref/prompt", "name": "greet"}, {"type": "ref/resource", "uri": "test://one/item/{id}"}):
+        for reference in (
+            {"type": "ref/prompt", "name": "greet"},
+            {"type": "ref/resource", "uri": "test://one/item/{id}"},
+        ):
             asked = {"ref": reference, "argument": {"name": "id", "value": "x"}}
             pending = client.begin("completion/complete", asked)
             call = await server.next_call("completion/complete")
@@ -60,7 +65,9 @@ async def test_prompts_resources_templates_and_completions_reach_the_server(
             assert (await pending.reply()).result["completion"] == {"values": ["xy"]}
 
 
-ODD_ARGUMENTS = b'{"z":1.0,"a":9007199254740993,"big":-9223372036854775808,"e":1E+2, "u":"\\u00e9\\/","n":{"b":null,"a":[ ]}}'
+ODD_ARGUMENTS = (
+    b'{"z":1.0,"a":9007199254740993,"big":-9223372036854775808,"e":1E+2, "u":"\\u00e9\\/","n":{"b":null,"a":[ ]}}'
+)
 ODD_RESULT = (
     b'"structuredContent":{"z":1.0,"a":9007199254740993,"t":1.10,"k":"\\u00e9\\/"},"x-unknown":[1.0,{"b":1,"a":2}],'
     b'"content":[{"type":"text","text":"x","_meta":{"vendor/key":1.0}}],"_meta":{"other/key":18446744073709551615}'
@@ -155,7 +162,9 @@ UNKNOWN = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
 @pytest.mark.requirement("unknown.tool", "unknown.prompt", "unknown.resource")
-@pytest.mark.parametrize(("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "tcp")])
+@pytest.mark.parametrize(
+    ("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "tcp")]
+)
 async def test_unknown_things_are_refused_as_the_revision_says(era: str, way_in: str) -> None:
     async with house(ScriptedServer(era), ScriptedServer(era, "two")) as home:
         client = await home.client(way_in, era)
@@ -168,7 +177,9 @@ async def test_unknown_things_are_refused_as_the_revision_says(era: str, way_in:
 
 
 @pytest.mark.requirement("unknown.method")
-@pytest.mark.parametrize(("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "tcp")])
+@pytest.mark.parametrize(
+    ("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "tcp")]
+)
 async def test_unknown_methods_reach_an_only_server_and_no_other(era: str, way_in: str) -> None:
     async with house(ScriptedServer(era)) as home:
         client = await home.client(way_in, era)

@@ -10,7 +10,9 @@ from heard import Json
 from scripted_server import ScriptedServer, dump, tool
 
 pytestmark = pytest.mark.anyio
-sides = pytest.mark.parametrize(("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "packed")])
+sides = pytest.mark.parametrize(
+    ("era", "way_in"), [("session", "http"), ("session", "tcp"), ("modern", "http"), ("modern", "packed")]
+)
 
 
 def two(era: str) -> tuple[ScriptedServer, ScriptedServer]:
@@ -62,12 +64,14 @@ async def test_an_only_server_is_shown_as_it_is(era: str, way_in: str) -> None:
 
 
 FIELDS: list[Json] = [
-    {"prefix": "", "aliases": (("b", "better"),), "descriptions": (("a", "the \"real\" one, é"),)},
+    {"prefix": "", "aliases": (("b", "better"),), "descriptions": (("a", 'the "real" one, é'),)},
     {"prefix": "p.", "include": ("a*", "keep"), "exclude": ("ab",)},
 ]
 
 
-@pytest.mark.requirement("catalogue.aliases", "catalogue.include-exclude", "catalogue.descriptions", "catalogue.custom-prefix")
+@pytest.mark.requirement(
+    "catalogue.aliases", "catalogue.include-exclude", "catalogue.descriptions", "catalogue.custom-prefix"
+)
 @sides
 async def test_aliases_choices_and_descriptions_are_as_configured(era: str, way_in: str) -> None:
     one = ScriptedServer(era, "one", tools=(tool("b"), tool("a", description="old", **{"x-odd": 1.5})))
@@ -76,7 +80,12 @@ async def test_aliases_choices_and_descriptions_are_as_configured(era: str, way_
         client = await home.client(way_in, era)
         listed = (await client.call("tools/list")).result["tools"]
         assert [entry["name"] for entry in listed] == ["better", "a", "p.a", "p.abc", "p.keep"]
-        assert listed[1] == {"name": "a", "inputSchema": {"type": "object"}, "description": "the \"real\" one, é", "x-odd": 1.5}
+        assert listed[1] == {
+            "name": "a",
+            "inputSchema": {"type": "object"},
+            "description": 'the "real" one, é',
+            "x-odd": 1.5,
+        }
         pending = client.tool("better")
         call = await one.next_call()
         assert call.params["name"] == "b"
@@ -88,7 +97,10 @@ async def test_aliases_choices_and_descriptions_are_as_configured(era: str, way_
 
 @pytest.mark.requirement("catalogue.collisions")
 async def test_a_collision_is_reported_and_the_first_server_keeps_the_name(caplog: pytest.LogCaptureFixture) -> None:
-    one, other = ScriptedServer("session", "one", tools=(tool("a"),)), ScriptedServer("session", "two", tools=(tool("a"),))
+    one, other = (
+        ScriptedServer("session", "one", tools=(tool("a"),)),
+        ScriptedServer("session", "two", tools=(tool("a"),)),
+    )
     with caplog.at_level(logging.WARNING, "tidegate"):
         async with house(one, other, fields=[{"prefix": ""}, {"prefix": ""}]) as home:
             client = await home.client("tcp", "session")
@@ -158,7 +170,9 @@ async def test_a_task_is_reached_by_its_owner_alone() -> None:
         pending = one.begin("tools/call", {"name": "echo", "arguments": {}, "task": {"ttl": 60000}})
         call = await server.next_call()
         assert call.params["task"] == {"ttl": 60000}
-        call.reply({"task": {"taskId": "t-1", "status": "working", "ttl": 60000, "createdAt": "x", "lastUpdatedAt": "x"}})
+        call.reply(
+            {"task": {"taskId": "t-1", "status": "working", "ttl": 60000, "createdAt": "x", "lastUpdatedAt": "x"}}
+        )
         assert (await pending.reply()).result["task"]["taskId"] == "t-1"
         pending = one.begin("tasks/get", {"taskId": "t-1"})
         call = await server.next_call("tasks/get")

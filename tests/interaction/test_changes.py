@@ -19,8 +19,10 @@ async def listen(client: Client, wanted: Json) -> Pending:
     """An open `subscriptions/listen`, acknowledged."""
     pending = client.begin("subscriptions/listen", {"notifications": wanted})
     await client.notices.wait(
-        lambda item: item["method"] == "notifications/subscriptions/acknowledged"
-        and item["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == pending.id
+        lambda item: (
+            item["method"] == "notifications/subscriptions/acknowledged"
+            and item["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == pending.id
+        )
     )
     return pending
 
@@ -120,8 +122,10 @@ async def test_a_listener_follows_resources_by_their_uri(era: str, way_in: str, 
         listening = await listen(one, {"resourceSubscriptions": [URI]})
         await listen(two, {"resourceSubscriptions": ["test://one/other"], "toolsListChanged": True})
         await server.heard.wait(
-            lambda item: item.method == "subscriptions/listen"
-            and URI in item.params["notifications"].get("resourceSubscriptions", [])
+            lambda item: (
+                item.method == "subscriptions/listen"
+                and URI in item.params["notifications"].get("resourceSubscriptions", [])
+            )
         )
         server.announce(UPDATED, {"uri": URI})
         notice = await one.notices.wait(lambda item: item["method"] == UPDATED)

@@ -127,7 +127,9 @@ class _WithHeaders(HttpClient):
         ({"free": "x"}, {}, True),
     ],
 )
-async def test_marked_arguments_must_be_mirrored_into_headers(arguments: Json, headers: dict[str, str], right: bool) -> None:
+async def test_marked_arguments_must_be_mirrored_into_headers(
+    arguments: Json, headers: dict[str, str], right: bool
+) -> None:
     async with house(ScriptedServer("modern", tools=(MARKED,)), transport="http") as home:
         client = _WithHeaders(home.http, "modern")
         client.more = headers

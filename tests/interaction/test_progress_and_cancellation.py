@@ -24,9 +24,7 @@ def seen(notices: object) -> list[tuple[object, object]]:
 
 @pytest.mark.requirement("progress.reaches-only-its-caller", "progress.token-restored", "progress.before-answer")
 @every_road
-async def test_two_callers_with_the_same_token_see_their_own_progress_only(
-    era: str, way_in: str, way_out: str
-) -> None:
+async def test_two_callers_with_the_same_token_see_their_own_progress_only(era: str, way_in: str, way_out: str) -> None:
     async with house(ScriptedServer(era), transport=way_out) as home:
         server = home.server
         one, two = await home.client(way_in, era), await home.client(way_in, era)

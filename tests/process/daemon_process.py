@@ -18,7 +18,7 @@ READY_S = 20.0
 END_S = 12.0
 TIDEGATE = (sys.executable, "-m", "tidegate")
 
-SERVER = '''
+SERVER = """
 import json, os, signal, subprocess, sys
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -38,14 +38,15 @@ def serve():
         elif asked["method"] == "tools/call":
             continue
         else:
-            print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no"}}), flush=True)
+            error = {"code": -32601, "message": "no"}
+            print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}), flush=True)
             continue
         print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
 serve()
 if "stubborn" in sys.argv:
     while True:
         signal.pause()
-'''
+"""
 """A session-era server with a helper process of its own; it never answers a call, and `stubborn` never leaves."""
 
 INITIALIZE = {
@@ -62,7 +63,7 @@ def configuration(folder: Path, *words: str) -> tuple[Path, Path]:
     script.write_text(SERVER, encoding="utf-8")
     command = json.dumps([sys.executable, "-I", "-S", str(script), str(pids), *words])
     path = folder / "tidegate.toml"
-    path.write_text(f"[backends.s]\ncommand = {command}\n", encoding="utf-8")
+    path.write_text(f"[backends.s]\ncommand = {command}\n[limits]\ndrain_s = 0.2\n", encoding="utf-8")
     return path, pids
 
 
