@@ -39,6 +39,10 @@ class Call:
 class LinkOwner(Protocol):
     """A connection, as its link sees it."""
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for an answer."""
+
     def received(self, message: bytes, call: Call | None) -> None:
         """One message from the server; `call` when the transport says which request it belongs to."""
 

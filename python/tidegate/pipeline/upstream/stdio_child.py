@@ -21,6 +21,7 @@ import anyio
 from tidegate.config.snapshot import Backend
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.line import one_line
+from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 from tidegate.pipeline.upstream.stream import LineInbox
 
@@ -53,7 +54,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         self._owner: LinkOwner | None = None
         self._inbox: LineInbox | None = None
         self._transport: asyncio.SubprocessTransport | None = None
-        self._stdin: asyncio.WriteTransport | None = None
+        self._stdin: JoinedWriter | None = None
         self._exited = asyncio.Event()
         self._open_pipes = {0, 1, 2}
         self._stderr_rest = b""
@@ -87,7 +88,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         self._transport = transport
         self.pid = transport.get_pid()
         stdin = transport.get_pipe_transport(0)
-        self._stdin = cast(asyncio.WriteTransport, stdin)  # uvloop's are no subclasses
+        self._stdin = JoinedWriter(cast(asyncio.WriteTransport, stdin))  # uvloop's are no subclasses
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
@@ -105,7 +106,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         self._report_soon()
 
     def _report_soon(self) -> None:
-        """Reports the loss when its cause is known: how it exited, what it last said. Pipes and exit come in any order."""
+        """Reports the loss when its cause is known: how it exited, what it last said. These come in any order."""
         exited = self._exited.is_set()
         # A server that closes its stdout can answer no more, whether or not it still runs.
         if self._owner is None or not (exited or 1 not in self._open_pipes):
@@ -139,13 +140,13 @@ class StdioChild(asyncio.SubprocessProtocol):
 
     def send(self, message: bytes, call: Call | None) -> None:
         stdin = self._stdin
-        if stdin is None or stdin.is_closing():
+        if stdin is None or stdin.closing:
             return
-        if stdin.get_write_buffer_size() > self._write_buffer_bytes:
+        if stdin.unsent_bytes > self._write_buffer_bytes:
             if call is not None and self._owner is not None:
                 self._owner.call_failed(call, Overloaded(f"backend `{self._backend.name}` reads too slowly"))
             return
-        stdin.write(one_line(message))
+        stdin.write(one_line(message), alone=self._owner is None or self._owner.in_flight <= 1)
 
     def abandon(self, call: Call) -> None:
         pass

@@ -12,6 +12,7 @@ from typing import cast
 from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.codec import LineSplitter
 from tidegate.pipeline.line import one_line
+from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 
 
@@ -54,7 +55,7 @@ class StreamLink(asyncio.Protocol):
         self._connect_timeout_s = connect_timeout_s
         self._owner: LinkOwner | None = None
         self._inbox: LineInbox | None = None
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: JoinedWriter | None = None
 
     async def open(self, owner: LinkOwner) -> None:
         self._owner = owner
@@ -71,7 +72,7 @@ class StreamLink(asyncio.Protocol):
             raise UpstreamUnreachable(f"backend `{self._backend}` cannot be reached: {cause}") from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's are no subclasses
+        self._transport = JoinedWriter(cast(asyncio.WriteTransport, transport))  # uvloop's are no subclasses
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
@@ -85,13 +86,13 @@ class StreamLink(asyncio.Protocol):
 
     def send(self, message: bytes, call: Call | None) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.closing:
             return
-        if transport.get_write_buffer_size() > self._write_buffer_bytes:
+        if transport.unsent_bytes > self._write_buffer_bytes:
             if call is not None and self._owner is not None:
                 self._owner.call_failed(call, Overloaded(f"backend `{self._backend}` reads too slowly"))
             return
-        transport.write(one_line(message))
+        transport.write(one_line(message), alone=self._owner is None or self._owner.in_flight <= 1)
 
     def abandon(self, call: Call) -> None:
         pass
