@@ -35,9 +35,10 @@ def ask(
     method: str = "POST",
     headers: tuple[tuple[str, str], ...] = (),
     deadline_s: float | None = 30.0,
+    repeatable: bool = True,
 ) -> tuple[Heard, HttpCall]:
     heard = Heard()
-    return heard, client.request(method, url, headers, body, heard, deadline_s=deadline_s)
+    return heard, client.request(method, url, headers, body, heard, deadline_s=deadline_s, repeatable=repeatable)
 
 
 def saying(*replies: bytes) -> Callable[[Served], Awaitable[None]]:
@@ -210,6 +211,19 @@ async def test_it_is_sent_again_only_once() -> None:
         await ask(client, site.url)[0].end()
         assert isinstance((await ask(client, site.url)[0].end()).error, UpstreamClosed)
         assert site.opened == 2
+
+
+async def test_what_acts_is_never_sent_again() -> None:
+    async def script(served: Served) -> None:
+        await served.asked()
+        await served.say(answer())
+        assert await served.asked() is not None
+        served.writer.close()
+
+    async with backend(script) as site, http_client() as client:
+        await ask(client, site.url)[0].end()
+        assert isinstance((await ask(client, site.url, repeatable=False)[0].end()).error, UpstreamClosed)
+        assert site.opened == 1
 
 
 async def test_a_post_that_a_server_worked_on_is_not_sent_again() -> None:

@@ -65,7 +65,7 @@ class HttpCall:
         self.receiver = receiver
         self.done = False
         self.retryable = True
-        """Not retried yet, and no byte of a response was seen."""
+        """It may be sent twice, was not retried yet, and no byte of a response was seen."""
         self.sent_s = 0.0
         self.timeout_s = 0.0
         self.deadline_s = inf

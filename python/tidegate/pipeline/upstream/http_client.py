@@ -66,10 +66,13 @@ class HttpClient:
         receiver: ResponseReceiver,
         *,
         deadline_s: float | None,
+        repeatable: bool = True,
     ) -> HttpCall:
         """Sends a request on a connection that is free, or as soon as one is.
 
         `deadline_s`: seconds from now until the response must have ended; None for a stream without end.
+        `repeatable`: may be sent again, once, when a reused connection turns out to be closed. Not for what acts:
+        the server may have closed it by dying over this very request.
         Whatever goes wrong is told to `receiver.request_failed`, never raised, and never before this returns.
         """
         try:
@@ -80,6 +83,7 @@ class HttpClient:
             self._fail_soon(call, UpstreamUnreachable(f"the request cannot be written: {error}"))
             return call
         call = HttpCall(method, str(origin), wire, receiver, self._deadlines)
+        call.retryable = repeatable
         if self._closed:
             self._fail_soon(call, ShuttingDown("the gateway is closing"))
             return call

@@ -16,10 +16,19 @@ from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 from tidegate.protocol.meta_keys import HEADER_LAST_EVENT, HEADER_METHOD, HEADER_NAME, HEADER_SESSION, HEADER_VERSION
+from tidegate.protocol.methods import LIST_METHOD
 from tidegate.protocol.param_headers import encode_value
 
 _NOTICE_TIMEOUT_S = 30.0
 """For a POST that expects no answer beyond its status."""
+_REPEATABLE = frozenset(LIST_METHOD.values()) | {
+    "server/discover",
+    "prompts/get",
+    "resources/read",
+    "ping",
+    "initialize",
+}
+"""Methods that only read: sent again when a kept connection was closed under them. A tool must not run twice."""
 _REOPEN_S = 1.0
 _REOPEN_MAX_S = 30.0
 _RESUME_ATTEMPTS = 5
@@ -83,6 +92,7 @@ class StreamableHttpLink:
             message,
             post,
             deadline_s=_NOTICE_TIMEOUT_S if call is None else None,
+            repeatable=call is None or call.method in _REPEATABLE,
         )
 
     def headers(self, call: Call | None, accept: str, content_type: str | None = None) -> list[tuple[str, str]]:
