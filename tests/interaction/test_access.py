@@ -157,6 +157,23 @@ async def test_foreign_origins_and_hosts_are_refused() -> None:
         assert home.server.heard.items == []
 
 
+@pytest.mark.requirement("access.origin")
+async def test_a_page_of_this_machine_may_ask_and_read_the_answer() -> None:
+    async with house(ScriptedServer("modern")) as home:
+        page = {"origin": "http://localhost:6274"}
+        client = _Disguised(home.http, "modern")
+        client.more = page
+        home.clients.append(client)
+        asked = client.open("OPTIONS", {**page, "access-control-request-method": "POST"}, b"", None)
+        await within(asked.ended.wait())
+        assert asked.response.status == 204
+        assert "mcp-method" in asked.response.headers["access-control-allow-headers"]
+        answered = client.open("POST", client.headers(b"{}"), b"{}", None)
+        await within(answered.ended.wait())
+        for response in (asked.response, answered.response):
+            assert response.headers["access-control-allow-origin"] == "http://localhost:6274"
+
+
 class _Disguised(HttpClient):
     more: dict[str, str]
 

@@ -42,6 +42,8 @@ class HttpPost(Protocol):
     query: str
     headers: dict[str, str]
     body: bytes
+    extra_headers: Sequence[tuple[str, str]]
+    """Sent with whatever answers it."""
     on_disconnect: Callable[[], None] | None
 
     @property

@@ -77,6 +77,7 @@ class HttpRequest:
         "_port",
         "answered",
         "body",
+        "extra_headers",
         "headers",
         "method",
         "minor",
@@ -101,6 +102,8 @@ class HttpRequest:
         """1 for HTTP/1.1, 0 for HTTP/1.0."""
         self.on_disconnect: Callable[[], None] | None = None
         """Called once if the client goes away before the response is complete."""
+        self.extra_headers: Headers = ()
+        """Sent with whatever answers it."""
         self.answered = False
         self._port: ResponsePort | None = port
         self._accepted: dict[str, float] | None = None
@@ -153,7 +156,7 @@ class HttpRequest:
         head = [_status_line(status)]
         compressible = len(body) >= port.compress_min_bytes and "accept-encoding" in self.headers
         coded = False
-        for name, value in headers:
+        for name, value in (*headers, *self.extra_headers) if self.extra_headers else headers:
             head.append(_field(name, value))
             if compressible:
                 lower = name.lower()
@@ -189,7 +192,7 @@ class HttpRequest:
         bodiless = self.method == "HEAD" or status == 204 or status == 304
         chunked = self.minor == 1 and not bodiless
         if port is not None:
-            head = [_status_line(status), *[_field(name, value) for name, value in headers]]
+            head = [_status_line(status), *[_field(name, value) for name, value in (*headers, *self.extra_headers)]]
             if not chunked and not bodiless:
                 port.end_keep_alive()
             head.append(self._connection_field(port))

@@ -55,13 +55,10 @@ SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
 _MAX_BATCH: Final = 100
 _MIRRORED: Final = (HEADER_VERSION, HEADER_SESSION, HEADER_METHOD, HEADER_NAME)
-_CORS: Final = (
+_CORS: Final = (("vary", "origin"), ("access-control-expose-headers", HEADER_SESSION))
+_PREFLIGHT: Final = (
     ("access-control-allow-methods", "POST, GET, DELETE, OPTIONS"),
-    (
-        "access-control-allow-headers",
-        "content-type, accept, authorization, last-event-id, " + ", ".join(_MIRRORED),
-    ),
-    ("access-control-expose-headers", "mcp-session-id"),
+    ("access-control-allow-headers", "content-type, accept, authorization, last-event-id, " + ", ".join(_MIRRORED)),
     ("access-control-max-age", "600"),
 )
 
@@ -90,9 +87,13 @@ class HttpBinding:
         """Answers one HTTP request, now or later."""
         headers = request.headers
         try:
-            self._check_origin(headers.get("host"), headers.get("origin"))
+            origin = headers.get("origin")
+            self._check_origin(headers.get("host"), origin)
+            if origin is not None:
+                # An origin that passed may read the answers, errors among them.
+                request.extra_headers = (("access-control-allow-origin", origin), *_CORS)
             if request.method == "OPTIONS":
-                self._preflight(request)
+                request.respond(204, _PREFLIGHT)
                 return
             principal = self._identify(headers.get("authorization"))
             if principal is None:
@@ -115,11 +116,6 @@ class HttpBinding:
                 request.respond(404, [JSON], _plain(f"nothing here; the MCP endpoint is `{ENDPOINT}`"))
         except TidegateError as error:
             _refuse(request, error, getattr(error, "id_raw", None))
-
-    def _preflight(self, request: HttpPost) -> None:
-        origin = request.headers.get("origin")
-        cors = [("access-control-allow-origin", origin), ("vary", "origin"), *_CORS] if origin else []
-        request.respond(204, cors)
 
     # -- POST /mcp --------------------------------------------------------------------------------------------
 
