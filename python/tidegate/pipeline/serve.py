@@ -33,6 +33,7 @@ from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchang
 from tidegate.pipeline.era.session import LEVELS, Session
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
@@ -277,7 +278,7 @@ class Gateway:
             edits: list[Edit] = []
             span = exchange.envelope.name_span
             if route.renamed and span is not None and row.kind != "resources":
-                edits.append((span[0], span[1], json.dumps(route.name, ensure_ascii=False).encode()))
+                edits.append((span[0], span[1], json_bytes(route.name)))
             headers: tuple[tuple[str, str], ...] = ()
             if route.headers:
                 try:
@@ -314,7 +315,7 @@ class Gateway:
                 return
             edits: list[Edit] = []
             if route is not None and route.renamed and named_at is not None:
-                edits.append((named_at[0], named_at[1], json.dumps(route.name, ensure_ascii=False).encode()))
+                edits.append((named_at[0], named_at[1], json_bytes(route.name)))
             handle = route.handle if route is not None else sole.handle if sole is not None else None
             service = _service(handle)
             exchange.exposed_name = name
@@ -353,7 +354,7 @@ class Gateway:
             else:
                 # A list of tasks on a shared session would show one client's tasks to another.
                 alone = exchange.client.session is not None and exchange.client.needs_own_session
-                service = _service(sole.handle) if sole is not None and (alone or len(self.sessions) <= 1) else None
+                service = _service(sole.handle) if sole is not None and (alone or self._serves_one(exchange)) else None
             if not isinstance(service, Service):
                 exchange.failed(InvalidParams("Unknown task") if task_id else MethodNotFound("Method not found"))
                 return
@@ -386,6 +387,10 @@ class Gateway:
 
         service.acquire(exchange.client, use, exchange.failed)
 
+    def _serves_one(self, exchange: Exchange) -> bool:
+        """Nobody else could have made a task that this client would see."""
+        return exchange.client.session is not None and len(self.sessions) == 1 and not self.bearer.required
+
     def _learn_task(self, exchange: Exchange, service: Service, message: bytes, envelope: Envelope) -> None:
         """Remembers whose task a result has made: `taskId` of the extension, `task.taskId` of 2025-11-25."""
         span = envelope.result_span
@@ -406,6 +411,8 @@ class Gateway:
             if exchange.done:
                 return
             try:
+                if len(self._listeners) >= self.limits.sessions:
+                    raise Overloaded(f"the gateway has {self.limits.sessions} subscriptions open, its limit")
                 listener = Listener(exchange, view)
             except TidegateError as error:
                 exchange.failed(error)
@@ -415,8 +422,7 @@ class Gateway:
             # It may stay open for ever: it is a stream, not work in flight.
             self.admission.leave()
             for uri in listener.uris:
-                if exchange.principal.may_use("resources", uri):
-                    self._follow(listener, exchange.client, uri, None, view)
+                self._follow(listener, exchange.client, uri, None, view)
 
         self.with_view(exchange.client, open_stream, exchange.failed)
 

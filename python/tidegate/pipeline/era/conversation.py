@@ -66,6 +66,12 @@ class _BatchOutlet:
         if len(self._answers) == self._expected:
             self._wire.write(b"[" + b",".join(self._answers) + b"]")
 
+    def abandon(self) -> None:
+        """One of the requests was cancelled and will not be answered; the others must not wait for it."""
+        self._expected -= 1
+        if self._answers and len(self._answers) == self._expected:
+            self._wire.write(b"[" + b",".join(self._answers) + b"]")
+
     def notify(self, message: bytes) -> None:
         self._wire.write(message)
 

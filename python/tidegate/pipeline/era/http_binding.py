@@ -22,7 +22,7 @@ from tidegate.errors import (
 from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, array_spans, encode_sse, scan
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
-from tidegate.pipeline.era.session import Session
+from tidegate.pipeline.era.session import Session, SessionExchange
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.era.streams import (
     JSON,
@@ -244,12 +244,22 @@ class HttpBinding:
             except TidegateError as error:
                 found.append((part, error))
         expected = sum(1 for _, item in found if isinstance(item, TidegateError) or item.kind == REQUEST)
-        outlet = BatchOutlet(SessionOutlet(request, self._replays[session], streams=_takes_stream(request)), expected)
+        answer = SessionOutlet(request, self._replays[session], streams=_takes_stream(request))
+        outlet = BatchOutlet(answer, expected)
+        running: list[SessionExchange] = []
+
+        def cancel() -> None:
+            for exchange in running:
+                exchange.cancel()
+
+        answer.cancel = cancel
         for part, item in found:
             if isinstance(item, TidegateError):
                 outlet.reply(error_message(getattr(item, "id_raw", None), item, stateless=False)[0], item.code)
             elif item.kind == REQUEST:
-                session.request(part, item, outlet)
+                exchange = session.request(part, item, outlet)
+                if exchange is not None:
+                    running.append(exchange)
             else:
                 _take(session, part, item)
         if expected == 0:

@@ -13,6 +13,7 @@ from tidegate.pipeline.codec import Envelope, patch_object, splice
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SUBSCRIPTION_ID
@@ -20,6 +21,8 @@ from tidegate.protocol.methods import METHODS
 from tidegate.protocol.revisions import MODERN
 
 _VIEW_CACHE_ENTRIES: Final = 512
+_VIEW_CACHE_KEY_BYTES: Final = 4096
+"""Longest `_meta` that is remembered: clients write it, so the memory is bounded in bytes too."""
 _VERSION_BYTES: Final = PROTOCOL_VERSION.encode()
 
 
@@ -48,9 +51,10 @@ class ClientViews:
         view = self._known.get(key)
         if view is None:
             view = _read_view(message[span[0] : span[1]])
-            if len(self._known) >= _VIEW_CACHE_ENTRIES:
-                self._known.clear()
-            self._known[key] = view
+            if len(key) <= _VIEW_CACHE_KEY_BYTES:
+                if len(self._known) >= _VIEW_CACHE_ENTRIES:
+                    self._known.clear()
+                self._known[key] = view
         return view
 
 
@@ -150,7 +154,7 @@ def discover_result(facts: OpeningFacts) -> bytes:
     instructions = facts.instructions()
     if instructions is not None:
         result["instructions"] = instructions
-    encoded = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded = json_bytes(result)
     return patch_object(encoded, [("_meta", server_info_meta(facts))])
 
 
@@ -173,6 +177,7 @@ class Listener:
         if not isinstance(wanted, dict):
             raise InvalidParams("`subscriptions/listen` needs `params.notifications`, an object")
         capabilities = facts.capabilities()
+        may_follow = exchange.principal.may_use
         self.kinds: set[str] = set()
         self.uris: frozenset[str] = frozenset()
         honoured: dict[str, object] = {}
@@ -184,7 +189,9 @@ class Listener:
         resources = capabilities.get("resources")
         uris = wanted.get("resourceSubscriptions")
         if isinstance(uris, list) and isinstance(resources, dict) and resources.get("subscribe"):
-            named = list(dict.fromkeys(uri for uri in uris[:_MAX_URIS] if isinstance(uri, str)))
+            named = list(
+                dict.fromkeys(uri for uri in uris[:_MAX_URIS] if isinstance(uri, str) and may_follow("resources", uri))
+            )
             self.uris = frozenset(named)
             honoured["resourceSubscriptions"] = named
         self._tag = b'{"' + SUBSCRIPTION_ID.encode() + b'":' + (envelope.id or b"null") + b"}"

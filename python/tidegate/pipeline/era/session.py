@@ -15,6 +15,7 @@ from tidegate.pipeline.codec import Envelope, splice
 from tidegate.pipeline.era.front import Front, OpeningFacts
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import Answer, ClientView, Exchange
+from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.methods import CLIENT_FEATURE, METHODS
@@ -115,7 +116,7 @@ class Session:
             instructions = facts.instructions()
             if instructions is not None:
                 result["instructions"] = instructions
-            encoded = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+            encoded = json_bytes(result)
             exchange.answer_result(encoded[:-1] + b',"serverInfo":' + facts.server_info() + b"}")
 
         self._front.with_facts(self.client, answer, exchange.failed)

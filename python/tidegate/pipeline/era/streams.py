@@ -296,6 +296,14 @@ class BatchOutlet:
         if len(self._answers) == self._expected:
             self._outlet.reply(b"[" + b",".join(self._answers) + b"]", None)
 
+    def abandon(self) -> None:
+        """One of the requests was cancelled and will not be answered; the others must not wait for it."""
+        self._expected -= 1
+        if self._expected == 0:
+            self._outlet.abandon()
+        elif len(self._answers) == self._expected:
+            self._outlet.reply(b"[" + b",".join(self._answers) + b"]", None)
+
     def notify(self, message: bytes) -> None:
         self._outlet.notify(message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 from tidegate.errors import (
@@ -12,6 +11,7 @@ from tidegate.errors import (
     TidegateError,
     UnknownResource,
 )
+from tidegate.pipeline.json_text import json_bytes
 
 _log = logging.getLogger("tidegate.wire")
 
@@ -26,7 +26,7 @@ def error_message(request_id: bytes | None, error: TidegateError, *, stateless: 
         body["data"] = error.data
     if error.source is Source.INTERNAL:
         _log.info("internal_error slug=%s error=%s", error.slug, error)
-    encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded = json_bytes(body)
     return b'{"jsonrpc":"2.0","id":' + (request_id or b"null") + b',"error":' + encoded + b"}", code
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Final, Protocol
 from tidegate.config.snapshot import Backend
 from tidegate.errors import InvalidParams
 from tidegate.pipeline.codec import patch_object
+from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.param_headers import ParamHeader
 
@@ -108,9 +108,9 @@ class View:
                     self.collisions.append(f"{kind}: `{exposed}` has more than {_MAX_NAME_CHARS} characters")
                 changes: list[tuple[str, bytes | None]] = []
                 if exposed != entry.key:
-                    changes.append(("name", json.dumps(exposed, ensure_ascii=False).encode()))
+                    changes.append(("name", json_bytes(exposed)))
                 if kind == "tools" and entry.key in descriptions:
-                    changes.append(("description", json.dumps(descriptions[entry.key], ensure_ascii=False).encode()))
+                    changes.append(("description", json_bytes(descriptions[entry.key])))
                 raw = patch_object(entry.raw, changes) if changes else entry.raw
                 routes[exposed] = Route(
                     source.handle, config.name, entry.key, exposed, raw, entry.headers, exposed != entry.key
