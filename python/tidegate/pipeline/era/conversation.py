@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tidegate.errors import InvalidParams, InvalidRequest, TidegateError, Unauthorized
-from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, array_spans, find_member, scan
+from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, find_member, scan
+from tidegate.pipeline.era.batch import Batch, BatchOutlet
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
 from tidegate.pipeline.era.session import Session
@@ -19,10 +20,6 @@ from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, PROTOCOL_VERSION, TOKEN
-from tidegate.protocol.revisions import BATCHING
-
-_MAX_BATCH = 100
-"""Messages in one batch."""
 
 
 class Wire(Protocol):
@@ -48,32 +45,8 @@ class _StreamOutlet:
     def notify(self, message: bytes) -> None:
         self._wire.write(message)
 
-    @property
-    def alive(self) -> bool:
-        return self._wire.alive
-
-
-class _BatchOutlet:
-    """Gathers the answers to one batch into one array (2025-03-26)."""
-
-    def __init__(self, wire: Wire, expected: int) -> None:
-        self._wire = wire
-        self._expected = expected
-        self._answers: list[bytes] = []
-
-    def reply(self, message: bytes, code: int | None) -> None:
-        self._answers.append(message)
-        if len(self._answers) == self._expected:
-            self._wire.write(b"[" + b",".join(self._answers) + b"]")
-
     def abandon(self) -> None:
-        """One of the requests was cancelled and will not be answered; the others must not wait for it."""
-        self._expected -= 1
-        if self._answers and len(self._answers) == self._expected:
-            self._wire.write(b"[" + b",".join(self._answers) + b"]")
-
-    def notify(self, message: bytes) -> None:
-        self._wire.write(message)
+        """Nothing to end: the stream goes on without this answer."""
 
     @property
     def alive(self) -> bool:
@@ -127,7 +100,7 @@ class Conversation:
     def _refuse(self, request_id: bytes | None, error: TidegateError) -> None:
         self._wire.write(error_message(request_id, error, stateless=self._session is None)[0])
 
-    def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet) -> None:
+    def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet) -> None:
         kind = envelope.kind
         if kind == REQUEST:
             principal = self._principal
@@ -153,7 +126,7 @@ class Conversation:
             self._session.response(message, envelope)
 
     def _request(
-        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet, principal: Principal
+        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet, principal: Principal
     ) -> None:
         if carries_envelope(message, envelope):
             self._stateless_request(message, envelope, outlet, principal)
@@ -181,7 +154,7 @@ class Conversation:
         self._opened = True
 
     def _stateless_request(
-        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | _BatchOutlet, principal: Principal
+        self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet, principal: Principal
     ) -> None:
         blank = ClientView(stateless=True)
         exchange = StatelessExchange(message, envelope, blank, principal, self._transport, outlet)
@@ -213,27 +186,12 @@ class Conversation:
         exchange = self._stateless.get(message[at[0] : at[1]]) if at is not None else None
         if exchange is not None:
             exchange.cancel()
+            if isinstance(exchange.outlet, BatchOutlet):
+                exchange.outlet.abandon()
 
     def _batch(self, message: bytes) -> None:
-        if self._session is None or self._session.revision != BATCHING:
-            raise InvalidRequest(f"batches belong to revision {BATCHING} alone")
-        spans = array_spans(message)
-        if not 0 < len(spans) <= _MAX_BATCH:
-            raise InvalidRequest(f"a batch holds 1 to {_MAX_BATCH} messages")
-        parsed: list[tuple[bytes, Envelope | TidegateError]] = []
-        for start, end in spans:
-            part = message[start:end]
-            try:
-                parsed.append((part, scan(part, self._front.limits.depth)))
-            except TidegateError as error:
-                parsed.append((part, error))
-        expected = sum(1 for _, found in parsed if isinstance(found, TidegateError) or found.kind == REQUEST)
-        outlet = _BatchOutlet(self._wire, expected)
-        for part, found in parsed:
-            if isinstance(found, TidegateError):
-                outlet.reply(error_message(getattr(found, "id_raw", None), found, stateless=False)[0], found.code)
-            else:
-                self._one(part, found, outlet)
+        revision = self._session.revision if self._session is not None else ""
+        Batch(message, revision, self._front.limits.depth).serve(self._outlet, self._one)
 
     def _admit(self, message: bytes, envelope: Envelope) -> Principal | None:
         """Reads the token of a connection that has not shown one yet."""

@@ -19,14 +19,14 @@ from tidegate.errors import (
     Unauthorized,
     UnsupportedProtocolVersion,
 )
-from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, array_spans, encode_sse, scan
+from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, encode_sse, scan
+from tidegate.pipeline.era.batch import Batch, BatchOutlet
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
 from tidegate.pipeline.era.session import Session, SessionExchange
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.era.streams import (
     JSON,
-    BatchOutlet,
     EventBody,
     GeneralStream,
     Replay,
@@ -53,7 +53,6 @@ from tidegate.protocol.revisions import BATCHING, LEGACY, MODERN, PRIMING, SUPPO
 
 SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
-_MAX_BATCH: Final = 100
 _MIRRORED: Final = (HEADER_VERSION, HEADER_SESSION, HEADER_METHOD, HEADER_NAME)
 _CORS: Final = (("vary", "origin"), ("access-control-expose-headers", HEADER_SESSION))
 _PREFLIGHT: Final = (
@@ -231,38 +230,27 @@ class HttpBinding:
         return session
 
     def _batch(self, request: HttpPost, message: bytes, session: Session) -> None:
-        if session.revision != BATCHING:
-            raise InvalidRequest(f"batches belong to revision {BATCHING} alone")
-        spans = array_spans(message)
-        if not 0 < len(spans) <= _MAX_BATCH:
-            raise InvalidRequest(f"a batch holds 1 to {_MAX_BATCH} messages")
-        found: list[tuple[bytes, Envelope | TidegateError]] = []
-        for start, end in spans:
-            part = message[start:end]
-            try:
-                found.append((part, scan(part, self._front.limits.depth)))
-            except TidegateError as error:
-                found.append((part, error))
-        expected = sum(1 for _, item in found if isinstance(item, TidegateError) or item.kind == REQUEST)
-        answer = SessionOutlet(request, self._replays[session], streams=_takes_stream(request))
-        outlet = BatchOutlet(answer, expected)
+        batch = Batch(message, session.revision, self._front.limits.depth)
+        # Where nothing is to be answered, no stream may begin later either.
+        streams = batch.expected > 0 and _takes_stream(request)
+        outlet = SessionOutlet(request, self._replays[session], streams=streams)
         running: list[SessionExchange] = []
 
         def cancel() -> None:
             for exchange in running:
                 exchange.cancel()
 
-        answer.cancel = cancel
-        for part, item in found:
-            if isinstance(item, TidegateError):
-                outlet.reply(error_message(getattr(item, "id_raw", None), item, stateless=False)[0], item.code)
-            elif item.kind == REQUEST:
-                exchange = session.request(part, item, outlet)
+        def serve_one(part: bytes, envelope: Envelope, gathering: BatchOutlet) -> None:
+            if envelope.kind == REQUEST:
+                exchange = session.request(part, envelope, gathering)
                 if exchange is not None:
                     running.append(exchange)
             else:
-                _take(session, part, item)
-        if expected == 0:
+                _take(session, part, envelope)
+
+        outlet.cancel = cancel
+        batch.serve(outlet, serve_one)
+        if batch.expected == 0:
             request.respond(202)
 
     # -- GET and DELETE /mcp ----------------------------------------------------------------------------------

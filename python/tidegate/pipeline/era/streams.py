@@ -281,32 +281,3 @@ class GeneralStream(_Numbered):
     @property
     def alive(self) -> bool:
         return self.body is not None and not self.body.closed
-
-
-class BatchOutlet:
-    """Gathers the answers to a batch into one JSON array (2025-03-26)."""
-
-    def __init__(self, outlet: SessionOutlet, expected: int) -> None:
-        self._outlet = outlet
-        self._expected = expected
-        self._answers: list[bytes] = []
-
-    def reply(self, message: bytes, code: int | None) -> None:
-        self._answers.append(message)
-        if len(self._answers) == self._expected:
-            self._outlet.reply(b"[" + b",".join(self._answers) + b"]", None)
-
-    def abandon(self) -> None:
-        """One of the requests was cancelled and will not be answered; the others must not wait for it."""
-        self._expected -= 1
-        if self._expected == 0:
-            self._outlet.abandon()
-        elif len(self._answers) == self._expected:
-            self._outlet.reply(b"[" + b",".join(self._answers) + b"]", None)
-
-    def notify(self, message: bytes) -> None:
-        self._outlet.notify(message)
-
-    @property
-    def alive(self) -> bool:
-        return self._outlet.alive
