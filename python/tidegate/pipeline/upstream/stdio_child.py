@@ -19,8 +19,7 @@ from typing import cast
 import anyio
 
 from tidegate.config.snapshot import Backend
-from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
-from tidegate.pipeline.line import one_line
+from tidegate.errors import UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 from tidegate.pipeline.upstream.stream import LineInbox
@@ -46,6 +45,7 @@ class StdioChild(asyncio.SubprocessProtocol):
     """One child process as a link."""
 
     cancels_by_closing = False
+    tells_cause = False
 
     def __init__(self, backend: Backend, *, max_bytes: int, write_buffer_bytes: int) -> None:
         self._backend = backend
@@ -87,8 +87,8 @@ class StdioChild(asyncio.SubprocessProtocol):
             raise UpstreamUnreachable(f"backend `{name}` could not be started: {error}") from error
         self._transport = transport
         self.pid = transport.get_pid()
-        stdin = transport.get_pipe_transport(0)
-        self._stdin = JoinedWriter(cast(asyncio.WriteTransport, stdin))  # uvloop's are no subclasses
+        stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(0))  # uvloop's are no subclasses
+        self._stdin = JoinedWriter(stdin, name, self._write_buffer_bytes)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1:
@@ -139,14 +139,8 @@ class StdioChild(asyncio.SubprocessProtocol):
                 self.stderr_tail.append(text)
 
     def send(self, message: bytes, call: Call | None) -> None:
-        stdin = self._stdin
-        if stdin is None or stdin.closing:
-            return
-        if stdin.unsent_bytes > self._write_buffer_bytes:
-            if call is not None and self._owner is not None:
-                self._owner.call_failed(call, Overloaded(f"backend `{self._backend.name}` reads too slowly"))
-            return
-        stdin.write(one_line(message), alone=self._owner is None or self._owner.in_flight <= 1)
+        if self._stdin is not None:
+            self._stdin.send(message, call, self._owner)
 
     def abandon(self, call: Call) -> None:
         pass

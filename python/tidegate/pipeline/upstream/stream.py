@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from tidegate.errors import Overloaded, UpstreamClosed, UpstreamUnreachable
+from tidegate.errors import UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.codec import LineSplitter
-from tidegate.pipeline.line import one_line
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 
@@ -38,6 +37,7 @@ class StreamLink(asyncio.Protocol):
     """A TCP or unix socket connection to a server."""
 
     cancels_by_closing = False
+    tells_cause = False
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class StreamLink(asyncio.Protocol):
         self._connect_timeout_s = connect_timeout_s
         self._owner: LinkOwner | None = None
         self._inbox: LineInbox | None = None
-        self._transport: JoinedWriter | None = None
+        self._writer: JoinedWriter | None = None
 
     async def open(self, owner: LinkOwner) -> None:
         self._owner = owner
@@ -72,27 +72,22 @@ class StreamLink(asyncio.Protocol):
             raise UpstreamUnreachable(f"backend `{self._backend}` cannot be reached: {cause}") from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = JoinedWriter(cast(asyncio.WriteTransport, transport))  # uvloop's are no subclasses
+        writing = cast(asyncio.WriteTransport, transport)  # uvloop's are no subclasses
+        self._writer = JoinedWriter(writing, self._backend, self._write_buffer_bytes)
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
         self._inbox.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self._writer = None
         if self._owner is not None:
             cause = f": {exc}" if exc else ""
             self._owner.lost(UpstreamClosed(f"backend `{self._backend}` closed the connection{cause}"))
 
     def send(self, message: bytes, call: Call | None) -> None:
-        transport = self._transport
-        if transport is None or transport.closing:
-            return
-        if transport.unsent_bytes > self._write_buffer_bytes:
-            if call is not None and self._owner is not None:
-                self._owner.call_failed(call, Overloaded(f"backend `{self._backend}` reads too slowly"))
-            return
-        transport.write(one_line(message), alone=self._owner is None or self._owner.in_flight <= 1)
+        if self._writer is not None:
+            self._writer.send(message, call, self._owner)
 
     def abandon(self, call: Call) -> None:
         pass
@@ -104,8 +99,8 @@ class StreamLink(asyncio.Protocol):
         pass
 
     async def aclose(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def statistics(self) -> dict[str, object]:
-        return {"connected": self._transport is not None}
+        return {"connected": self._writer is not None}
