@@ -136,9 +136,6 @@ class View:
         """The only backend there is."""
         return self.sources[0] if self.transparent and self.sources else None
 
-    def names(self, kind: str) -> list[str]:
-        return list(self._routes[kind])
-
     # -- lists ------------------------------------------------------------------------------------------------
 
     def page(self, kind: str, principal: Principal, cursor: str | None, *, hints: bool) -> tuple[bytes, bytes]:
