@@ -33,7 +33,9 @@ __all__ = [
     "parse_response_head",
     "patch_object",
     "scan",
+    "seal",
     "splice",
+    "unseal",
 ]
 
 VERSION: Final[str]
@@ -287,4 +289,19 @@ def inflate(coding: str, data: bytes, max_bytes: int) -> bytes:
 
     Raises: TooLarge for more than `max_bytes`; BadEncoding for another coding, and for data that is not in it, ends
     early or is followed by something else. A zstd window over 8 MiB is refused (RFC 9659).
+    """
+
+def seal(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    """`plaintext` by XChaCha20-Poly1305: 24 bytes of random nonce, the ciphertext, 16 bytes of tag.
+
+    `aad` is authenticated too but not in the result. No two results are the same. A seal does not age and can be
+    given back any number of times: what it is good for has to stand in it or in `aad`.
+
+    Raises: ValueError for a key that is not 32 bytes long; OSError when the system gives no randomness.
+    """
+
+def unseal(key: bytes, sealed: bytes, aad: bytes) -> bytes | None:
+    """The plaintext of a seal made with this key and `aad`; None for any other bytes, whatever is wrong with them.
+
+    Raises: ValueError for a key that is not 32 bytes long.
     """

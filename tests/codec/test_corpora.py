@@ -13,6 +13,7 @@ import test_http_head
 import test_lines
 import test_msgpack
 import test_scan
+import test_seal
 import test_sse
 import twins
 from agreement import assert_agree, outcome
@@ -99,6 +100,14 @@ def inflate(data: bytes) -> None:
         assert got == expected or got[0] != "value"
 
 
+def unseal(data: bytes) -> None:
+    key = bytes([7]) * 32
+    _, (aad, plaintext) = in_pieces(data)
+    for sealed, given in ((data, b""), (plaintext, aad)):
+        assert codec.unseal(key, sealed, given) is test_seal.unsealed_slowly(key, sealed, given) is None
+    assert test_seal.unsealed_slowly(key, codec.seal(key, plaintext, aad), aad) == plaintext
+
+
 REPLAYS: dict[str, Callable[[bytes], Any]] = {
     replay.__name__: replay
     for replay in (
@@ -113,6 +122,7 @@ REPLAYS: dict[str, Callable[[bytes], Any]] = {
         msgpack_stream,
         json_to_msgpack,
         inflate,
+        unseal,
     )
 }
 

@@ -1,5 +1,5 @@
 //! `tidegate._native`: the codec as Python sees it. Conversions only; what the functions mean stands in
-//! `python/tidegate/_native.pyi`, what they do in `rust/codec`.
+//! `python/tidegate/_native.pyi`, what they do in `rust/codec` and `rust/seal`.
 //!
 //! The GIL is held throughout: every call is short work on the loop thread, and giving the GIL away there
 //! costs far more in waiting to get it back.
@@ -10,6 +10,7 @@ mod http;
 mod json;
 mod lines;
 mod msgpack;
+mod seal;
 mod sse;
 
 use pyo3::prelude::*;
@@ -31,6 +32,8 @@ mod _native {
     use super::lines::LineSplitter;
     #[pymodule_export]
     use super::msgpack::{MsgpackSplitter, json_to_msgpack, msgpack_to_json};
+    #[pymodule_export]
+    use super::seal::{seal, unseal};
     #[pymodule_export]
     use super::sse::{SseDecoder, SseEvent, encode_sse};
     use tidegate_codec::json::MessageKind;

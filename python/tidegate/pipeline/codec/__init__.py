@@ -1,4 +1,4 @@
-"""The byte library: frames, envelopes, HTTP heads, codings. Native code; what it means stands in `_native.pyi`.
+"""The byte library: frames, envelopes, HTTP heads, codings, seals. Native code; what it means stands in `_native.pyi`.
 
 Every stage may import this package; it is the only importer of `tidegate._native`. `tests/codec/twins.py`
 says the same things in slow, obvious Python.
@@ -36,7 +36,9 @@ try:
         parse_response_head,
         patch_object,
         scan,
+        seal,
         splice,
+        unseal,
     )
 except ImportError as error:
     raise ImportError(f"the native codec of tidegate {__version__} cannot be loaded: {error}; {_REBUILD}") from error
@@ -70,5 +72,7 @@ __all__ = [
     "parse_response_head",
     "patch_object",
     "scan",
+    "seal",
     "splice",
+    "unseal",
 ]
