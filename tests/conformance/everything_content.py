@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import Any
 
-from everything_questions import Ctx, ask, elicited, form
+from everything_questions import Ctx, ask, elicited, form, is_session_era
 from mcp import types
 from mcp.shared.exceptions import MCPError
 
@@ -58,6 +58,10 @@ _TEXTS = {
 }
 
 
+_NOT_FOUND = -32002
+"""The code of session revisions for an unknown resource; 2026-07-28 retired it."""
+
+
 async def read_resource(ctx: Ctx, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     """One resource by URI, listed or made from the template."""
     uri = params.uri
@@ -70,7 +74,7 @@ async def read_resource(ctx: Ctx, params: types.ReadResourceRequestParams) -> ty
         data = {"id": match[1], "templateTest": True, "data": f"Data for ID: {match[1]}"}
         content = types.TextResourceContents(uri=uri, mime_type="application/json", text=json.dumps(data))
     else:
-        raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": uri})
+        raise MCPError(_NOT_FOUND if is_session_era(ctx) else types.INVALID_PARAMS, "Resource not found", {"uri": uri})
     return types.ReadResourceResult(contents=[content])
 
 

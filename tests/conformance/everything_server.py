@@ -28,6 +28,8 @@ from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http import EventCallback, EventMessage, EventStore
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 NAME = "everything"
 _STATE_KEY = b"a fixture: the same key in every process of this server"
@@ -137,8 +139,13 @@ async def _serve_stdio() -> None:
         await server.run(incoming, outgoing, server.create_initialization_options())
 
 
-def _serve_http(port: int) -> None:
-    app = build().streamable_http_app(event_store=RecentEvents(), retry_interval=100)
+def application() -> Starlette:
+    """The server as an ASGI application, at /mcp."""
+    return build().streamable_http_app(event_store=RecentEvents(), retry_interval=100)
+
+
+def listen(app: ASGIApp, port: int) -> None:
+    """Serves until a signal comes; prints the bound port."""
     listener = socket.create_server(("127.0.0.1", port), backlog=128)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
@@ -155,7 +162,7 @@ def main() -> None:
     if options.stdio:
         anyio.run(_serve_stdio)
     else:
-        _serve_http(options.http)
+        listen(application(), options.http)
 
 
 if __name__ == "__main__":
