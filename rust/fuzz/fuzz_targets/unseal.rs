@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use tidegate_fuzz::cut;
 use tidegate_seal::{KEY_BYTES, Key, NONCE_BYTES, TAG_BYTES, seal, unseal};
 
-/// Nothing in the corpus is sealed with it and without `aad`, and no mutation can make that up.
+/// What the corpus has of it is sealed with an `aad` nobody kept. No seed may be a seal with a flipped or missing bit: a
+/// mutation would mend it.
 const KEY: Key = [7; KEY_BYTES];
 
 fuzz_target!(|data: &[u8]| {
