@@ -250,7 +250,8 @@ async def test_input_required_result_request_state(ctx: Ctx, params: Params) -> 
     answers = await ask(ctx, params, {"confirm": form("Please confirm", ok={"type": "boolean"})}, state="nonce-17")
     if isinstance(answers, types.InputRequiredResult):
         return answers
-    return text("state-ok" if params.request_state == "nonce-17" else f"state-lost: {params.request_state}")
+    kept = is_session_era(ctx) or params.request_state == "nonce-17"
+    return text("state-ok" if kept else f"state-lost: {params.request_state}")
 
 
 @Offers("Takes its state back only unharmed")

@@ -79,8 +79,9 @@ UNEVEN = {"test_reconnection": "closes its own stream, which a session client fo
 
 async def requests_of(client: RawClient) -> list[Request]:
     """Everything that can be asked of this server, found by asking it."""
-    listed = [Request(f"{kind}/list") for kind in ("tools", "prompts", "resources", "resources/templates")]
-    wanted = list(listed)
+    # A level first: before it, a session server sends what it likes.
+    wanted = [Request("logging/setLevel", {"level": "info"})] if client.era == "session" else []
+    wanted += [Request(f"{kind}/list") for kind in ("tools", "prompts", "resources", "resources/templates")]
     for tool in (await client.request("tools/list", {})).last["result"]["tools"]:
         if tool["name"] in UNEVEN:
             continue
@@ -106,7 +107,6 @@ async def requests_of(client: RawClient) -> list[Request]:
     if client.era == "session":
         wanted += [
             Request("ping"),
-            Request("logging/setLevel", {"level": "info"}),
             Request("resources/subscribe", {"uri": "test://watched-resource"}),
             Request("resources/unsubscribe", {"uri": "test://watched-resource"}),
         ]
@@ -159,11 +159,14 @@ async def _ask(client: RawClient, request: Request) -> list[Answer]:
     return [Answer(answers[-1].status, whole)]
 
 
-async def compare(direct_url: str, through_url: str, era: Era, *, letter: bool = False) -> tuple[int, list[Difference]]:
+async def compare(
+    direct_url: str, through_url: str, era: Era, *, letter: bool = False, across: bool = False
+) -> tuple[int, list[Difference]]:
     """How many requests were compared in this era, and what differed.
 
     `letter` also compares the order of members and the spelling of numbers. That is for two ways to one HTTP server:
-    the same server writes some numbers differently on stdio.
+    the same server writes some numbers differently on stdio. `across`: the gateway's server is of the other era, so
+    that only what came of a call is compared, not in how many rounds.
     """
     found: list[Difference] = []
     async with raw_client(direct_url, era) as (direct, hello), raw_client(through_url, era) as (through, welcome):
@@ -182,8 +185,11 @@ async def compare(direct_url: str, through_url: str, era: Era, *, letter: bool =
             except Exception as failure:  # whatever went wrong is what differs
                 found.append(Difference(era, str(request), "answer", "an answer", repr(failure)))
                 continue
-            seen = [_plain(request, each) for each in ours], [_plain(request, each) for each in theirs]
-            found += [Difference(era, str(request), *each) for each in _differences(*seen, "", letter)]
+            seen = [[_plain(request, each) for each in side] for side in (ours, theirs)]
+            direct_value, through_value = map(_whole, seen) if across else seen
+            found += [
+                Difference(era, str(request), *each) for each in _differences(direct_value, through_value, "", letter)
+            ]
     return len(wanted), found
 
 
@@ -208,6 +214,20 @@ def _plain(request: Request, answer: Answer) -> dict[str, Any]:
     if "error" in last and request.own_words:
         last["error"] = {key: value for key, value in last["error"].items() if key == "code"}
     return {"status": answer.status, "frames": answer.frames, "last": last}
+
+
+def _whole(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """All rounds of a call as one: what was told and asked on the way, whatever carried it, and how it ended."""
+    told: list[Any] = []
+    asked: list[Any] = []
+    for each in rounds:
+        for frame in each["frames"]:
+            (asked if "id" in frame else told).append({"method": frame["method"], "params": frame.get("params", {})})
+        asked += [
+            {"method": question["method"], "params": question.get("params", {})}
+            for question in each["last"].get("result", {}).get("inputRequests", {}).values()
+        ]
+    return {"status": rounds[-1]["status"], "told": told, "asked": asked, "last": rounds[-1]["last"]}
 
 
 def _differences(direct: Any, through: Any, where: str, letter: bool) -> Iterator[tuple[str, Any, Any]]:

@@ -7,9 +7,7 @@ the gateway.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,8 @@ from fronts import FRONTS, Front
 from gateway_process import Gateway, backend, gateway
 from raw_client import Era
 from same_answers import ERAS, compare
-from suite import Outcome, Scenario, run_client, run_server
+from silence import silent
+from suite import run_client, run_server
 
 HERE = Path(__file__).resolve().parent
 REQUIRED = {"2025-11-25": 30, "2026-07-28": 37}
@@ -60,7 +59,7 @@ def test_every_required_server_scenario_passes_through_the_gateway(
     assert outcome.all_passed, outcome.summary()
     assert outcome.passed == REQUIRED[requirements]
     assert "dns-rebinding-protection" in [scenario.name for scenario in outcome.scenarios]
-    assert _silent(outcome) == {}
+    assert silent(outcome, OTHERWISE) == {}
     unscored = [each for each in outcome.not_scored if not each.name.startswith(OPTIONAL_FAILURES)]
     assert [each.name for each in unscored if each.verdict != "passed"] == []
 
@@ -80,22 +79,8 @@ def test_the_gateway_is_a_conforming_client(requirements: str, front: Front) -> 
     outcome = run_client(command, requirements)
     assert outcome.all_passed, outcome.summary()
     assert outcome.passed == CLIENT_REQUIRED[requirements]
-    assert _silent(outcome) == {}
+    assert silent(outcome, OTHERWISE) == {}
 
 
 async def _compared(url: str, through: str, era: Era, letter: bool) -> tuple[int, list[Any]]:
     return await compare(url, through, era, letter=letter)
-
-
-def _silent(outcome: Outcome) -> dict[str, list[str]]:
-    """Checks that succeed without a gateway and did not even happen with it, by scenario."""
-    baseline: dict[str, list[str]] = json.loads((HERE / "direct.json").read_text(encoding="utf-8"))[outcome.leg][
-        outcome.requirements
-    ]
-    silent = {scenario.name: _lost(baseline.get(scenario.name, []), scenario) for scenario in outcome.scenarios}
-    return {name: lost for name, lost in silent.items() if lost}
-
-
-def _lost(direct: list[str], scenario: Scenario) -> list[str]:
-    lost = (Counter(direct) - Counter(scenario.succeeded)).elements()
-    return sorted(check for check in lost if (scenario.name, check) not in OTHERWISE)
