@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeAlias
 
+import anyio
 from mcp import types
 from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
@@ -66,12 +67,28 @@ async def ask(
     Raises: MCPError when a session client refuses, or declared no capability for the question.
     """
     if is_session_era(ctx):
-        return {key: await _ask_now(ctx, question) for key, question in questions.items()}
+        return await _ask_all(ctx, questions)
     given = params.input_responses or {}
     answers = {key: given[key] for key, question in questions.items() if key in given and _fits(question, given[key])}
     if len(answers) == len(questions):
         return answers
     return types.InputRequiredResult(input_requests=questions, request_state=state)
+
+
+async def _ask_all(ctx: Ctx, questions: dict[str, types.InputRequest]) -> dict[str, types.InputResponse]:
+    """All at once, as a stateless call asks them, in the order of their keys."""
+    answers: dict[str, types.InputResponse] = {}
+
+    async def put(key: str, question: types.InputRequest) -> None:
+        answers[key] = await _ask_now(ctx, question)
+
+    try:
+        async with anyio.create_task_group() as asking:
+            for key, question in questions.items():
+                asking.start_soon(put, key, question, name=key)
+    except ExceptionGroup as refused:
+        raise refused.exceptions[0] from None
+    return {key: answers[key] for key in questions}
 
 
 async def _ask_now(ctx: Ctx, question: types.InputRequest) -> types.InputResponse:
