@@ -52,6 +52,7 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "bad.duplicate-keys": BAD,
     "bad.header-mismatch": BAD,
     "bad.limits": BAD,
+    "bad.lone-surrogate": "RFC 8259 section 8.2",
     "bad.msgpack": BAD,
     "bad.not-json": BAD,
     "bad.not-jsonrpc": BAD,

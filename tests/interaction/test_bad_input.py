@@ -7,7 +7,7 @@ import json
 
 import pytest
 from clients import Client, HttpClient, Reply, StreamClient
-from gateway import House, house
+from gateway import SOME_ROADS, House, house
 from heard import Json, within
 from scripted_server import ScriptedServer, StreamChannel, dump
 
@@ -209,6 +209,90 @@ async def test_an_unknown_revision_is_refused_with_the_supported_ones() -> None:
         error = (await client.call("tools/list")).error
         assert error["code"] == -32022
         assert error["data"]["supported"] == ["2026-07-28"]
+
+
+# -- half a surrogate pair: JSON can escape it, UTF-8 cannot carry it ----------------------------------------------
+
+CALLERS = [(era, way_in) for era in ("modern", "session") for way_in in ("http", "tcp", "packed")]
+callers = pytest.mark.parametrize(("era", "way_in"), CALLERS)
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives")
+@pytest.mark.parametrize(("era", "way_in"), [caller for caller in CALLERS if caller != ("modern", "http")])
+@pytest.mark.parametrize(
+    ("method", "params"), [("tools/call", rb'{"name":"echo\ud800"}'), ("resources/read", rb'{"uri":"\udc00"}')]
+)
+async def test_a_name_that_is_no_text_is_refused_and_the_connection_lives(
+    era: str, way_in: str, method: str, params: bytes
+) -> None:
+    async with house(ScriptedServer(era)) as home:
+        client = await home.client(way_in, era)
+        pending = client.begin(method, params)
+        # Nothing of the request is read, its id neither: on a stream the answer has none.
+        reply = await (pending.reply() if way_in == "http" else client.stray.wait(lambda item: True))
+        assert (reply.error["code"], reply.message["id"]) == (-32700, None)
+        assert home.server.calls.items == []
+        await still_fine(client, home.server, "echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "passthrough.bytes")
+@pytest.mark.parametrize(("era", "way_in", "way_out"), SOME_ROADS)
+async def test_arguments_results_and_errors_that_are_no_text_pass_as_they_are(
+    era: str, way_in: str, way_out: str
+) -> None:
+    async with house(ScriptedServer(era), transport=way_out) as home:
+        client, server = await home.client(way_in, era), home.server
+        pending = client.begin("tools/call", rb'{"name":"echo","arguments":{"x":"\ud800","\udc00":1}}')
+        call = await server.next_call()
+        assert rb'{"x":"\ud800","\udc00":1}' in call.raw
+        call.say(
+            rb'{"jsonrpc":"2.0","id":%b,"error":{"code":-1,"message":"\ud800","data":"\udc00"}}' % dump(call.id),
+            last=True,
+        )
+        assert rb'"message":"\ud800","data":"\udc00"' in (await pending.reply()).raw
+        pending = client.tool("echo")
+        call = await server.next_call()
+        call.reply(rb'{"resultType":"complete","content":[],"\ud800":"\udc00"}')
+        assert rb'"\ud800":"\udc00"' in (await pending.reply()).raw
+        await still_fine(client, server, "echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives")
+@callers
+async def test_what_a_server_lists_need_not_be_text(era: str, way_in: str) -> None:
+    one, other = ScriptedServer(era, "one"), ScriptedServer(era, "two")
+    one.offers["tools"].append(rb'{"name":"odd\ud800","inputSchema":{"type":"object"}}')
+    one.offers["resources"].append(rb'{"uri":"odd:\ud800","name":"\udc00"}')
+    async with house(one, other, fields=[{"descriptions": (("echo", "odd \ud800"),)}]) as home:
+        client = await home.client(way_in, era)
+        assert await client.names() == ["one__echo", "one__odd\ud800", "two__echo"]
+        assert "odd:\ud800" in await client.names("resources/list", "resources", "uri")
+        await still_fine(client, other, "two__echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives")
+@callers
+async def test_the_gateways_own_errors_may_quote_what_is_no_text(era: str, way_in: str) -> None:
+    one, other = ScriptedServer(era, "one"), ScriptedServer(era, "two")
+    async with house(one, other) as home:
+        client = await home.client(way_in, era)
+        asked = rb'{"ref":{"type":"ref/prompt","name":"odd\ud800"},"argument":{"name":"x","value":""}}'
+        error = (await client.call("completion/complete", asked)).error
+        assert (error["code"], "odd\ud800" in error["message"]) == (-32602, True)
+        assert (await client.call("tools/list", rb'{"cursor":"\ud800"}')).error["code"] == -32602
+        await still_fine(client, other, "two__echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives", "bad.unknown-revision")
+@pytest.mark.parametrize("way_in", ["tcp", "packed"])
+async def test_a_revision_that_is_no_text_is_refused_like_an_unknown_one(way_in: str) -> None:
+    async with house(ScriptedServer("modern")) as home:
+        client = await home.client(way_in, "modern")
+        body = client.compose("odd", "tools/list").replace(b"2026-07-28", rb"2026-\ud800")
+        client.send_other(body)
+        error = (await client.stray.wait(lambda item: True)).error
+        assert (error["code"], error["data"]["requested"]) == (-32022, "2026-\ud800")
+        await still_fine(client, home.server, "echo")
 
 
 # -- backends ---------------------------------------------------------------------------------------------------
