@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+from clients import PREFIX, HttpClient
 from gateway import EVERY_ROAD, SOME_ROADS, house
-from heard import within
-from scripted_server import ScriptedServer
+from heard import Json, within
+from scripted_server import MODERN, ScriptedServer, dump
+
+from tidegate.pipeline.era import streams
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +131,90 @@ async def test_a_server_may_withdraw_its_question(way_in: str, way_out: str) -> 
         assert notice["params"]["requestId"] == question["id"]
         call.text("done")
         assert (await pending.reply()).text == "done"
+
+
+def member(own_id: str, meta: Json = None) -> Json:
+    """A tool call as part of a batch."""
+    params = {"name": "echo", "arguments": {"of": own_id}, **({"_meta": meta} if meta is not None else {})}
+    return {"jsonrpc": "2.0", "id": own_id, "method": "tools/call", "params": params}
+
+
+BATCHING = "2025-03-26"
+batches = pytest.mark.parametrize("way_in", ["http", "tcp", "packed"])
+
+
+@pytest.mark.requirement("batch.2025-03-26", "cancel.only-its-request")
+@batches
+@pytest.mark.parametrize("cancelled", ["first", "last"])
+async def test_a_cancelled_member_does_not_hold_up_its_batch(way_in: str, cancelled: str) -> None:
+    async with house(ScriptedServer("session")) as home:
+        client, server = await home.client(way_in, "session", revision=BATCHING), home.server
+        client.send_other(dump([member("given up"), member("kept")]))
+        given_up, kept = await server.next_call(), await server.next_call()
+        if cancelled == "last":
+            kept.text("kept")
+            # What comes after it has been heard, so it has been, too.
+            later = client.tool("echo")
+            (await server.next_call()).text("later")
+            assert (await later.reply()).text == "later"
+        client.notify("notifications/cancelled", {"requestId": "given up"})
+        assert (await server.wait_heard("notifications/cancelled")).params["requestId"] == given_up.id
+        if cancelled == "first":
+            kept.text("kept")
+        answers = (await client.stray.wait(lambda item: True)).message
+        assert [(each["id"], each["result"]["content"][0]["text"]) for each in answers] == [("kept", "kept")]
+        given_up.text("too late")
+        await client.call("ping")
+        assert len(client.stray) == 1
+
+
+@pytest.mark.requirement("batch.2025-03-26", "cancel.reaches-server")
+@batches
+async def test_a_batch_whose_every_member_is_cancelled_is_not_answered(way_in: str) -> None:
+    async with house(ScriptedServer("session")) as home:
+        client, server = await home.client(way_in, "session", revision=BATCHING), home.server
+        client.send_other(dump([member("one"), member("two")]))
+        sent = client.connections[-1] if isinstance(client, HttpClient) else None
+        calls = [await server.next_call() for _ in range(2)]
+        for own_id in ("two", "one"):
+            client.notify("notifications/cancelled", {"requestId": own_id})
+        for skip, call in enumerate(reversed(calls)):
+            heard = await server.wait_heard("notifications/cancelled", server.heard.items.index(calls[-1]) + 1 + skip)
+            assert heard.params["requestId"] == call.id
+        if sent is not None:
+            await within(sent.ended.wait())
+            assert sent.response.body == b""
+        await client.call("ping")
+        assert client.stray.items == []
+
+
+@pytest.mark.requirement("batch.2025-03-26", "cancel.only-its-request")
+@pytest.mark.parametrize("way_in", ["tcp", "packed"])
+async def test_a_stateless_member_that_is_cancelled_does_not_hold_up_its_batch(way_in: str) -> None:
+    async with house(ScriptedServer("session")) as home:
+        client, server = await home.client(way_in, "session", revision=BATCHING), home.server
+        meta = {PREFIX + "protocolVersion": MODERN, PREFIX + "clientCapabilities": {}}
+        client.send_other(dump([member("given up", meta), member("kept")]))
+        calls = [await server.next_call() for _ in range(2)]
+        client.notify("notifications/cancelled", {"requestId": "given up"})
+        for call in calls:
+            # The two may have changed places: they do not share what is known of the servers.
+            if call.params["arguments"] == {"of": "kept"}:
+                call.text("kept")
+        answers = (await client.stray.wait(lambda item: True)).message
+        assert [each["id"] for each in answers] == ["kept"]
+
+
+@pytest.mark.requirement("batch.2025-03-26", "http.json-or-stream")
+async def test_a_batch_without_requests_is_accepted_and_no_stream_follows(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streams, "_LINGER_S", 0.0)
+    async with house(ScriptedServer("session")) as home:
+        client = await home.http_client("session", revision=BATCHING)
+        client.send_other(dump([{"jsonrpc": "2.0", "method": "notifications/x"}] * 2))
+        sent = client.connections[-1]
+        await within(sent.ended.wait())
+        assert (sent.response.status, sent.response.body) == (202, b"")
+        await client.call("ping")
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
