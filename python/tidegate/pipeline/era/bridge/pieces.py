@@ -1,33 +1,39 @@
 """Small edits of raw JSON that never fail: what is not there, or is of another type, stays as it is.
 
-Called by the files of this package that fit a message to a revision. Every function takes and returns the
-bytes of exactly one JSON value that `scan` has passed, and returns the very same object when nothing changes.
-A key written with escapes counts as another key, which at worst leaves a member in.
+Called by the files of this package that fit a message to a revision. Every function takes the bytes of exactly
+one JSON value, no white space around it, out of a message that `scan` has passed, and returns the like: the very
+same object when nothing changes. A key written with escapes counts as another key, which at worst leaves a member in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cache
 
+from tidegate.errors import ParseError
 from tidegate.pipeline.codec import array_spans, member_spans, patch_object, splice
 
 Turn = Callable[[bytes], bytes]
 """One raw value to another; the same object for no change."""
 
 
+def _spans(value: bytes) -> list[tuple[str, int, int]]:
+    """Members of an object as spans; none for anything else, or with a key that is no text (a lone surrogate)."""
+    try:
+        return member_spans(value)
+    except ParseError:
+        return []
+
+
 def members(value: bytes) -> dict[str, bytes]:
     """Key → raw value. Empty for anything but an object; of a repeated key the last one, as most readers have it."""
-    if not value.lstrip().startswith(b"{"):
-        return {}
-    return {key: value[start:end] for key, start, end in member_spans(value)}
+    return {key: value[start:end] for key, start, end in _spans(value)}
 
 
 def elements(value: bytes) -> list[bytes]:
     """Raw elements. Empty for anything but an array."""
-    if not value.lstrip().startswith(b"["):
-        return []
-    return [value[start:end] for start, end in array_spans(value)]
+    return [value[start:end] for start, end in array_spans(value)] if value.startswith(b"[") else []
 
 
 def text_of(value: bytes | None) -> str | None:
@@ -38,25 +44,32 @@ def text_of(value: bytes | None) -> str | None:
     return text
 
 
-def mentions(value: bytes, names: Iterable[str]) -> bool:
+@cache
+def _marks(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(b'"' + name.encode() + b'"' for name in names)
+
+
+def mentions(value: bytes, names: tuple[str, ...]) -> bool:
     """Whether one of the names stands in quotes anywhere in `value`: cheap, and wrong only towards yes."""
-    return any(b'"' + name.encode() + b'"' in value for name in names)
+    for mark in _marks(names):  # noqa: SIM110  a generator would cost more than the search
+        if mark in value:
+            return True
+    return False
 
 
-def without(value: bytes, names: Iterable[str]) -> bytes:
+def without(value: bytes, names: tuple[str, ...]) -> bytes:
     """The object less these members."""
-    if not mentions(value, names):
+    if not mentions(value, names) or not value.startswith(b"{"):
         return value
-    known = members(value)
-    gone: list[tuple[str, bytes | None]] = [(name, None) for name in names if name in known]
-    return patch_object(value, gone) if gone else value
+    left = patch_object(value, [(name, None) for name in names])
+    return value if left == value else left
 
 
 def within(value: bytes, name: str, turn: Turn) -> bytes:
     """The object with its member `name`, if it has one, turned."""
-    if not mentions(value, (name,)) or not value.lstrip().startswith(b"{"):
+    if not mentions(value, (name,)):
         return value
-    span = next(((start, end) for key, start, end in reversed(member_spans(value)) if key == name), None)
+    span = next(((start, end) for key, start, end in reversed(_spans(value)) if key == name), None)
     if span is None:
         return value
     old = value[span[0] : span[1]]
@@ -66,23 +79,17 @@ def within(value: bytes, name: str, turn: Turn) -> bytes:
 
 def for_each(value: bytes, turn: Turn) -> bytes:
     """The array with every element turned."""
-    if not value.lstrip().startswith(b"["):
-        return value
-    edits: list[tuple[int, int, bytes]] = []
-    for start, end in array_spans(value):
-        old = value[start:end]
-        new = turn(old)
-        if new is not old:
-            edits.append((start, end, new))
-    return splice(value, edits) if edits else value
+    return _turned(value, array_spans(value), turn) if value.startswith(b"[") else value
 
 
 def for_each_member(value: bytes, turn: Turn) -> bytes:
     """The object with the value of every member turned."""
-    if not value.lstrip().startswith(b"{"):
-        return value
+    return _turned(value, [(start, end) for _, start, end in _spans(value)], turn)
+
+
+def _turned(value: bytes, spans: list[tuple[int, int]], turn: Turn) -> bytes:
     edits: list[tuple[int, int, bytes]] = []
-    for _, start, end in member_spans(value):
+    for start, end in spans:
         old = value[start:end]
         new = turn(old)
         if new is not old:
@@ -90,7 +97,7 @@ def for_each_member(value: bytes, turn: Turn) -> bytes:
     return splice(value, edits) if edits else value
 
 
-def without_meta(value: bytes, names: Iterable[str]) -> bytes:
+def without_meta(value: bytes, names: tuple[str, ...]) -> bytes:
     """The object less these entries of its `_meta`, and less `_meta` itself when nothing else was in it."""
     if not mentions(value, names):
         return value
@@ -100,6 +107,6 @@ def without_meta(value: bytes, names: Iterable[str]) -> bytes:
     left = without(meta, names)
     if left is meta:
         return value
-    if not members(left):
+    if not left[1:-1].strip():
         return without(value, ("_meta",))
     return within(value, "_meta", lambda _: left)
