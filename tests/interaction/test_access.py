@@ -70,6 +70,45 @@ async def test_a_refused_tool_looks_unknown(era: str, way_in: str) -> None:
         assert (await pending.reply()).text == "let in"
 
 
+@pytest.mark.requirement("access.lists-are-filtered", "access.refused-looks-unknown", "listen.filters")
+@pytest.mark.parametrize("way_in", ["http", "tcp", "packed"])
+@pytest.mark.parametrize("backend", ["modern", "session"])
+async def test_a_listener_hears_nothing_of_a_resource_it_may_not_see(way_in: str, backend: str) -> None:
+    seen, hidden, updated = "test://one/a", "test://one/item/1", "notifications/resources/updated"
+    async with house(ScriptedServer(backend), owners=OWNERS) as home:
+        server = home.server
+        some = await client_of(home, way_in, "modern", "some")
+        everything = await client_of(home, way_in, "modern", "all")
+
+        async def listen(client: Client, uris: list[str]) -> list[str]:
+            client.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+            notice = await client.notices.wait(
+                lambda item: item["method"] == "notifications/subscriptions/acknowledged"
+            )
+            honoured: list[str] = notice["params"]["notifications"]["resourceSubscriptions"]
+            return honoured
+
+        def followed() -> set[str]:
+            """What the gateway has asked the server to be told of."""
+            told = {item.params["uri"] for item in server.said("resources/subscribe")}
+            for item in server.said("subscriptions/listen"):
+                told.update(item.params["notifications"].get("resourceSubscriptions", []))
+            return told
+
+        assert await listen(some, [hidden, seen, "no:such"]) == [seen]
+        await server.heard.wait(lambda item: seen in followed())
+        assert followed() == {seen}
+        # Another's interest in it brings the news to the gateway, and not to this client.
+        assert await listen(everything, [hidden]) == [hidden]
+        await server.heard.wait(lambda item: hidden in followed())
+        for uri in (hidden, seen):
+            server.announce(updated, {"uri": uri})
+        assert (await everything.notices.wait(lambda item: item["method"] == updated))["params"]["uri"] == hidden
+        assert (await some.notices.wait(lambda item: item["method"] == updated))["params"]["uri"] == seen
+        await some.names()
+        assert {item["params"]["uri"] for item in some.notices if item["method"] == updated} == {seen}
+
+
 @pytest.mark.requirement("access.401")
 @pytest.mark.parametrize("token", ["", "wrong"])
 async def test_without_a_valid_token_nothing_is_served_over_http(token: str) -> None:
