@@ -94,6 +94,9 @@ async def test_what_is_not_understood_arrives_byte_for_byte(era: str, way_in: st
             assert b'{"z":1.0,"a":9007199254740993,"t":1.10,' in raw
             assert b'"x-unknown":[1.0,{"b":1,"a":2}]' in raw
             assert b'{"other/key":18446744073709551615}' in raw
+        elif way_in == "sse":
+            # 2024-11-05 has neither structured content nor `_meta` in blocks; all else is the server's.
+            assert b'"x-unknown":[1.0,{"b":1,"a":2}],"content":[{"type":"text","text":"x"}],"_meta":{"other/key":' in raw
         else:
             assert ODD_RESULT in raw
 
@@ -107,7 +110,9 @@ async def test_a_listed_entry_is_the_servers_own_bytes(era: str, way_in: str, wa
     )
     async with house(ScriptedServer(era, tools=(raw,)), transport=way_out) as home:
         client = await home.client(way_in, era)
-        assert raw in (await client.call("tools/list")).raw
+        # 2024-11-05 has no `_meta` in entries.
+        known = raw.replace(b',"_meta":{"ui/resourceUri":"ui://a"}', b"") if way_in == "sse" else raw
+        assert known in (await client.call("tools/list")).raw
 
 
 @pytest.mark.requirement("mrtr.passthrough")

@@ -211,6 +211,18 @@ class LimitsTable(Table):
         _LIMITS.drain_s, "Time for running requests to finish when the gateway stops.", unit="seconds",
         why="service managers kill after 90 s by default; people wait less.", ge=0, le=600,
     )  # fmt: skip
+    suspended: int = setting(
+        _LIMITS.suspended, "Calls that wait, all together, for clients of 2026-07-28 to answer what a server asked.",
+        unit="calls", why="each keeps a request open at a server.", ge=0, le=100_000,
+    )  # fmt: skip
+    suspended_per_client: int = setting(
+        _LIMITS.suspended_per_client, "Calls that wait for answers of one client.", unit="calls",
+        why="a client that never answers must not take the room of the others.", ge=0, le=100_000,
+    )  # fmt: skip
+    suspended_s: float = setting(
+        _LIMITS.suspended_s, "How long a call waits for its client to answer what the server asked.", unit="seconds",
+        why="a person has to read and to type; after that the server's call is cancelled.", gt=0, le=_DAY_S,
+    )  # fmt: skip
 
 
 class BackendTable(Table):
@@ -306,6 +318,11 @@ class BackendTable(Table):
     max_in_flight: int = setting(
         _BACKEND.max_in_flight, "Requests the server is given at once; further ones are refused.", unit="requests",
         why="most servers work on one thing after the other.", ge=1, le=100_000,
+    )  # fmt: skip
+    max_connections: int = setting(
+        _BACKEND.max_connections, "Connections to it that serve single clients, such as those it may ask something.",
+        unit="connections; of a `command`, processes",
+        why="clients must not be able to start processes without end.", ge=1, le=100_000,
     )  # fmt: skip
 
 

@@ -39,6 +39,9 @@ class Changes:
         for follower in self._seeing(sees):
             follower.resource_updated(uri, params)
 
+    def any_followed(self, sees: Callable[[ClientView], bool]) -> bool:
+        return any(sees(client) for client in self._followers.values())
+
     def _seeing(self, sees: Callable[[ClientView], bool]) -> Iterable[Follower]:
         return [follower for follower, client in self._followers.items() if sees(client)]
 

@@ -10,12 +10,60 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from tidegate.errors import INTERNAL_ERROR, Cancelled, TidegateError
+from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, splice
+from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
 
-Answer = Callable[[bytes, Envelope], None]
-"""Takes the client's RESULT or ERROR message to a request that a server made of it."""
+
+class Question:
+    """A request that a server makes of a client: sampling, elicitation, roots. Answered once, at most."""
+
+    __slots__ = ("_reply", "answered", "envelope", "message", "on_withdrawn")
+
+    def __init__(self, message: bytes, envelope: Envelope, reply: Callable[[bytes], None]) -> None:
+        self.message = message
+        self.envelope = envelope
+        self.answered = False
+        self.on_withdrawn: Callable[[], None] | None = None
+        """Set by whoever puts it to the client: the server no longer wants the answer."""
+        self._reply = reply
+        """Takes the RESULT or ERROR message, under the question's own id."""
+
+    @property
+    def params(self) -> bytes:
+        """Raw JSON object."""
+        span = self.envelope.params_span
+        return self.message[span[0] : span[1]] if span is not None else b"{}"
+
+    def reply(self, message: bytes, envelope: Envelope) -> None:
+        """The client's RESULT or ERROR, whatever its id."""
+        span = envelope.id_span
+        if span is not None and not self.answered:
+            self.answered = True
+            self._reply(splice(message, [(span[0], span[1], self._id)]))
+
+    def answer(self, result: bytes) -> None:
+        """`result`: raw JSON object."""
+        if not self.answered:
+            self.answered = True
+            self._reply(b'{"jsonrpc":"2.0","id":' + self._id + b',"result":' + result + b"}")
+
+    def refuse(self, message: str, code: int = METHOD_NOT_FOUND) -> None:
+        if not self.answered:
+            self.answered = True
+            error = json_bytes({"code": code, "message": message})
+            self._reply(b'{"jsonrpc":"2.0","id":' + self._id + b',"error":' + error + b"}")
+
+    def withdraw(self) -> None:
+        if not self.answered:
+            self.answered = True
+            if self.on_withdrawn is not None:
+                self.on_withdrawn()
+
+    @property
+    def _id(self) -> bytes:
+        return self.envelope.id or b"null"
 
 
 class SessionPort(Protocol):
@@ -23,36 +71,48 @@ class SessionPort(Protocol):
 
     key: str
 
-    def ask(self, message: bytes, envelope: Envelope, answer: Answer, cause: Exchange | None) -> None:
-        """Passes a server's request on to the client; refuses by `answer` what it did not declare."""
+    def ask(self, question: Question, cause: Exchange | None) -> None:
+        """Puts a server's question to the client, or refuses it: what the client did not declare is never used."""
 
     def tell(self, message: bytes, envelope: Envelope, cause: Exchange | None) -> None:
         """Passes a server's notification on."""
-
-    def withdraw(self, answer: Answer) -> None:
-        """The server no longer wants the answer."""
 
 
 class ClientView:
     """What a server may know of the client: its own words, nothing added."""
 
-    __slots__ = ("capabilities", "features", "info", "log_level", "session", "stateless", "version")
+    __slots__ = (
+        "abilities",
+        "capabilities",
+        "features",
+        "info",
+        "log_level",
+        "needs_own_session",
+        "own_key",
+        "session",
+        "stateless",
+        "version",
+    )
 
     def __init__(
         self,
         *,
         stateless: bool,
         capabilities: bytes = b"{}",
+        abilities: bytes = b"{}",
         features: frozenset[str] = frozenset(),
         info: bytes | None = None,
         log_level: str | None = None,
         session: SessionPort | None = None,
         version: str = "",
+        own_key: str = "",
     ) -> None:
         self.stateless = stateless
         """Prefers a server that keeps no session."""
         self.capabilities = capabilities
         """Raw JSON object."""
+        self.abilities = abilities
+        """What of `capabilities` lets a server ask the client something, as either era declares it. Raw JSON object."""
         self.features = features
         """Top-level names in `capabilities`."""
         self.info = info
@@ -62,11 +122,11 @@ class ClientView:
         """None: nothing that a server says outside a reply can reach this client."""
         self.version = version
         """The revision the client speaks; a hint for a handshake made on its behalf."""
-
-    @property
-    def needs_own_session(self) -> bool:
+        self.own_key = own_key
+        """Names a connection that serves only clients like this one: the session, or principal and abilities."""
+        asked = ("sampling", "elicitation", "roots", "tasks")
+        self.needs_own_session = abilities != b"{}" or (session is not None and not features.isdisjoint(asked))
         """A shared connection could not tell whom a server's question is for."""
-        return self.session is not None and not self.features.isdisjoint(("sampling", "elicitation", "roots", "tasks"))
 
 
 class CallListener(Protocol):
@@ -74,6 +134,9 @@ class CallListener(Protocol):
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
         """A notification that belongs to this request; the progress token is the caller's again."""
+
+    def asked(self, question: Question) -> None:
+        """The server wants to know something before it goes on."""
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         """The server's RESULT or ERROR, still with the upstream id. Called once, at most."""
@@ -129,6 +192,13 @@ class Exchange:
     def notified(self, message: bytes, envelope: Envelope) -> None:
         if not self.done:
             self.send_notification(message, envelope)
+
+    def asked(self, question: Question) -> None:
+        session = self.client.session
+        if session is None or self.done:
+            question.refuse("The client of this request cannot be asked")
+        else:
+            session.ask(question, self)
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         if self.done:

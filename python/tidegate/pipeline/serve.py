@@ -26,11 +26,14 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.events import BackendState, Events, ExchangeDone
+from tidegate.pipeline.calls import Calls, Target
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
+from tidegate.pipeline.era.bridge.entries import entry_for
 from tidegate.pipeline.era.front import OpeningFacts
+from tidegate.pipeline.era.log_level import LEVELS
 from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchange, discover_result, server_info_meta
-from tidegate.pipeline.era.session import LEVELS, Session
+from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes
@@ -44,13 +47,15 @@ from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
-from tidegate.pipeline.upstream.service import Service, Slot
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.meta_keys import HEADER_PARAM, SUBSCRIPTION_ID
 from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
 from tidegate.protocol.param_headers import argument_text, encode_value, same_value
 
 _log = logging.getLogger("tidegate.serve")
 
+_MAX_VIEWS: Final = 4096
 _STRAGGLER_S: Final = 5.0
 """How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
 _INFO: Final = json.dumps(GATEWAY_INFO).encode()
@@ -89,6 +94,7 @@ class Gateway:
         self._listeners: dict[Exchange, Listener] = {}
         self._session_end: list[Callable[[Session], None]] = []
         self._own_slots = any(service.config.isolation == "session" for service in self.services)
+        self.calls = Calls(snapshot.limits, clock)
         self.stopping = False
 
     # -- sessions -------------------------------------------------------------------------------------------
@@ -112,16 +118,19 @@ class Gateway:
             service, slot = self._followed.pop(key)
             service.unsubscribe(slot, key[1])
         for service in self.services:
-            service.release_session(session.key)
+            service.close_slot(session.key)
 
     # -- the catalogue ----------------------------------------------------------------------------------------
 
     def _view_key(self, client: ClientView) -> str:
+        alone = self._own_slots or client.needs_own_session
         if client.stateless:
-            return "stateless"
-        if client.session is not None and (self._own_slots or client.needs_own_session):
-            return client.session.key
-        return "shared"
+            return client.own_key if alone and self._session_servers() else "stateless"
+        return client.own_key if alone else "shared"
+
+    def _session_servers(self) -> bool:
+        """Whether stateless clients of different abilities may see different lists."""
+        return any(service.stateless is False for service in self.services)
 
     def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
         """Calls `use` with the client's catalogue, at once when every backend has been heard."""
@@ -130,9 +139,9 @@ class Gateway:
         if ready is not None and ready[0] == self._epoch:
             use(ready[1])
             return
-        _Gathering(self, client, key, use, fail).start()
+        _Gathering(self, client, use, fail).start()
 
-    def build_view(self, client: ClientView, key: str) -> View:
+    def build_view(self, client: ClientView) -> View:
         sources = []
         settled = True
         for service in self.services:
@@ -155,7 +164,10 @@ class Gateway:
             )
         view = View(sources, len(self.services), _INFO)
         if settled:
-            self._ready_views[key] = (self._epoch, view)
+            if len(self._ready_views) >= _MAX_VIEWS:
+                self._ready_views.clear()
+            # Only now is known which servers keep sessions, on which the key depends.
+            self._ready_views[self._view_key(client)] = (self._epoch, view)
         for collision in view.collisions[:20]:
             _log.warning("catalogue %s", collision)
         return view
@@ -244,7 +256,9 @@ class Gateway:
         def answer(view: View) -> None:
             stateless = exchange.client.stateless
             try:
-                entries, rest = view.page(row.kind, exchange.principal, cursor, hints=stateless)
+                entries, rest = view.page(
+                    row.kind, exchange.principal, cursor, exchange.client.version, entry_for, hints=stateless
+                )
             except TidegateError as error:
                 exchange.failed(error)
                 return
@@ -270,7 +284,7 @@ class Gateway:
                 sole = view.sole()
                 if sole is not None and exchange.principal.may_use("resources", name):
                     exchange.backend = sole.config.name
-                    self._call(exchange, _service(sole.handle), name, [], ())
+                    self._call(exchange, Target(_service(sole.handle), name, []))
                     return
             if route is None or not exchange.principal.may_use(row.kind, name):
                 exchange.failed(_unknown(row.kind, name))
@@ -288,7 +302,7 @@ class Gateway:
                     return
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
-            self._call(exchange, _service(route.handle), upstream_name, edits, headers)
+            self._call(exchange, Target(_service(route.handle), upstream_name, edits, headers))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -320,7 +334,7 @@ class Gateway:
             service = _service(handle)
             exchange.exposed_name = name
             exchange.backend = service.name
-            self._call(exchange, service, None, edits, ())
+            self._call(exchange, Target(service, None, edits))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -334,7 +348,7 @@ class Gateway:
                 exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
                 return
             exchange.backend = sole.config.name
-            self._call(exchange, _service(sole.handle), exchange.envelope.name, [], ())
+            self._call(exchange, Target(_service(sole.handle), exchange.envelope.name, []))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -359,33 +373,15 @@ class Gateway:
                 exchange.failed(InvalidParams("Unknown task") if task_id else MethodNotFound("Method not found"))
                 return
             exchange.backend = service.name
-            self._call(exchange, service, task_id if isinstance(task_id, str) else None, [], ())
+            self._call(exchange, Target(service, task_id if isinstance(task_id, str) else None, []))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
-    def _call(
-        self,
-        exchange: Exchange,
-        service: Service,
-        name: str | None,
-        edits: list[Edit],
-        headers: tuple[tuple[str, str], ...],
-    ) -> None:
-        config = service.config
+    def _call(self, exchange: Exchange, target: Target) -> None:
         if exchange.envelope.method == "tools/call" and _may_make_task(exchange):
+            service = target.service
             exchange.on_result = lambda message, envelope: self._learn_task(exchange, service, message, envelope)
-
-        def use(slot: Slot, connection: Connection) -> None:
-            if exchange.done:
-                return
-            if connection.in_flight >= config.max_in_flight:
-                exchange.failed(
-                    Overloaded(f"backend `{config.name}` has {config.max_in_flight} requests in flight, its limit")
-                )
-                return
-            connection.call(exchange, name, edits, config.call_timeout_s, headers)
-
-        service.acquire(exchange.client, use, exchange.failed)
+        self.calls.send(exchange, target)
 
     def _serves_one(self, exchange: Exchange) -> bool:
         """Nobody else could have made a task that this client would see."""
@@ -461,8 +457,7 @@ class Gateway:
                 if first and session_server:
                     connection.forward_request("resources/subscribe", {"uri": uri}, service.config.call_timeout_s)
             elif first and session_server:
-                exchange.backend = service.name
-                connection.call(exchange, uri, [], service.config.call_timeout_s)
+                self.calls.send(exchange, Target(service, uri, []))
             else:
                 exchange.answer_result(b"{}")
 
@@ -482,7 +477,7 @@ class Gateway:
         for service in self.services:
             slot = service.slot_for(client)
             connection = slot.connection
-            if connection is None or connection.dialect is None or not connection.dialect.keeps_session:
+            if connection is None or not connection.keeps_session:
                 continue
             if "logging" not in connection.capabilities:
                 continue
@@ -490,6 +485,7 @@ class Gateway:
             if slot.client is None:
                 levels = [session.level for session in self.sessions if session.level is not None]
                 wanted = LEVELS[min(levels, default=LEVELS.index(level))]
+            slot.level = LEVELS.index(wanted)
             connection.forward_request("logging/setLevel", {"level": wanted}, service.config.call_timeout_s)
         exchange.answer_result(b"{}")
 
@@ -542,7 +538,7 @@ class Gateway:
 
     def list_changed(self, service: Service, slot: Slot, kind: str) -> None:
         self._epoch += 1
-        self.changes.list_changed(kind, lambda client: service.slot_for(client) is slot)
+        self.changes.list_changed(kind, lambda client: service.serves(slot, client))
 
     def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
@@ -554,12 +550,15 @@ class Gateway:
                 params = splice(
                     params, [(at[0], at[1], patch_object(params[at[0] : at[1]], [(SUBSCRIPTION_ID, None)]))]
                 )
-            self.changes.resource_updated(envelope.name, params, lambda client: service.slot_for(client) is slot)
+            self.changes.resource_updated(envelope.name, params, lambda client: service.serves(slot, client))
 
     def logged(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
         for session in self.sessions:
-            if session.level is not None and service.slot_for(session.client) is slot:
+            if session.level is not None and service.serves(slot, session.client):
                 session.logged(message, envelope)
+
+    def is_followed(self, service: Service, slot: Slot) -> bool:
+        return self.changes.any_followed(lambda client: service.serves(slot, client))
 
     def slot_changed(self, service: Service, slot: Slot) -> None:
         self._epoch += 1
@@ -597,10 +596,9 @@ class Gateway:
 class _Gathering:
     """Waits until every backend has a connection for a client, or was heard to have none."""
 
-    def __init__(self, gateway: Gateway, client: ClientView, key: str, use: UseView, fail: Fail) -> None:
+    def __init__(self, gateway: Gateway, client: ClientView, use: UseView, fail: Fail) -> None:
         self._gateway = gateway
         self._client = client
-        self._key = key
         self._use = use
         self._fail = fail
         self._open = len(gateway.services)
@@ -649,7 +647,7 @@ class _Gathering:
         elif self._ready == 0 and self._open > 0:
             self._fail(UpstreamUnreachable("no backend is ready"))
         else:
-            self._use(self._gateway.build_view(self._client, self._key))
+            self._use(self._gateway.build_view(self._client))
 
 
 def _service(handle: object) -> Service:

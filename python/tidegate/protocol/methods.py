@@ -40,12 +40,14 @@ class Method:
     """Exists in the stateless era."""
     session: bool = True
     """Exists within a session."""
+    askable: bool = False
+    """The server may ask its client something before it answers (2026-07-28, patterns/mrtr, "Supported Requests")."""
 
 
 _ROWS = (
-    Method("tools/call", Handling.FORWARD, "tools", "name"),
-    Method("prompts/get", Handling.FORWARD, "prompts", "name"),
-    Method("resources/read", Handling.FORWARD, "resources", "uri"),
+    Method("tools/call", Handling.FORWARD, "tools", "name", askable=True),
+    Method("prompts/get", Handling.FORWARD, "prompts", "name", askable=True),
+    Method("resources/read", Handling.FORWARD, "resources", "uri", askable=True),
     Method("completion/complete", Handling.FORWARD),
     Method("tools/list", Handling.LIST, "tools"),
     Method("prompts/list", Handling.LIST, "prompts"),
@@ -66,6 +68,8 @@ _ROWS = (
 )
 
 METHODS: Final[dict[str, Method]] = {row.name: row for row in _ROWS}
+
+ASKABLE: Final = frozenset(row.name for row in _ROWS if row.askable)
 
 LIST_RESULT_KEY: Final = {
     "tools": "tools",

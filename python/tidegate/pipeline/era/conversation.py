@@ -163,7 +163,7 @@ class Conversation:
             exchange.failed(InvalidRequest(f"the id {request_id.decode()} is already in use"))
             return
         try:
-            exchange.client = self._views.read(message, envelope)
+            exchange.client = self._views.read(message, envelope, exchange.principal)
             check_method(envelope.method or "")
         except TidegateError as error:
             exchange.failed(error)

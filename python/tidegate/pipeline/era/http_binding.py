@@ -160,7 +160,7 @@ class HttpBinding:
         exchange = StatelessExchange(message, envelope, ClientView(stateless=True), principal, "http", outlet)
         try:
             try:
-                exchange.client = self._views.read(message, envelope)
+                exchange.client = self._views.read(message, envelope, exchange.principal)
             except UnsupportedProtocolVersion as error:
                 _check_version(version, error.requested)
                 raise

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from tidegate.errors import INVALID_PARAMS, InvalidParams, MethodNotFound, TidegateError, UnsupportedProtocolVersion
+from tidegate.errors import INTERNAL_ERROR, InvalidParams, MethodNotFound, TidegateError, UnsupportedProtocolVersion
 from tidegate.pipeline.codec import Envelope, patch_object, splice
+from tidegate.pipeline.era.bridge.abilities import asked_abilities
+from tidegate.pipeline.era.bridge.entries import capabilities_for
 from tidegate.pipeline.era.front import OpeningFacts
+from tidegate.pipeline.era.log_level import LEVELS, rank, reaches
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes
@@ -18,7 +21,7 @@ from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SUBSCRIPTION_ID
 from tidegate.protocol.methods import METHODS
-from tidegate.protocol.revisions import MODERN
+from tidegate.protocol.revisions import LATEST_MODERN, MODERN
 
 _VIEW_CACHE_ENTRIES: Final = 512
 _VIEW_CACHE_KEY_BYTES: Final = 4096
@@ -36,29 +39,30 @@ class ClientViews:
     """Reads `_meta` into a `ClientView`. Clients repeat themselves, so the last ones read are remembered."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, ClientView] = {}
+        self._known: dict[tuple[str, bytes], ClientView] = {}
 
-    def read(self, message: bytes, envelope: Envelope) -> ClientView:
+    def read(self, message: bytes, envelope: Envelope, principal: Principal) -> ClientView:
         """Raises: InvalidParams, UnsupportedProtocolVersion."""
         span = envelope.meta_span
         if span is None:
             raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}` and `{CLIENT_CAPABILITIES}`")
         token = envelope.progress_token_span
-        key = message[span[0] : span[1]]
+        words = message[span[0] : span[1]]
         if token is not None:
             # The token differs from request to request; all else repeats.
-            key = message[span[0] : token[0]] + message[token[1] : span[1]]
+            words = message[span[0] : token[0]] + message[token[1] : span[1]]
+        key = (principal.key, words)
         view = self._known.get(key)
         if view is None:
-            view = _read_view(message[span[0] : span[1]])
-            if len(key) <= _VIEW_CACHE_KEY_BYTES:
+            view = _read_view(message[span[0] : span[1]], principal)
+            if len(words) <= _VIEW_CACHE_KEY_BYTES:
                 if len(self._known) >= _VIEW_CACHE_ENTRIES:
                     self._known.clear()
                 self._known[key] = view
         return view
 
 
-def _read_view(raw: bytes) -> ClientView:
+def _read_view(raw: bytes, principal: Principal) -> ClientView:
     meta = json.loads(raw)
     version = meta.get(PROTOCOL_VERSION)
     if not isinstance(version, str):
@@ -72,13 +76,18 @@ def _read_view(raw: bytes) -> ClientView:
     if info is not None and not isinstance(info, dict):
         raise InvalidParams(f"`{CLIENT_INFO}` must be an object")
     level = meta.get(LOG_LEVEL)
+    if level is not None and level not in LEVELS:
+        raise InvalidParams(f"`{LOG_LEVEL}` must be one of {', '.join(LEVELS)}")
+    abilities = json_bytes(asked_abilities(capabilities))
     return ClientView(
         stateless=True,
         capabilities=json.dumps(capabilities).encode(),
+        abilities=abilities,
         features=frozenset(capabilities),
         info=json.dumps(info).encode() if info is not None else None,
-        log_level=level if isinstance(level, str) else None,
+        log_level=level,
         version=version,
+        own_key=f"{principal.key} {abilities.decode()}",
     )
 
 
@@ -100,8 +109,10 @@ class StatelessExchange(Exchange):
         self.outlet = outlet
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
-        if envelope.method == "notifications/message" and self.client.log_level is None:
-            return
+        if envelope.method == "notifications/message":
+            level = rank(self.client.log_level)
+            if level is None or not reaches(message, level):
+                return
         self.outlet.notify(message)
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
@@ -124,11 +135,7 @@ class StatelessExchange(Exchange):
     def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
         span = envelope.error_span
         code = json.loads(message[span[0] : span[1]]).get("code") if span is not None else None
-        if code == -32002:
-            code = INVALID_PARAMS
-            patched = patch_object(message[span[0] : span[1]], [("code", b"-32602")]) if span else b""
-            reply = b'{"jsonrpc":"2.0","id":' + (self.envelope.id or b"null") + b',"error":' + patched + b"}"
-        self.outlet.reply(reply, code if isinstance(code, int) else -32603)
+        self.outlet.reply(reply, code if isinstance(code, int) else INTERNAL_ERROR)
 
     def send_error(self, error: TidegateError) -> None:
         message, code = error_message(self.envelope.id, error, stateless=True)
@@ -147,7 +154,7 @@ def discover_result(facts: OpeningFacts) -> bytes:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": list(MODERN),
-        "capabilities": facts.capabilities(),
+        "capabilities": capabilities_for(facts.capabilities(), LATEST_MODERN),
         "ttlMs": 0,
         "cacheScope": "private",
     }

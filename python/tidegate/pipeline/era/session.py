@@ -10,18 +10,21 @@ import json
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tidegate.errors import InvalidParams, InvalidRequest, MethodNotFound, TidegateError, UpstreamProtocol
-from tidegate.pipeline.codec import Envelope, splice
+from tidegate.errors import INTERNAL_ERROR, InvalidParams, InvalidRequest, MethodNotFound, TidegateError
+from tidegate.pipeline.codec import Envelope, find_member, splice
+from tidegate.pipeline.era.bridge.abilities import asked_abilities
+from tidegate.pipeline.era.bridge.entries import capabilities_for
+from tidegate.pipeline.era.bridge.results import result_for
 from tidegate.pipeline.era.front import Front, OpeningFacts
+from tidegate.pipeline.era.log_level import LEVELS, reaches
 from tidegate.pipeline.era.wire import error_message
-from tidegate.pipeline.exchange import Answer, ClientView, Exchange
+from tidegate.pipeline.exchange import ClientView, Exchange, Question
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.methods import CLIENT_FEATURE, METHODS
 from tidegate.protocol.revisions import LATEST_LEGACY, LEGACY
 
-LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 _MAX_ASKED: Final = 64
 """Questions of servers that one client may have open."""
 _MAX_FOLLOWED: Final = 1000
@@ -53,19 +56,19 @@ class SessionExchange(Exchange):
             self.outlet.notify(message)
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
-        if envelope.result_type == "input_required":
-            # Told apart from an answer, until the bridge between the eras asks in the client's own way.
-            self.send_error(
-                UpstreamProtocol(f"backend `{self.backend}` asks for input that this client cannot be asked for")
-            )
+        if envelope.result_type_span is None and self.session.newest:
+            self.outlet.reply(splice(message, [id_edit]), None)
             return
-        self.outlet.reply(splice(message, [id_edit]), None)
+        span = envelope.result_span
+        assert span is not None
+        result = result_for(self.envelope.method or "", message[span[0] : span[1]], self.session.revision)
+        self.outlet.reply(splice(message, sorted([id_edit, (span[0], span[1], result)])), None)
 
     def send_own_result(self, message: bytes) -> None:
         self.outlet.reply(message, None)
 
     def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
-        self.outlet.reply(reply, -32603)
+        self.outlet.reply(reply, INTERNAL_ERROR)
 
     def send_error(self, error: TidegateError) -> None:
         message, code = error_message(self.envelope.id, error, stateless=False)
@@ -85,6 +88,8 @@ class Session:
         self.transport = transport
         self.client = ClientView(stateless=False, session=self)
         self.revision = ""
+        self.newest = True
+        """Nothing that a server of the session era says is newer than this client."""
         self.level: int | None = None
         """Index into `LEVELS`; None: the client named none."""
         self.general: GeneralOutlet | None = None
@@ -93,7 +98,7 @@ class Session:
         self.initialized = False
         self.ended = False
         self._front = front
-        self._asked: dict[bytes, tuple[Answer, Exchange | None]] = {}
+        self._asked: dict[bytes, tuple[Question, Exchange | None]] = {}
         self._next_ask = 0
         self._early: list[bytes] = []
 
@@ -112,7 +117,10 @@ class Session:
             if self.ended:
                 return
             opened()
-            result: dict[str, object] = {"protocolVersion": self.revision, "capabilities": facts.capabilities()}
+            result: dict[str, object] = {
+                "protocolVersion": self.revision,
+                "capabilities": capabilities_for(facts.capabilities(), self.revision),
+            }
             instructions = facts.instructions()
             if instructions is not None:
                 result["instructions"] = instructions
@@ -134,13 +142,16 @@ class Session:
             raise InvalidParams("`initialize` needs `params.capabilities`, an object")
         info = params.get("clientInfo")
         self.revision = version if version in LEGACY else LATEST_LEGACY
+        self.newest = self.revision == LATEST_LEGACY
         self.client = ClientView(
             stateless=False,
             capabilities=json.dumps(capabilities).encode(),
+            abilities=json_bytes(asked_abilities(capabilities)),
             features=frozenset(capabilities),
             info=json.dumps(info).encode() if isinstance(info, dict) else None,
             session=self,
             version=self.revision,
+            own_key=self.key,
         )
 
     # -- what the client sends --------------------------------------------------------------------------------
@@ -186,14 +197,12 @@ class Session:
         """The client answers what a server asked. An answer to nothing is dropped."""
         entry = self._asked.pop(envelope.id or b"", None)
         if entry is not None:
-            entry[0](message, envelope)
+            entry[0].reply(message, envelope)
 
     def _cancelled(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
         if span is None:
             return
-        from tidegate.pipeline.codec import find_member
-
         at = find_member(message, "requestId", *span)
         if at is not None:
             exchange = self.exchanges.get(message[at[0] : at[1]])
@@ -237,29 +246,24 @@ class Session:
 
     # -- what servers send: SessionPort -----------------------------------------------------------------------
 
-    def ask(self, message: bytes, envelope: Envelope, answer: Answer, cause: Exchange | None) -> None:
-        method = envelope.method or ""
+    def ask(self, question: Question, cause: Exchange | None) -> None:
+        method = question.envelope.method or ""
         feature = CLIENT_FEATURE.get(method)
-        refusal = None
-        if feature is None or feature not in self.client.features:
-            refusal = MethodNotFound(f"The client does not offer `{method}`")
-        elif len(self._asked) >= _MAX_ASKED:
-            refusal = MethodNotFound(f"The client has {_MAX_ASKED} unanswered questions already")
         outlet = self._outlet_for(cause)
-        if refusal is None and outlet is None:
-            refusal = MethodNotFound("The client has no stream open on which it could be asked")
-        if refusal is not None or outlet is None:
-            from tidegate.pipeline.codec import scan
-
-            reply, _ = error_message(envelope.id, refusal or MethodNotFound(method), stateless=False)
-            answer(reply, scan(reply))
-            return
-        self._next_ask += 1
-        own_id = b'"tidegate-%d"' % self._next_ask
-        span = envelope.id_span
-        assert span is not None
-        self._asked[own_id] = (answer, cause)
-        outlet.notify(splice(message, [(span[0], span[1], own_id)]))
+        if feature is None or feature not in self.client.features:
+            question.refuse(f"The client does not offer `{method}`")
+        elif len(self._asked) >= _MAX_ASKED:
+            question.refuse(f"The client has {_MAX_ASKED} unanswered questions already")
+        elif outlet is None:
+            question.refuse("The client has no stream open on which it could be asked")
+        else:
+            self._next_ask += 1
+            own_id = b'"tidegate-%d"' % self._next_ask
+            span = question.envelope.id_span
+            assert span is not None
+            self._asked[own_id] = (question, cause)
+            question.on_withdrawn = lambda: self._withdraw(own_id)
+            outlet.notify(splice(question.message, [(span[0], span[1], own_id)]))
 
     def tell(self, message: bytes, envelope: Envelope, cause: Exchange | None) -> None:
         if not self.wants(message, envelope):
@@ -270,15 +274,13 @@ class Session:
         elif len(self._early) < _MAX_EARLY:
             self._early.append(message)
 
-    def withdraw(self, answer: Answer) -> None:
-        for own_id, (known, cause) in list(self._asked.items()):
-            if known is answer:
-                del self._asked[own_id]
-                outlet = self._outlet_for(cause)
-                if outlet is not None:
-                    outlet.notify(
-                        b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":' + own_id + b"}}"
-                    )
+    def _withdraw(self, own_id: bytes) -> None:
+        asked = self._asked.pop(own_id, None)
+        outlet = self._outlet_for(asked[1]) if asked is not None else None
+        if outlet is not None:
+            outlet.notify(
+                b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":' + own_id + b"}}"
+            )
 
     def _outlet_for(self, cause: Exchange | None) -> GeneralOutlet | None:
         if isinstance(cause, SessionExchange) and cause.session is self and not cause.done and cause.outlet.alive:
@@ -315,12 +317,7 @@ class Session:
 
     def wants(self, message: bytes, envelope: Envelope) -> bool:
         """Whether a log line reaches the level that the client set."""
-        if envelope.method != "notifications/message" or self.level is None or self.level == 0:
-            return True
-        start = message.find(b'"params"')
-        params = json.loads(message).get("params") if start >= 0 else None
-        level = params.get("level") if isinstance(params, dict) else None
-        return level not in LEVELS or LEVELS.index(level) >= self.level
+        return envelope.method != "notifications/message" or self.level is None or reaches(message, self.level)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -331,5 +328,7 @@ class Session:
         self.ended = True
         for exchange in list(self.exchanges.values()):
             exchange.cancel()
-        self._asked.clear()
+        asked, self._asked = self._asked, {}
+        for question, _ in asked.values():
+            question.refuse("The client is gone")
         self._front.session_ended(self)

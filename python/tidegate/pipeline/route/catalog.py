@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Protocol
@@ -69,6 +69,10 @@ class Route:
     renamed: bool
 
 
+Fit = Callable[[str, bytes, str], bytes]
+"""(kind, entry, audience) → the entry as this audience may see it."""
+
+
 class View:
     """The catalogue that one client, or every client without special abilities, sees."""
 
@@ -80,7 +84,8 @@ class View:
         self._gateway_info = gateway_info
         self._routes: dict[str, dict[str, Route]] = {kind: {} for kind in _KINDS}
         self._patterns: list[tuple[UriPattern, Route]] = []
-        self._complete: dict[tuple[str, bool], bytes] = {}
+        self._fitted: dict[tuple[str, str], dict[str, bytes]] = {}
+        self._complete: dict[tuple[str, str], bytes] = {}
         for source in sources:
             self._add(source)
         for route in self._routes["templates"].values():
@@ -138,21 +143,27 @@ class View:
 
     # -- lists ------------------------------------------------------------------------------------------------
 
-    def page(self, kind: str, principal: Principal, cursor: str | None, *, hints: bool) -> tuple[bytes, bytes]:
+    def page(
+        self, kind: str, principal: Principal, cursor: str | None, audience: str, fit: Fit, *, hints: bool
+    ) -> tuple[bytes, bytes]:
         """The members of a list result: (raw array, the rest of the object's members, each led by a comma).
 
+        `audience` names the kind of client, for which `fit` makes each entry fit, once.
         Raises: InvalidParams, for a cursor that is none of ours.
         """
         offset = read_cursor(cursor)
         whole = principal.patterns is None
-        routes = self._routes[kind]
-        if whole and len(routes) <= PAGE_ENTRIES and offset == 0:
-            key = (kind, hints)
+        fitted = self._fitted.get((kind, audience))
+        if fitted is None:
+            fitted = {name: fit(kind, route.raw, audience) for name, route in self._routes[kind].items()}
+            self._fitted[kind, audience] = fitted
+        if whole and len(fitted) <= PAGE_ENTRIES and offset == 0:
+            key = (kind, audience)
             known = self._complete.get(key)
             if known is None:
-                known = self._complete[key] = b"[" + b",".join(route.raw for route in routes.values()) + b"]"
+                known = self._complete[key] = b"[" + b",".join(fitted.values()) + b"]"
             return known, self._hints(kind, principal) if hints else b""
-        entries = [route.raw for route in routes.values() if principal.may_use(kind, route.exposed)]
+        entries = [entry for name, entry in fitted.items() if principal.may_use(kind, name)]
         rest = self._hints(kind, principal) if hints else b""
         if offset + PAGE_ENTRIES < len(entries):
             rest += b',"nextCursor":"' + write_cursor(offset + PAGE_ENTRIES).encode() + b'"'

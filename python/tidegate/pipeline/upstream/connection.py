@@ -20,10 +20,13 @@ from tidegate.errors import (
     UpstreamTimeout,
 )
 from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
-from tidegate.pipeline.exchange import CallListener, Exchange, SessionPort
+from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.link import Call, Link
-from tidegate.protocol.methods import LIST_CHANGED
+from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
+
+_MAX_ASKED = 256
+"""Questions of one server that may be open."""
 
 _log = logging.getLogger("tidegate.upstream")
 
@@ -54,6 +57,9 @@ class OwnCall:
         if self.on_notification is not None:
             self.on_notification(message, envelope)
 
+    def asked(self, question: Question) -> None:
+        question.refuse("A gateway asked this, not its client")
+
     def answered(self, message: bytes, envelope: Envelope) -> None:
         if not self.future.done():
             self.future.set_result((message, envelope))
@@ -66,14 +72,26 @@ class OwnCall:
 class _Unheard:
     """Listens to an answer that changes nothing."""
 
+    __slots__ = ("_go_on",)
+
+    def __init__(self, go_on: Callable[[], None] | None = None) -> None:
+        self._go_on = go_on
+        """What waits for the answer, whatever it is."""
+
     def notified(self, message: bytes, envelope: Envelope) -> None:
         pass
 
+    def asked(self, question: Question) -> None:
+        question.refuse("A gateway asked this, not its client")
+
     def answered(self, message: bytes, envelope: Envelope) -> None:
-        pass
+        if self._go_on is not None:
+            self._go_on()
 
     def failed(self, error: TidegateError) -> None:
         _log.info("unanswered error=%s", error)
+        if self._go_on is not None:
+            self._go_on()
 
 
 class Connection:
@@ -99,40 +117,45 @@ class Connection:
         self._depth = depth
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
-        self._asked: dict[bytes, tuple[SessionPort, Callable[[bytes, Envelope], None]]] = {}
+        self._asked: dict[bytes, Question] = {}
 
     # -- towards the server -------------------------------------------------------------------------------
 
     def call(
         self,
-        exchange: Exchange,
+        listener: CallListener,
+        client: ClientView,
+        message: bytes,
+        envelope: Envelope,
+        *,
         name: str | None,
         edits: list[Edit],
         timeout_s: float,
         headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        """Sends a client's request on. The exchange learns of its end through `CallListener`."""
+    ) -> Call | None:
+        """Sends a client's request on; None when that cannot be done, of which the listener was told."""
         dialect = self.dialect
         if self.closed or dialect is None:
-            exchange.failed(UpstreamClosed(f"backend `{self.backend}` is not connected"))
-            return
-        envelope = exchange.envelope
+            listener.failed(UpstreamClosed(f"backend `{self.backend}` is not connected"))
+            return None
         upstream_id = self._new_id()
-        call = Call(exchange, upstream_id, envelope.method or "", name)
+        call = Call(self, listener, upstream_id, envelope.method or "", name)
         call.client_token = envelope.progress_token
         call.headers = headers
-        message = dialect.shape(exchange.message, envelope, exchange.client, upstream_id, edits)
-        self._start(call, timeout_s)
-        exchange.abandon = lambda: self.abandon(call)
-        self.link.send(message, call)
+        shaped = dialect.shape(message, envelope, client, upstream_id, edits)
+        self._pending[upstream_id] = call
+        self.set_deadline(call, timeout_s)
+        self.link.send(shaped, call)
+        return call
 
     def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
         """Sends a request of the gateway's own; `params` must already be in the server's dialect."""
         upstream_id = self._new_id()
-        call = Call(listener, upstream_id, method, None)
+        call = Call(self, listener, upstream_id, method, None)
         message = b'{"jsonrpc":"2.0","id":%b,"method":%b' % (upstream_id, json.dumps(method).encode())
         message += b',"params":' + json.dumps(params, separators=(",", ":")).encode() + b"}"
-        self._start(call, timeout_s)
+        self._pending[upstream_id] = call
+        self.set_deadline(call, timeout_s)
         self.link.send(message, call)
         return call
 
@@ -161,6 +184,13 @@ class Connection:
         if not self.closed:
             self.request(_Unheard(), method, params, timeout_s)
 
+    def request_then(self, go_on: Callable[[], None], method: str, params: dict[str, object], timeout_s: float) -> None:
+        """A request of the gateway's own; `go_on` is called when it is over, however."""
+        if self.closed:
+            go_on()
+        else:
+            self.request(_Unheard(go_on), method, params, timeout_s)
+
     def forward(self, message: bytes) -> None:
         """Passes a client's notification on as it is."""
         if not self.closed:
@@ -179,6 +209,11 @@ class Connection:
             self.link.abandon(call)
 
     @property
+    def keeps_session(self) -> bool:
+        """Whether the server was greeted by a handshake."""
+        return self.dialect is not None and self.dialect.keeps_session
+
+    @property
     def in_flight(self) -> int:
         return len(self._pending)
 
@@ -186,8 +221,7 @@ class Connection:
         self._next_id += 1
         return b"%d" % self._next_id
 
-    def _start(self, call: Call, timeout_s: float) -> None:
-        self._pending[call.id] = call
+    def set_deadline(self, call: Call, timeout_s: float) -> None:
         if timeout_s > 0:
             call.deadline = asyncio.get_running_loop().call_later(timeout_s, self._expired, call, timeout_s)
 
@@ -261,7 +295,9 @@ class Connection:
         for call in pending.values():
             self._disarm(call)
             call.listener.failed(error)
-        self._asked.clear()
+        asked, self._asked = self._asked, {}
+        for question in asked.values():
+            question.withdraw()
         self._owner.connection_lost(self, error)
 
     # -- what a server says by itself -----------------------------------------------------------------------
@@ -269,14 +305,14 @@ class Connection:
     def _answer_to_nobody(self, envelope: Envelope) -> None:
         self.dropped += 1
 
-    def _sole_exchange(self) -> Exchange | None:
-        """The client's request a message without a stream must belong to: only one is running."""
-        sole: Exchange | None = None
+    def _sole_askable(self) -> Call | None:
+        """The client's request that a message without a stream must belong to: only one is running."""
+        sole: Call | None = None
         for call in self._pending.values():
-            if isinstance(call.listener, Exchange):
+            if call.method in ASKABLE:
                 if sole is not None:
                     return None
-                sole = call.listener
+                sole = call
         return sole
 
     def _latest_exchange(self) -> Exchange | None:
@@ -307,9 +343,9 @@ class Connection:
         elif self.session is not None:
             self.session.tell(message, envelope, self._latest_exchange())
         elif method == "notifications/message":
-            sole = self._sole_exchange()
+            sole = self._sole_askable()
             if sole is not None:
-                sole.notified(message, envelope)
+                sole.listener.notified(message, envelope)
             else:
                 self._owner.logged(self, message, envelope)
         else:
@@ -322,30 +358,34 @@ class Connection:
             self.link.send(b'{"jsonrpc":"2.0","id":' + asked_id + b',"result":{}}', None)
             return
 
-        def answer(reply: bytes, reply_envelope: Envelope) -> None:
+        def reply(answer: bytes) -> None:
             if self._asked.pop(asked_id, None) is not None and not self.closed:
-                span = reply_envelope.id_span
-                assert span is not None
-                self.link.send(splice(reply, [(span[0], span[1], asked_id)]), None)
+                self.link.send(answer, None)
 
-        listener = call.listener if call is not None else None
-        cause = listener if isinstance(listener, Exchange) else self._latest_exchange()
-        session = self.session or (cause.client.session if cause is not None and call is not None else None)
-        if session is None or asked_id in self._asked:
-            refusal = {"code": -32601, "message": f"The client does not offer `{envelope.method}` on this connection"}
-            self.link.send(
-                b'{"jsonrpc":"2.0","id":' + asked_id + b',"error":' + json.dumps(refusal).encode() + b"}", None
-            )
+        question = Question(message, envelope, reply)
+        if asked_id in self._asked:
+            self.dropped += 1
             return
-        self._asked[asked_id] = session, answer
-        session.ask(message, envelope, answer, cause)
+        self._asked[asked_id] = question
+        if len(self._asked) > _MAX_ASKED:
+            question.refuse(f"{_MAX_ASKED} requests to the client are open already")
+            return
+        if self.session is not None:
+            listener = call.listener if call is not None else None
+            self.session.ask(question, listener if isinstance(listener, Exchange) else self._latest_exchange())
+            return
+        cause = call or self._sole_askable()
+        if cause is not None:
+            cause.listener.asked(question)
+        else:
+            question.refuse("It cannot be told which client's request this belongs to")
 
     def _question_withdrawn(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
         at = find_member(message, "requestId", *span) if span is not None else None
-        asked = self._asked.pop(message[at[0] : at[1]], None) if at is not None else None
-        if asked is not None:
-            asked[0].withdraw(asked[1])
+        question = self._asked.pop(message[at[0] : at[1]], None) if at is not None else None
+        if question is not None:
+            question.withdraw()
 
     async def aclose(self) -> None:
         self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))

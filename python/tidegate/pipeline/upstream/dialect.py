@@ -106,10 +106,9 @@ class StatelessDialect:
         return _patch_member(shaped, "params", [("_meta", entries)])
 
     def _envelope(self, client: ClientView) -> list[tuple[str, bytes | None]]:
-        # The client answers questions only within its session, so none of its abilities is declared here.
         changes: list[tuple[str, bytes | None]] = [
             (PROTOCOL_VERSION, json.dumps(self.version).encode()),
-            (CLIENT_CAPABILITIES, b"{}"),
+            (CLIENT_CAPABILITIES, client.abilities),
         ]
         if client.info is not None:
             changes.append((CLIENT_INFO, client.info))

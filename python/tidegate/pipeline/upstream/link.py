@@ -16,9 +16,21 @@ from tidegate.pipeline.exchange import CallListener
 class Call:
     """A request in flight to a server."""
 
-    __slots__ = ("client_token", "deadline", "headers", "id", "link_state", "listener", "method", "open", "params_name")
+    __slots__ = (
+        "client_token",
+        "deadline",
+        "desk",
+        "headers",
+        "id",
+        "link_state",
+        "listener",
+        "method",
+        "open",
+        "params_name",
+    )
 
-    def __init__(self, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
+    def __init__(self, desk: Desk, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
+        self.desk = desk
         self.listener = listener
         self.id = upstream_id
         """Raw JSON token."""
@@ -34,6 +46,31 @@ class Call:
         """The link's own: an HTTP call, say."""
         self.headers: tuple[tuple[str, str], ...] = ()
         """`Mcp-Param-*` headers, for a link that has headers."""
+
+    def abandon(self) -> None:
+        """The caller is gone: the server is told, and whatever it still answers is dropped."""
+        self.desk.abandon(self)
+
+    def hold(self) -> None:
+        """Its deadline does not run while the server itself waits for the caller."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def go_on(self, progress_token: bytes | None, timeout_s: float) -> None:
+        """The server goes on working, for at most `timeout_s`; progress carries this raw token from now on."""
+        self.client_token = progress_token
+        if self.open:
+            self.hold()
+            self.desk.set_deadline(self, timeout_s)
+
+
+class Desk(Protocol):
+    """A connection, as its calls see it."""
+
+    def abandon(self, call: Call) -> None: ...
+
+    def set_deadline(self, call: Call, timeout_s: float) -> None: ...
 
 
 class LinkOwner(Protocol):
@@ -61,6 +98,9 @@ class LinkOwner(Protocol):
 
 class Link(Protocol):
     """One transport to one server."""
+
+    tells_cause: bool
+    """A server's question arrives with the request that caused it (Streamable HTTP): `received` is given the call."""
 
     @property
     def cancels_by_closing(self) -> bool:

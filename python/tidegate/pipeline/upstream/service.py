@@ -4,8 +4,9 @@ A backend may be reached over several connections at once, each in a slot of its
 
 - `stateless`: for every client that keeps no session, when the server speaks that era;
 - `shared`: one session for all clients that a server cannot need to ask anything;
-- one more for each client whose declared abilities (sampling, elicitation, roots, tasks) a shared session
-  would mix up with another's. `isolation = "shared" | "session"` overrides the rule.
+- one more for each session's client whose declared abilities (sampling, elicitation, roots, tasks) a shared
+  session would mix up with another's, and `Lanes` for such clients that keep no session. `isolation = "shared"`
+  gives nobody a connection of its own, "session" everybody.
 
 A slot opens when first needed and opens again by itself when it is lost. What the server offers (`Listing`)
 is read once per opening and again whenever the server says that it changed.
@@ -30,13 +31,14 @@ from tidegate.errors import (
     UpstreamProtocol,
     UpstreamUnreachable,
 )
-from tidegate.pipeline.backoff import Backoff
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.exchange import ClientView, SessionPort
 from tidegate.pipeline.upstream.connection import Connection, OwnCall
-from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.pipeline.upstream.lanes import Lanes, Lease
+from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
+from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.protocol.methods import LIST_METHOD
 
 _log = logging.getLogger("tidegate.upstream")
@@ -50,9 +52,6 @@ _UNTOLD_S = 30.0
 """How old a list may be of a server that neither says when it changes nor how long it holds."""
 _HTTP_NOT_STREAMABLE = (400, 404, 405)
 """Statuses that send a client on to the transport of 2024-11-05."""
-
-Use = Callable[["Slot", Connection], None]
-Fail = Callable[[TidegateError], None]
 
 
 class ServiceOwner(Protocol):
@@ -74,34 +73,8 @@ class ServiceOwner(Protocol):
     def slot_changed(self, service: Service, slot: Slot) -> None:
         """It opened, failed or was lost."""
 
-
-class Slot:
-    """A place for one connection, that outlives the connections in it."""
-
-    def __init__(self, key: str, client: ClientView | None) -> None:
-        self.key = key
-        self.client = client
-        """The client it serves alone, or None."""
-        self.connection: Connection | None = None
-        self.listing = Listing()
-        self.error: TidegateError | None = None
-        """Why it is not open."""
-        self.generation = 0
-        """Moves whenever `listing` may have changed."""
-        self.opening = False
-        self.closed = False
-        self.retry_at_s = 0.0
-        self.opened_at_s = 0.0
-        self.read_at_s = 0.0
-        """When `listing` was last read."""
-        self.backoff = Backoff()
-        self.waiting: list[tuple[ClientView, Use, Fail]] = []
-        self.subscribed: dict[str, int] = {}
-        """Resource URI → how many clients follow it."""
-        self.listen: Call | None = None
-        self.refreshing: set[str] = set()
-        self.stale: set[str] = set()
-        self.restarts = 0
+    def is_followed(self, service: Service, slot: Slot) -> bool:
+        """Whether a client wants to hear of changes on it."""
 
 
 class Service:
@@ -118,28 +91,58 @@ class Service:
         self._owner = owner
         self._transport: str = config.transport
         self._stopped = False
+        self._lanes = Lanes(
+            self,
+            owner.clock,
+            most=config.max_connections,
+            idle_s=owner.limits.session_idle_s,
+            wait_s=config.call_timeout_s,
+        )
 
     # -- getting a connection -----------------------------------------------------------------------------
 
-    def slot_for(self, client: ClientView) -> Slot:
-        """The slot that serves `client`, as far as is known by now."""
+    def slot_key(self, client: ClientView) -> str:
+        """Which slot serves `client`, as far as is known by now."""
         if client.stateless:
-            key = "stateless" if self.stateless is not False else "shared"
-        else:
-            key = "shared" if self.keeps_session is not False else "stateless"
-        owner: ClientView | None = None
+            if self.stateless is not False:
+                return "stateless"
+        elif self.keeps_session is False:
+            return "stateless"
         isolation = self.config.isolation
-        alone = isolation == "session" or (isolation == "auto" and client.needs_own_session)
-        if key == "shared" and client.session is not None and alone:
-            key, owner = client.session.key, client
+        alone = client.needs_own_session if isolation == "auto" else isolation == "session"
+        return client.own_key if alone and client.own_key else "shared"
+
+    def serves(self, slot: Slot, client: ClientView) -> bool:
+        return slot.key == self.slot_key(client)
+
+    def slot_for(self, client: ClientView) -> Slot:
+        key = self.slot_key(client)
         slot = self.slots.get(key)
         if slot is None:
-            slot = self.slots[key] = Slot(key, owner)
+            if key != client.own_key:
+                slot = self.slots[key] = Slot(key, None)
+            elif client.stateless:
+                slot = self._lanes.main(client)
+            elif self._lanes.has_room():
+                slot = self.slots[key] = Slot(key, client)
+            else:
+                slot = self._lanes.full(client)
         return slot
 
     def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
         """Calls `use` with an open slot, at once if there is one, or `fail`."""
-        slot = self.slot_for(client)
+        self.use_slot(self.slot_for(client), client, use, fail)
+
+    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
+        """As `acquire`, for a request whose client the server may ask something: its questions can be told apart
+        from those of other requests.
+        """
+        if client.stateless and self._transport != "http" and self.slot_key(client) == client.own_key:
+            self._lanes.lease(client, use, fail)
+        else:
+            self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
+
+    def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None:
         connection = slot.connection
         if connection is not None:
             use(slot, connection)
@@ -165,7 +168,8 @@ class Service:
         try:
             async with asyncio.timeout(self.config.start_timeout_s + self.config.probe_timeout_s):
                 opened = await self._connect(slot)
-                if opened is not None:
+                if opened is not None and slot.key == (slot.group or slot.key):
+                    # A further lane offers what the first one does.
                     await self._hear_out(slot, opened)
         except TimeoutError:
             self._open_failed(
@@ -189,6 +193,7 @@ class Service:
                 # The server turned out to be of the other era: whoever waits is served from that slot.
                 waiting, slot.waiting = slot.waiting, []
                 self.slots.pop(slot.key, None)
+                self._lanes.forget(slot)
                 for client, use, fail in waiting:
                     self.acquire(client, use, fail)
 
@@ -202,6 +207,7 @@ class Service:
         again = slot.generation > 0
         slot.connection = connection
         slot.error = None
+        slot.level = None
         slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
         slot.generation += 1
         waiting, slot.waiting = slot.waiting, []
@@ -261,7 +267,7 @@ class Service:
             except BaseException:
                 await connection.aclose()
                 raise
-            await self._keep_for_shared(connection)
+            await self._keep(connection, self.slot_for(slot.waiting[0][0]) if slot.waiting else None)
             return None
         connection = await self._linked(slot)
         try:
@@ -285,30 +291,32 @@ class Service:
         await link.open(connection)
         return connection
 
-    async def _keep_for_shared(self, connection: Connection) -> None:
-        """The probed link belongs to a legacy server: it is greeted and becomes the shared session."""
-        shared = self.slots.setdefault("shared", Slot("shared", None))
-        if connection.closed or shared.connection is not None or shared.opening:
+    async def _keep(self, connection: Connection, slot: Slot | None) -> None:
+        """The probed link belongs to a legacy server: it is greeted, for whoever waits first."""
+        if slot is None:
+            slot = self.slots.setdefault("shared", Slot("shared", None))
+        if connection.closed or slot.connection is not None or slot.opening or slot.closed:
             await connection.aclose()
             return
-        shared.opening = True
+        slot.opening = True
+        connection.session = slot.client.session if slot.client is not None else None
         try:
-            await handshake(connection, None, self.config.start_timeout_s)
-            await self._read_listing(shared, connection)
+            await handshake(connection, slot.client, self.config.start_timeout_s)
+            await self._read_listing(slot, connection)
         except HandshakeRefused as refused:
             await connection.aclose()
-            shared.opening = False
+            slot.opening = False
             if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE:
-                return  # The shared slot, when it opens, tries the older transport.
+                return  # The slot, when it opens, tries the older transport.
             self.stateless = None
             raise
         except BaseException:
-            shared.opening = False
+            slot.opening = False
             await connection.aclose()
             raise
-        shared.opening = False
+        slot.opening = False
         self.keeps_session = True
-        self._opened(shared, connection)
+        self._opened(slot, connection)
 
     async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
         self._transport = "sse"
@@ -547,8 +555,8 @@ class Service:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def release_session(self, key: str) -> None:
-        """The client that had a slot of its own is gone."""
+    def close_slot(self, key: str) -> None:
+        """Whoever had a slot of their own are gone."""
         slot = self.slots.pop(key, None)
         if slot is not None:
             slot.closed = True
@@ -557,8 +565,12 @@ class Service:
             if connection is not None:
                 self._owner.spawn(connection.aclose, name=f"close {self.name}/{key}")
 
+    def is_followed(self, slot: Slot) -> bool:
+        return bool(slot.subscribed) or self._owner.is_followed(self, slot)
+
     async def aclose(self) -> None:
         self._stopped = True
+        self._lanes.close()
         connections = [slot.connection for slot in self.slots.values() if slot.connection is not None]
         for slot in self.slots.values():
             slot.closed = True
@@ -592,3 +604,7 @@ class Service:
             "warnings": list(slot.listing.warnings),
             "link": connection.link.statistics() if connection is not None else {},
         }
+
+
+def _not_leased(finished: bool) -> None:
+    """Nothing to give back: the connection serves many requests at once."""

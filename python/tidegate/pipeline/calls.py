@@ -1,0 +1,203 @@
+"""Sending a routed request to its server: straight on when both ends are of one era, over a bridge when not.
+
+The only place where the two eras meet: `era/bridge` has what happens between them, `upstream/` the connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
+from tidegate.errors import Overloaded, TidegateError
+from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
+from tidegate.pipeline.era.bridge.rounds import Rounds
+from tidegate.pipeline.era.bridge.state_seal import request_digest
+from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall, read_retry
+from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
+from tidegate.pipeline.era.log_level import rank
+from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.dialect import Edit
+from tidegate.pipeline.upstream.link import Call
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
+from tidegate.protocol.methods import ASKABLE
+
+_NO_RETRY: Final[list[tuple[str, bytes | None]]] = [("inputResponses", None), ("requestState", None)]
+_LEVEL_TIMEOUT_S: Final = 5.0
+_RETRY_BYTES: Final = (b'"inputResponses"', b'"requestState"')
+
+
+class Target:
+    """Where a request goes: the service, the server's own name for the thing, and what is written for it."""
+
+    __slots__ = ("edits", "headers", "name", "service")
+
+    def __init__(
+        self,
+        service: Service,
+        name: str | None,
+        edits: list[Edit],
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.service = service
+        self.name = name
+        self.edits = edits
+        self.headers = headers
+
+
+class Calls:
+    """Requests on their way to servers, and those of them that wait for their clients."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self.suspended = SuspendedCalls(limits, clock)
+        self._limits = limits
+
+    def send(self, exchange: Exchange, target: Target) -> None:
+        client = exchange.client
+        service = target.service
+        if client.stateless and service.stateless is False:
+            self._send_over_session(exchange, target)
+            return
+
+        def use(slot: Slot, connection: Connection) -> None:
+            if _refused(exchange, connection, service):
+                return
+            if connection.keeps_session is client.stateless:
+                if client.stateless:
+                    # What the server speaks was found out only now.
+                    self._send_over_session(exchange, target)
+                else:
+                    self._send_in_rounds(exchange, target, connection)
+                return
+            call = connection.call(
+                exchange,
+                client,
+                exchange.message,
+                exchange.envelope,
+                name=target.name,
+                edits=target.edits,
+                timeout_s=service.config.call_timeout_s,
+                headers=target.headers,
+            )
+            if call is not None:
+                exchange.abandon = call.abandon
+
+        service.acquire(client, use, exchange.failed)
+
+    # -- a session's client, a stateless server ---------------------------------------------------------------
+
+    def _send_in_rounds(self, exchange: Exchange, target: Target, connection: Connection) -> None:
+        def carry(listener: CallListener, message: bytes, envelope: Envelope) -> Call | None:
+            return _carry(exchange, target, connection, listener, message, envelope)
+
+        Rounds(exchange, carry, self._limits.suspended_s, self._limits.depth).start()
+
+    # -- a stateless client, a server with sessions -----------------------------------------------------------
+
+    def _send_over_session(self, exchange: Exchange, target: Target) -> None:
+        service = target.service
+        message, envelope = exchange.message, exchange.envelope
+        if any(word in message for word in _RETRY_BYTES):
+            try:
+                if self._resumed(exchange):
+                    return
+            except TidegateError as error:
+                exchange.failed(error)
+                return
+            message, envelope = _without_retry(message, envelope, self._limits.depth)
+
+        def use(slot: Slot, connection: Connection, release: Callable[[bool], None]) -> None:
+            if _refused(exchange, connection, service):
+                release(True)
+                return
+            call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
+
+            def carry(listener: CallListener, message: bytes, envelope: Envelope) -> Call | None:
+                return _carry(exchange, target, connection, listener, message, envelope)
+
+            _at_level(slot, connection, exchange.client, lambda: call.start(carry, message, envelope))
+
+        if envelope.method in ASKABLE:
+            service.acquire_askable(exchange.client, use, exchange.failed)
+        else:
+            service.acquire(
+                exchange.client,
+                lambda slot, connection: use(slot, connection, lambda finished: None),
+                exchange.failed,
+            )
+
+    def _resumed(self, exchange: Exchange) -> bool:
+        """Whether the request goes on with a call that waits for it. Raises: InvalidParams, InvalidRequest."""
+        state, responses = read_retry(exchange.message, exchange.envelope)
+        if state is None:
+            return False
+        digest = request_digest(exchange.message, exchange.envelope)
+        call = self.suspended.find(state, exchange.principal.key, digest)
+        if call is None:
+            return False
+        call.resume(exchange, responses)
+        return True
+
+
+def _refused(exchange: Exchange, connection: Connection, service: Service) -> bool:
+    if exchange.done:
+        return True
+    if connection.in_flight >= service.config.max_in_flight:
+        most = service.config.max_in_flight
+        exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
+        return True
+    return False
+
+
+def _carry(
+    exchange: Exchange,
+    target: Target,
+    connection: Connection,
+    listener: CallListener,
+    message: bytes,
+    envelope: Envelope,
+) -> Call | None:
+    edits = target.edits
+    if edits and message is not exchange.message and envelope.name_span is not None:
+        # The message was written anew around the name, which is what an askable request has edited.
+        edits = [(*envelope.name_span, edits[0][2])]
+    return connection.call(
+        listener,
+        exchange.client,
+        message,
+        envelope,
+        name=target.name,
+        edits=edits,
+        timeout_s=target.service.config.call_timeout_s,
+        headers=target.headers,
+    )
+
+
+def _without_retry(message: bytes, envelope: Envelope, depth: int) -> tuple[bytes, Envelope]:
+    """The request less what a server of the session era does not know."""
+    span = envelope.params_span
+    if span is None:
+        return message, envelope
+    stripped = splice(message, [(*span, patch_object(message[span[0] : span[1]], _NO_RETRY))])
+    return stripped, scan(stripped, depth)
+
+
+def _at_level(slot: Slot, connection: Connection, client: ClientView, go_on: Callable[[], None]) -> None:
+    """Goes on once the server logs at the level that this request wants, or at a more talkative one.
+
+    A lane serves one request at a time and follows each; what others share only grows more talkative, and the
+    client is spared the rest on its way back.
+    """
+    wanted = rank(client.log_level)
+    if wanted is None or "logging" not in connection.capabilities:
+        go_on()
+        return
+    enough = slot.level is not None and (slot.level == wanted or (slot.level < wanted and not slot.leased))
+    if enough:
+        go_on()
+        return
+    slot.level = wanted
+    connection.request_then(go_on, "logging/setLevel", {"level": client.log_level}, _LEVEL_TIMEOUT_S)

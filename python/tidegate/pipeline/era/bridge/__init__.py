@@ -1,0 +1,1 @@
+"""Calls whose two ends speak different eras, and what each end must be spared of the other."""

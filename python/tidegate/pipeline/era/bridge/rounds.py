@@ -1,0 +1,232 @@
+"""A request of a session's client to a stateless server, which answers with questions until it has what it needs.
+
+Each `InputRequiredResult` becomes requests to the client, as its era has them; the client's results go back with
+the request sent again (2026-07-28, patterns/mrtr, "Client Requirements"). The client sees one request, and one
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Final
+
+from tidegate.errors import (
+    INVALID_REQUEST,
+    ParseError,
+    TidegateError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+)
+from tidegate.pipeline.codec import ERROR, RESULT, Envelope, find_member, member_spans, patch_object, scan, splice
+from tidegate.pipeline.era.bridge.abilities import may_ask
+from tidegate.pipeline.era.bridge.errors import error_for
+from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
+from tidegate.pipeline.era.bridge.questions import question_for
+from tidegate.pipeline.exchange import Exchange, Question
+from tidegate.pipeline.json_text import json_bytes
+
+_MAX_ROUNDS: Final = 64
+_MAX_QUESTIONS: Final = 32
+"""Questions of one round."""
+_PAUSE_S: Final = 0.2
+"""Before the request is sent again when nothing was asked; doubled each time."""
+_LONGEST_PAUSE_S: Final = 10.0
+
+
+class Rounds:
+    """Implements `CallListener` for one request after the other, all for one exchange."""
+
+    def __init__(self, exchange: Exchange, send: Send, answer_timeout_s: float, depth: int) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._answer_timeout_s = answer_timeout_s
+        self._depth = depth
+        self._abilities = json.loads(exchange.client.abilities)
+        self._call: OpenCall | None = None
+        self._round = 0
+        self._idle_rounds = 0
+        self._state: bytes | None = None
+        """The server's `requestState`, a raw JSON value."""
+        self._open: dict[str, Question] = {}
+        self._answers: dict[str, bytes] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._progress = float("-inf")
+
+    def start(self) -> None:
+        self._exchange.abandon = self._abandon
+        self._call = self._send(self, self._exchange.message, self._exchange.envelope)
+
+    # -- what the server says: CallListener -------------------------------------------------------------------
+
+    def notified(self, message: bytes, envelope: Envelope) -> None:
+        if envelope.method == "notifications/progress" and self._round > 0 and not self._rises(message):
+            return
+        self._exchange.notified(message, envelope)
+
+    def asked(self, question: Question) -> None:
+        question.refuse("This revision has no requests of servers: answer with `input_required`")
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        self._call = None
+        if envelope.kind == ERROR:
+            self._exchange.answered(*self._translated(message, envelope))
+            return
+        if envelope.result_type != "input_required":
+            self._exchange.answered(message, envelope)
+            return
+        try:
+            self._ask(message, envelope)
+        except TidegateError as error:
+            self._end(error)
+
+    def _translated(self, message: bytes, envelope: Envelope) -> tuple[bytes, Envelope]:
+        span = envelope.error_span
+        assert span is not None
+        exchange = self._exchange
+        method = exchange.envelope.method or ""
+        error, _ = error_for(method, message[span[0] : span[1]], exchange.client.version, server_keeps_session=False)
+        translated = splice(message, [(span[0], span[1], error)])
+        return translated, scan(translated, self._depth)
+
+    def failed(self, error: TidegateError) -> None:
+        self._call = None
+        self._exchange.failed(error)
+
+    def _rises(self, message: bytes) -> bool:
+        """A later round counts from the start again; to the client it is one request, whose progress must rise."""
+        progress = json.loads(message)["params"].get("progress")
+        if not isinstance(progress, int | float) or progress <= self._progress:
+            return False
+        self._progress = progress
+        return True
+
+    # -- asking the client ------------------------------------------------------------------------------------
+
+    def _ask(self, message: bytes, envelope: Envelope) -> None:
+        """Raises: UpstreamProtocol."""
+        backend = self._exchange.backend
+        span = envelope.result_span
+        assert span is not None
+        self._round += 1
+        if self._round > _MAX_ROUNDS:
+            raise UpstreamProtocol(f"backend `{backend}` asked for input {_MAX_ROUNDS} times for one request")
+        at = find_member(message, "requestState", *span)
+        self._state = message[at[0] : at[1]] if at is not None else None
+        at = find_member(message, "inputRequests", *span)
+        wanted: dict[str, bytes] = {}
+        if at is not None and message[at[0] : at[1]] != b"null":
+            try:
+                wanted = {key: message[start:end] for key, start, end in member_spans(message, *at)}
+            except ParseError as error:
+                raise UpstreamProtocol(f"backend `{backend}` sent `inputRequests` that are no object") from error
+        if len(wanted) > _MAX_QUESTIONS:
+            raise UpstreamProtocol(
+                f"backend `{backend}` asked {len(wanted)} things at once, more than {_MAX_QUESTIONS}"
+            )
+        self._answers = {}
+        if not wanted:
+            pause_s = min(_PAUSE_S * 2**self._idle_rounds, _LONGEST_PAUSE_S)
+            self._idle_rounds += 1
+            self._timer = asyncio.get_running_loop().call_later(pause_s, self._retry)
+            return
+        self._idle_rounds = 0
+        self._open = {key: self._question(key, raw) for key, raw in wanted.items()}
+        self._timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._expired)
+        for question in list(self._open.values()):
+            self._exchange.asked(question)
+
+    def _question(self, key: str, raw: bytes) -> Question:
+        backend = self._exchange.backend
+        request = json.loads(raw)
+        method = request.get("method") if isinstance(request, dict) else None
+        if not isinstance(method, str):
+            raise UpstreamProtocol(f"backend `{backend}` asked for `{key}` with what is no request")
+        at = find_member(raw, "params")
+        params = raw[at[0] : at[1]] if at is not None else b"{}"
+        if not params.startswith(b"{"):
+            raise UpstreamProtocol(f"backend `{backend}` asked for `{key}` with params that are no object")
+        refusal = may_ask(self._abilities, method, params)
+        if refusal is not None:
+            raise UpstreamProtocol(f"backend `{backend}` asks for `{method}`, but {_lower_first(refusal)}")
+        params = question_for(method, params, self._exchange.client.version)
+        message = b'{"jsonrpc":"2.0","id":0,"method":' + json_bytes(method) + b',"params":' + params + b"}"
+        return Question(message, scan(message, self._depth), lambda reply: self._replied(key, method, reply))
+
+    def _replied(self, key: str, method: str, reply: bytes) -> None:
+        if self._open.pop(key, None) is None:
+            return
+        envelope = scan(reply, self._depth)
+        if envelope.kind == RESULT and envelope.result_span is not None:
+            self._answers[key] = reply[slice(*envelope.result_span)]
+        elif method == "elicitation/create":
+            # The one question whose answer can say that there is none.
+            self._answers[key] = b'{"action":"cancel"}'
+        else:
+            self._end(_Refused(self._exchange.backend, method, reply, envelope))
+            return
+        if not self._open:
+            self._retry()
+
+    def _expired(self) -> None:
+        self._end(UpstreamTimeout(f"the client did not answer within {self._answer_timeout_s:g} s what was asked"))
+
+    # -- the next round ---------------------------------------------------------------------------------------
+
+    def _retry(self) -> None:
+        self._stop_timer()
+        exchange = self._exchange
+        if exchange.done:
+            return
+        span = exchange.envelope.params_span
+        assert span is not None
+        answers = b",".join(json_bytes(key) + b":" + raw for key, raw in self._answers.items())
+        params = patch_object(
+            exchange.message[span[0] : span[1]],
+            [("inputResponses", b"{" + answers + b"}" if self._answers else None), ("requestState", self._state)],
+        )
+        message = splice(exchange.message, [(span[0], span[1], params)])
+        self._call = self._send(self, message, scan(message, self._depth))
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _end(self, error: TidegateError) -> None:
+        self._withdraw()
+        self._exchange.failed(error)
+
+    def _abandon(self) -> None:
+        self._withdraw()
+        if self._call is not None:
+            self._call.abandon()
+            self._call = None
+
+    def _withdraw(self) -> None:
+        self._stop_timer()
+        questions, self._open = self._open, {}
+        for question in questions.values():
+            question.withdraw()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Refused(UpstreamProtocol):
+    """The client answered a question with an error, which a stateless server cannot be told."""
+
+    slug = "question_refused"
+    code = INVALID_REQUEST
+
+    def __init__(self, backend: str, method: str, reply: bytes, envelope: Envelope) -> None:
+        span = envelope.error_span
+        error = json.loads(reply[span[0] : span[1]]) if span is not None else None
+        said = error.get("message") if isinstance(error, dict) else None
+        super().__init__(
+            f"backend `{backend}` needs the answer to `{method}`, which the client refused: {said}",
+            data=error,
+        )
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

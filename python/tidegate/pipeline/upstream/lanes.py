@@ -1,0 +1,249 @@
+"""Connections to a session server for stateless clients that it may ask something.
+
+The server must be told in the handshake what its client can be asked, so such clients do not share the connection
+of those who can be asked nothing, nor one with another principal or other abilities. And where the transport does
+not say which request a question belongs to, a connection serves one request at a time: a *lane* is leased to it
+until it is answered. Further lanes are opened while requests wait, up to a bound, and closed when they idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tidegate.clock import Clock
+from tidegate.errors import Overloaded, TidegateError, UpstreamTimeout
+from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.slot import Fail, Slot, Use
+
+_MAX_WAITING: Final = 1024
+_PATIENCE_S: Final = 0.1
+"""How long a request waits for a lane before another one is opened: most requests are over sooner."""
+_SETTLE_S: Final = 5.0
+"""How long a lane whose request was given up, and not answered, serves nobody: the server may still ask."""
+_IDLE_S: Final = 60.0
+"""A further lane is closed after this long without a request."""
+_SWEEP_S: Final = 30.0
+
+Release = Callable[[bool], None]
+"""Gives a lane back. Told whether the server had finished with the request."""
+Lease = Callable[[Slot, Connection, Release], None]
+
+
+class LaneHost(Protocol):
+    """A service, as its lanes see it."""
+
+    name: str
+    slots: dict[str, Slot]
+
+    def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None: ...
+
+    def close_slot(self, key: str) -> None: ...
+
+    def is_followed(self, slot: Slot) -> bool:
+        """Whether a client wants to hear of changes on it."""
+
+
+class Lanes:
+    """The lanes of one service, by the `own_key` of the clients that they serve. The first is their main one."""
+
+    def __init__(self, host: LaneHost, clock: Clock, *, most: int, idle_s: float, wait_s: float) -> None:
+        self._host = host
+        self._clock = clock
+        self._most = most
+        self._idle_s = idle_s
+        self._wait_s = wait_s
+        self._groups: dict[str, list[Slot]] = {}
+        self._waiting: dict[str, deque[_Waiter]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._number = 0
+
+    def main(self, client: ClientView) -> Slot:
+        """Where lists are read, changes followed, and requests served while they do not overlap."""
+        group = self._groups.get(client.own_key)
+        if group:
+            return group[0]
+        return self._add(client, client.own_key) or self.full(client)
+
+    def full(self, client: ClientView) -> Slot:
+        """A slot that says why there is none."""
+        slot = Slot(client.own_key, client)
+        slot.closed = True
+        slot.retry_at_s = float("inf")
+        slot.error = Overloaded(
+            f"backend `{self._host.name}` has {self._most} connections of single clients, its `max_connections`"
+        )
+        return slot
+
+    def has_room(self) -> bool:
+        """Whether one more connection of a single client may be opened; closes one that idles, if need be."""
+        own = [slot for slot in self._host.slots.values() if slot.client is not None]
+        if len(own) < self._most:
+            return True
+        idle = [
+            slot
+            for group in self._groups.values()
+            for slot in group
+            if not slot.leased and not slot.opening and not _busy(slot) and not self._host.is_followed(slot)
+        ]
+        if not idle:
+            return False
+        self._close(min(idle, key=lambda slot: slot.used_at_s))
+        return True
+
+    def lease(self, client: ClientView, use: Lease, fail: Fail) -> None:
+        """Calls `use` with a lane of the client's, now or when one is free."""
+        key = client.own_key
+        if not self._groups.get(key):
+            slot = self.main(client)
+            if slot.closed and slot.error is not None:
+                fail(slot.error)
+                return
+        free = self._free(key)
+        if free is not None and not self._waiting.get(key):
+            self._take(free, client, use, fail)
+            return
+        queue = self._waiting.setdefault(key, deque())
+        if len(queue) >= _MAX_WAITING:
+            fail(Overloaded(f"{_MAX_WAITING} requests wait for a connection to backend `{self._host.name}` already"))
+            return
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(client, use, fail)
+        waiter.timer = loop.call_later(self._wait_s, self._gave_up, key, waiter)
+        queue.append(waiter)
+        loop.call_later(_PATIENCE_S, self._grow, key)
+
+    def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        waiting, self._waiting = self._waiting, {}
+        self._groups.clear()
+        for queue in waiting.values():
+            for waiter in queue:
+                waiter.stop()
+                waiter.fail(Overloaded("the gateway is shutting down"))
+
+    # -- whose turn it is -------------------------------------------------------------------------------------
+
+    def _free(self, key: str) -> Slot | None:
+        now_s = self._clock.now_s()
+        return next(
+            (slot for slot in self._groups.get(key, ()) if not slot.leased and slot.settles_at_s <= now_s), None
+        )
+
+    def _take(self, slot: Slot, client: ClientView, use: Lease, fail: Fail) -> None:
+        slot.leased = True
+        slot.used_at_s = self._clock.now_s()
+        released = False
+
+        def release(finished: bool) -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self._released(slot, finished)
+
+        def failed(error: TidegateError) -> None:
+            release(True)
+            fail(error)
+
+        self._host.use_slot(slot, client, lambda opened, connection: use(opened, connection, release), failed)
+
+    def _released(self, slot: Slot, finished: bool) -> None:
+        slot.leased = False
+        now_s = slot.used_at_s = self._clock.now_s()
+        key = slot.group
+        if not finished and slot.connection is not None:
+            slot.settles_at_s = now_s + _SETTLE_S
+            if self._waiting.get(key):
+                asyncio.get_running_loop().call_later(_SETTLE_S, self._serve, key)
+        self._serve(key)
+
+    def _serve(self, key: str) -> None:
+        queue = self._waiting.get(key)
+        while queue:
+            slot = self._free(key)
+            if slot is None:
+                return
+            waiter = queue.popleft()
+            waiter.stop()
+            self._take(slot, waiter.client, waiter.use, waiter.fail)
+        self._waiting.pop(key, None)
+
+    def _grow(self, key: str) -> None:
+        queue = self._waiting.get(key)
+        if queue and self._free(key) is None:
+            self._number += 1
+            self._add(queue[0].client, f"{key}#{self._number}")
+        self._serve(key)
+
+    def _gave_up(self, key: str, waiter: _Waiter) -> None:
+        queue = self._waiting.get(key)
+        if queue and waiter in queue:
+            queue.remove(waiter)
+            waiter.fail(
+                UpstreamTimeout(
+                    f"no connection to backend `{self._host.name}` became free within {self._wait_s:g} s: "
+                    f"requests that wait for answers of this client have them all"
+                )
+            )
+
+    # -- coming and going -------------------------------------------------------------------------------------
+
+    def _add(self, client: ClientView, key: str) -> Slot | None:
+        if not self.has_room():
+            return None
+        like = ClientView(stateless=False, capabilities=client.abilities, abilities=client.abilities)
+        slot = Slot(key, like)
+        slot.group = client.own_key
+        slot.used_at_s = self._clock.now_s()
+        self._host.slots[key] = slot
+        self._groups.setdefault(client.own_key, []).append(slot)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        return slot
+
+    def _close(self, slot: Slot) -> None:
+        key = slot.group
+        group = self._groups.get(key, [])
+        if slot in group:
+            group.remove(slot)
+        if not group:
+            self._groups.pop(key, None)
+        self._host.close_slot(slot.key)
+
+    def forget(self, slot: Slot) -> None:
+        """It is no lane any more: the server turned out to keep no sessions."""
+        key = slot.group
+        if slot in self._groups.get(key, ()):
+            self._groups[key].remove(slot)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now_s = self._clock.now_s()
+        for group in list(self._groups.values()):
+            for slot in list(group):
+                limit_s = self._idle_s if slot is group[0] and len(group) == 1 else _IDLE_S
+                idle = not slot.leased and not _busy(slot) and now_s - slot.used_at_s > limit_s
+                if idle and (slot is not group[0] or len(group) == 1) and not self._host.is_followed(slot):
+                    self._close(slot)
+        if self._groups:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+
+class _Waiter:
+    def __init__(self, client: ClientView, use: Lease, fail: Fail) -> None:
+        self.client = client
+        self.use = use
+        self.fail = fail
+        self.timer: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+def _busy(slot: Slot) -> bool:
+    return bool(slot.waiting) or (slot.connection is not None and slot.connection.in_flight > 0)
