@@ -9,8 +9,10 @@ import pytest
 from tidegate.pipeline.codec import scan
 from tidegate.pipeline.era.modern import ClientViews
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.principal import Principal
 
 MIB = 1 << 20
+ANYBODY = Principal("anybody", None, rate_per_s=0.0, burst=1)
 
 
 def read(views: ClientViews, filling: str, token: int = 0) -> ClientView:
@@ -21,7 +23,7 @@ def read(views: ClientViews, filling: str, token: int = 0) -> ClientView:
         '"io.modelcontextprotocol/clientCapabilities":{},'
         f'"progressToken":{token},"vendor/filling":"{filling}"}}}}}}'
     ).encode()
-    return views.read(message, scan(message))
+    return views.read(message, scan(message), ANYBODY)
 
 
 def test_a_client_that_repeats_itself_is_read_once_whatever_its_progress_token() -> None:
