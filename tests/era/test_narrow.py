@@ -13,6 +13,7 @@ import pytest
 from tidegate.pipeline.era.bridge.abilities import Abilities, asked_abilities, may_ask
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.results import result_for
+from tidegate.pipeline.era.bridge.vocabulary import lacking, understands
 from tidegate.protocol.revisions import LEGACY, SUPPORTED
 
 TEXT = {"type": "text", "text": "hi"}
@@ -503,6 +504,16 @@ def test_a_question_needs_the_ability_it_uses(
 def test_a_question_without_params_is_judged_by_its_method() -> None:
     assert may_ask(URL, "roots/list", b"") is None
     assert may_ask(FORM, "roots/list", b"") == "The client did not declare `roots`"
+
+
+@pytest.mark.parametrize("server", SUPPORTED)
+@pytest.mark.parametrize("client", SUPPORTED)
+def test_only_an_older_server_within_the_session_era_is_surely_understood(client: str, server: str) -> None:
+    sure = client == server or (client in LEGACY and server in LEGACY and server < client)
+    assert understands(client, server) is sure
+    if sure:
+        for kind in ("tools", "prompts", "resources", "block", "sampling", "content", "capabilities"):
+            assert set(lacking(kind, client)) <= set(lacking(kind, server))
 
 
 def test_every_session_revision_is_in_the_table() -> None:

@@ -76,3 +76,11 @@ CACHEABLE_WORDS: Final = ("resultType", "ttlMs", "cacheScope")
 HOP_ENTRIES: Final = (SERVER_INFO, SUBSCRIPTION_ID, PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL)
 """Entries of `_meta` that speak of the one connection they travel on. Others, such as
 `io.modelcontextprotocol/related-task` (2025-11-25) or trace context, belong to the message and stay."""
+
+
+def understands(revision: str, server_revision: str) -> bool:
+    """Whether a client of `revision` has every word of a server of `server_revision`: nothing need be looked at.
+
+    From 2024-11-05 to 2025-11-25 each revision only added words; 2026-07-28 also took some away.
+    """
+    return server_revision == revision or (server_revision < revision < STATELESS)
