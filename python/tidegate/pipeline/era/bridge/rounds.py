@@ -149,7 +149,7 @@ class Rounds:
         refusal = may_ask(self._abilities, method, params)
         if refusal is not None:
             raise UpstreamProtocol(f"backend `{backend}` asks for `{method}`, but {_lower_first(refusal)}")
-        params = question_for(method, params, self._exchange.client.version)
+        params = question_for(method, params, self._exchange.client.version, self._abilities)
         message = b'{"jsonrpc":"2.0","id":0,"method":' + json_bytes(method) + b',"params":' + params + b"}"
         return Question(message, scan(message, self._depth), lambda reply: self._replied(key, method, reply))
 

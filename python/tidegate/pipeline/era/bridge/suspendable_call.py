@@ -221,7 +221,7 @@ class SuspendableCall:
     def _input_required(self, questions: dict[str, tuple[str, bytes]], state: str) -> bytes:
         requests = b",".join(
             json_bytes(key) + b':{"method":' + json_bytes(method) + b',"params":'
-            + question_for(method, params, self._revision) + b"}"
+            + question_for(method, params, self._revision, self._abilities) + b"}"
             for key, (method, params) in questions.items()
         )  # fmt: skip
         return (

@@ -1,0 +1,298 @@
+"""Questions of servers from one era to the other, over every transport that can carry them."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+
+import pytest
+from clients import Pending
+from gateway import House, house
+from heard import Json, within
+from scripted_server import Received, ScriptedServer, dump
+
+from tidegate.config.snapshot import Client, Limits
+
+FORM: Json = {"message": "Name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+SAMPLE: Json = {"messages": [{"role": "user", "content": {"type": "text", "text": "?"}}], "maxTokens": 5}
+SAMPLED: Json = {"role": "assistant", "content": {"type": "text", "text": "!"}, "model": "m"}
+ALL: Json = {"elicitation": {}, "sampling": {}, "roots": {}}
+ACCEPT: Json = {"action": "accept", "content": {"name": "Ada"}}
+
+pytestmark = pytest.mark.anyio
+
+INTO_SESSIONS = [(way_in, way_out) for way_in in ("tcp", "http") for way_out in ("stdio", "http", "tcp", "sse")]
+INTO_STATELESS = [(way_in, way_out) for way_in in ("tcp", "http", "sse") for way_out in ("stdio", "http")]
+into_sessions = pytest.mark.parametrize(("way_in", "way_out"), INTO_SESSIONS)
+into_stateless = pytest.mark.parametrize(("way_in", "way_out"), INTO_STATELESS)
+
+
+def retry(client: Json, asked: Json, responses: Json, **more: Json) -> Pending:
+    """The first request again, with answers."""
+    params = {"name": "echo", "arguments": {}, "inputResponses": responses, "requestState": asked["requestState"]}
+    return client.begin("tools/call", params | more)
+
+
+async def input_required(pending: Pending) -> Json:
+    result = (await pending.reply()).result
+    assert result["resultType"] == "input_required", result
+    return result
+
+
+async def asking_call(home: House, way_in: str, **more: Json) -> tuple[Json, Pending, Received]:
+    client = await home.client(way_in, "modern", capabilities=ALL, **more)
+    pending = client.tool("echo")
+    return client, pending, await home.server.next_call()
+
+
+@into_sessions
+async def test_a_servers_question_is_answered_by_a_retry(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        client, pending, call = await asking_call(home, way_in)
+        assert set(call.channel.capabilities) == {"elicitation", "sampling", "roots"}
+        answer = call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        ((key, request),) = asked["inputRequests"].items()
+        assert request["method"] == "elicitation/create"
+        assert request["params"]["message"] == "Name?"
+        last = retry(client, asked, {key: ACCEPT})
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("Hello Ada")
+        assert (await last.reply()).text == "Hello Ada"
+
+
+@into_sessions
+async def test_several_questions_and_several_rounds(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        client, pending, call = await asking_call(home, way_in)
+        form, sample = call.ask("elicitation/create", FORM), call.ask("sampling/createMessage", SAMPLE)
+        asked = await input_required(pending)
+        keys = {request["method"]: key for key, request in asked["inputRequests"].items()}
+        assert set(keys) == {"elicitation/create", "sampling/createMessage"}
+        # Half of the answers, and one to nothing: the rest is asked for again.
+        second = retry(client, asked, {keys["elicitation/create"]: ACCEPT, "nothing": {}})
+        assert (await within(form))["result"] == ACCEPT
+        asked = await input_required(second)
+        assert list(asked["inputRequests"]) == [keys["sampling/createMessage"]]
+        third = retry(client, asked, {keys["sampling/createMessage"]: SAMPLED})
+        assert (await within(sample))["result"] == SAMPLED
+        roots = call.ask("roots/list", {})
+        asked = await input_required(third)
+        (key,) = asked["inputRequests"]
+        last = retry(client, asked, {key: {"roots": []}})
+        assert (await within(roots))["result"] == {"roots": []}
+        call.text("done")
+        assert (await last.reply()).text == "done"
+
+
+@into_sessions
+async def test_progress_follows_whoever_waits(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        client = await home.client(way_in, "modern", capabilities=ALL)
+        pending = client.tool("echo", meta={"progressToken": "one"})
+        call = await home.server.next_call()
+        call.progress(1)
+        call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        call.progress(2)  # Nobody waits: it has nowhere to go.
+        await asyncio.sleep(0.1)
+        params = {"name": "echo", "arguments": {}, "inputResponses": {"q1": ACCEPT}}
+        last = client.begin(
+            "tools/call", params | {"requestState": asked["requestState"]}, meta={"progressToken": "two"}
+        )
+        await asyncio.sleep(0.1)
+        call.progress(3)
+        call.text("done")
+        assert (await last.reply()).text == "done"
+        heard = [notice["params"] for notice in client.notices]
+        assert [(one["progressToken"], one["progress"]) for one in heard] == [("one", 1), ("two", 3)]
+
+
+async def test_a_malformed_answer_is_refused_and_the_call_still_waits() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "http")
+        answer = call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        for bad in ([], "x", 1, None):
+            assert (await retry(client, asked, {"q1": bad}).reply()).error["code"] == -32602
+        assert (await retry(client, asked, []).reply()).error["code"] == -32602
+        last = retry(client, asked, {"q1": ACCEPT})
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("done")
+        assert (await last.reply()).text == "done"
+
+
+async def test_a_state_is_good_for_its_request_its_client_and_its_time_only() -> None:
+    owners = [Client(name, sha256(name.encode()).hexdigest()) for name in ("ann", "bob")]
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended_s=1.0)
+    async with house(ScriptedServer("session"), transport="stdio", owners=owners, limits=limits) as home:
+        ann, pending, call = await asking_call(home, "http", token="ann")
+        bob = await home.client("http", "modern", capabilities=ALL, token="bob")
+        answer = call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        state = asked["requestState"]
+
+        async def refused(client: Json, state: str, words: str, **more: Json) -> None:
+            error = (await retry(client, asked, {"q1": ACCEPT}, requestState=state, **more).reply()).error
+            assert error["code"] == -32602
+            assert words in error["message"]
+
+        await refused(bob, state, "another client")
+        await refused(ann, state, "another request", arguments={"other": 1})
+        await refused(ann, state[:-6] + ("A" if state[-6] != "A" else "B") + state[-5:], "altered")
+        await refused(ann, "nonsense", "altered")
+        mark, run, sealed = state.split(".")
+        await refused(ann, f"{mark}.{'0' * len(run)}.{sealed}", "restarted")
+        assert not answer.done()
+        # Nobody comes back: the server hears that, and the call is cancelled.
+        assert "error" in await within(answer)
+        await home.server.wait_heard("notifications/cancelled")
+        await refused(ann, state, "expired")
+
+
+async def test_a_state_is_used_up_by_the_answer() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "http")
+        call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        last = retry(client, asked, {"q1": ACCEPT})
+        await asyncio.sleep(0.05)
+        # A second one while the first is being answered.
+        assert (await retry(client, asked, {"q1": ACCEPT}).reply()).error["code"] == -32600
+        call.text("done")
+        assert (await last.reply()).text == "done"
+        assert "ended" in (await retry(client, asked, {"q1": ACCEPT}).reply()).error["message"]
+
+
+async def test_a_result_that_comes_while_nobody_waits_is_kept_for_the_retry() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "tcp")
+        call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        call.text("could not wait")
+        await asyncio.sleep(0.05)
+        # From another connection, too.
+        other = await home.client("http", "modern", capabilities=ALL)
+        assert (await retry(other, asked, {"q1": ACCEPT}).reply()).text == "could not wait"
+
+
+async def test_what_a_client_did_not_declare_is_never_used_on_it() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client = await home.client("http", "modern", capabilities={"elicitation": {"form": {}}})
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        assert call.channel.capabilities == {"elicitation": {"form": {}}}
+        assert "error" in await within(call.ask("sampling/createMessage", SAMPLE))
+        assert "error" in await within(call.ask("elicitation/create", {"mode": "url", "url": "x:y", "message": "?"}))
+        call.text("done")
+        assert (await pending.reply()).text == "done"
+        plain = await home.client("http", "modern")
+        pending = plain.tool("echo")
+        call = await home.server.next_call()
+        assert call.channel.capabilities == {}
+        assert "error" in await within(call.ask("elicitation/create", FORM))
+        call.text("done")
+        assert (await pending.reply()).text == "done"
+
+
+async def test_a_server_that_asks_after_the_client_is_gone_is_told_so() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "tcp")
+        client.notify("notifications/cancelled", {"requestId": pending.id})
+        await home.server.wait_heard("notifications/cancelled")
+        assert "error" in await within(call.ask("elicitation/create", FORM))
+
+
+@pytest.mark.parametrize("way_out", ["stdio", "http"])
+async def test_two_clients_at_once_are_each_asked_their_own(way_out: str) -> None:
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        clients = [await home.client("http", "modern", capabilities=ALL) for _ in range(3)]
+        pendings = [client.tool("echo", {"n": n}) for n, client in enumerate(clients)]
+        calls = [await home.server.next_call() for _ in clients]
+        answers = {}
+        for call in reversed(calls):
+            n = call.params["arguments"]["n"]
+            answers[n] = call.ask("elicitation/create", FORM | {"message": str(n)})
+        for n, (client, pending) in enumerate(zip(clients, pendings, strict=True)):
+            asked = await input_required(pending)
+            assert asked["inputRequests"]["q1"]["params"]["message"] == str(n)
+            reply = {"action": "accept", "content": {"name": str(n)}}
+            last = retry(client, asked, {"q1": reply}, arguments={"n": n})
+            assert (await within(answers[n]))["result"] == reply
+            next(call for call in calls if call.params["arguments"]["n"] == n).text(str(n))
+            assert (await last.reply()).text == str(n)
+
+
+async def test_suspended_calls_are_bounded() -> None:
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended_per_client=1)
+    async with house(ScriptedServer("session"), transport="http", limits=limits) as home:
+        _, pending, call = await asking_call(home, "http")
+        call.ask("elicitation/create", FORM)
+        await input_required(pending)
+        _, pending, call = await asking_call(home, "http")
+        answer = call.ask("elicitation/create", FORM)
+        assert "wait for its answers" in (await pending.reply()).error["message"]
+        assert not answer.done() or "error" in answer.result()
+
+
+# -- a session's client, a stateless server ------------------------------------------------------------------------
+
+
+@into_stateless
+async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("modern"), transport=way_out) as home:
+        client = await home.client(way_in, "session", capabilities=ALL)
+        pending = client.tool("echo", {"n": 1}, meta={"progressToken": "p"})
+        call = await home.server.next_call()
+        declared = call.params["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+        assert set(declared) == {"elicitation", "sampling", "roots"}
+        requests = {
+            "a": {"method": "elicitation/create", "params": FORM | {"mode": "form"}},
+            "b": {"method": "sampling/createMessage", "params": SAMPLE},
+        }
+        call.reply({"resultType": "input_required", "inputRequests": requests, "requestState": "s1"})
+        for number in range(len(requests)):
+            question = await client.questions.wait(lambda item: True, skip=number)
+            client.answer(question, ACCEPT if question["method"] == "elicitation/create" else SAMPLED)
+        call = await home.server.next_call()
+        assert call.params["inputResponses"] == {"a": ACCEPT, "b": SAMPLED}
+        assert call.params["requestState"] == "s1"
+        assert call.params["arguments"] == {"n": 1}
+        call.reply({"resultType": "input_required", "requestState": "s2"})
+        call = await home.server.next_call()
+        assert "inputResponses" not in call.params
+        assert call.params["requestState"] == "s2"
+        call.text("done")
+        result = (await pending.reply()).result
+        assert result["content"][0]["text"] == "done"
+        assert "resultType" not in result
+
+
+async def test_a_question_the_session_client_refuses_ends_the_call_in_words() -> None:
+    async with house(ScriptedServer("modern"), transport="http") as home:
+        client = await home.client("http", "session", capabilities=ALL)
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        requests = {"a": {"method": "sampling/createMessage", "params": SAMPLE}}
+        call.reply({"resultType": "input_required", "inputRequests": requests})
+        question = await client.questions.wait(lambda item: True)
+        error = {"code": -1, "message": "User rejected"}
+        client.send_other(dump({"jsonrpc": "2.0", "id": question["id"], "error": error}))
+        error = (await pending.reply()).error
+        assert "User rejected" in error["message"]
+
+
+async def test_cancelling_withdraws_the_question_and_the_round() -> None:
+    async with house(ScriptedServer("modern"), transport="stdio") as home:
+        client = await home.client("tcp", "session", capabilities=ALL)
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        requests = {"a": {"method": "elicitation/create", "params": FORM}}
+        call.reply({"resultType": "input_required", "inputRequests": requests})
+        question = await client.questions.wait(lambda item: True)
+        client.notify("notifications/cancelled", {"requestId": pending.id})
+        notice = await client.notices.wait(lambda one: one["method"] == "notifications/cancelled")
+        assert notice["params"]["requestId"] == question["id"]
+        client.answer(question, ACCEPT)
+        await client.call("ping")
+        assert not pending.answer.done()
