@@ -212,7 +212,9 @@ async def test_streaming_elicitation(ctx: Ctx, params: Params) -> Answer:
 async def test_missing_capability(ctx: Ctx, params: Params) -> Answer:
     if not declared(ctx, sample("")):
         needed: dict[str, Any] = {"requiredCapabilities": {"sampling": {}}}
-        raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, "needs the `sampling` capability", needed)
+        # Sessions have no code of its own for this.
+        code = types.INVALID_REQUEST if is_session_era(ctx) else types.MISSING_REQUIRED_CLIENT_CAPABILITY
+        raise MCPError(code, "needs the `sampling` capability", needed)
     return text("The client declared sampling.")
 
 

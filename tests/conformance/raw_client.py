@@ -90,13 +90,14 @@ class RawClient:
     http: httpx.AsyncClient
     url: str
     era: Era
+    capabilities: dict[str, Any] = field(default_factory=lambda: CAPABILITIES)
     session: str | None = None
     last_id: int = 0
 
     async def initialize(self) -> Answer:
         """Session era only: the handshake."""
         client = {"name": "raw", "version": "1"}
-        wanted = {"protocolVersion": REVISION[self.era], "capabilities": CAPABILITIES, "clientInfo": client}
+        wanted = {"protocolVersion": REVISION[self.era], "capabilities": self.capabilities, "clientInfo": client}
         answer = await self.request("initialize", wanted)
         await self.notify("notifications/initialized", {})
         return answer
@@ -155,7 +156,7 @@ class RawClient:
         reserved = {
             "io.modelcontextprotocol/protocolVersion": REVISION[self.era],
             "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": CAPABILITIES,
+            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         }
         return {**params, "_meta": {**reserved, **params.get("_meta", {})}}
 
