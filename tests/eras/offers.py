@@ -106,7 +106,7 @@ class Offers:
             if isinstance(answers, types.InputRequiredResult):
                 return answers
             line = said(answers["why"])
-        elif uri.startswith("eras://item/"):
+        elif uri.startswith("eras://item/") and uri != "eras://item/missing":
             line = f"item {uri[12:]}"
         else:
             code = -32002 if in_session(ctx) else types.INVALID_PARAMS
@@ -232,6 +232,18 @@ class Offers:
     @offered
     async def elicit_url(self, ctx: Ctx, params: Params) -> Answer:
         return await self._ask(ctx, params, {"page": visit(ctx, "Please look here", "https://example.org/look")})
+
+    @offered
+    async def page_first(self, ctx: Ctx, params: Params) -> Answer:
+        """Works after the person was sent to a page, which a session server says by an error of 2025-11-25."""
+        key = str((params.arguments or {})["key"])
+        if not in_session(ctx):
+            return await self._ask(ctx, params, {"page": visit(ctx, "First look here", "https://example.org/first")})
+        if self.journal.entries("sent", key):
+            return text("welcome back")
+        self.journal.note("sent", key)
+        place = {"mode": "url", "message": "First look here", "url": "https://example.org/first", "elicitationId": key}
+        raise MCPError(types.URL_ELICITATION_REQUIRED, "Look there first", {"elicitations": [place]})
 
     @offered
     async def sample(self, ctx: Ctx, params: Params) -> Answer:

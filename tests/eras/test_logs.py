@@ -1,0 +1,75 @@
+"""Log lines: at the level that the session set or the request carries, to nobody but the caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mcp import types
+from mcp.shared.exceptions import MCPError
+from person import Person, text_of
+from roads import SDK_TEST, Visit, on_roads
+
+pytestmark = SDK_TEST
+LEVELS = ["debug", "info", "notice", "warning", "error"]
+WANTED: tuple[types.LoggingLevel, ...] = ("warning", "debug")
+LEVEL_KEY = "io.modelcontextprotocol/logLevel"
+
+
+def lines(level: str) -> list[tuple[str, str]]:
+    return [(each, f"at {each}") for each in LEVELS[LEVELS.index(level) :]]
+
+
+def at(level: str) -> Any:
+    return {LEVEL_KEY: level}
+
+
+@pytest.mark.proves("logs.set-level")
+@on_roads(client="session")
+async def test_a_session_gets_lines_from_the_level_it_set(visit: Visit) -> None:
+    async with visit.person.client(visit.transport, "session") as client:
+        for level in WANTED:
+            await client.set_logging_level(level)
+            visit.person.logs.clear()
+            await client.call_tool("log", {})
+            await visit.person.wait_until(lambda level=level: len(visit.person.logs) >= len(lines(level)))  # type: ignore[misc]
+            assert visit.person.logs == lines(level)
+
+
+@pytest.mark.shows_gap("logs.set-level")
+@on_roads(client="stateless")
+async def test_a_stateless_client_has_no_level_to_set(visit: Visit) -> None:
+    with pytest.raises(MCPError) as refused:
+        await visit.client.set_logging_level("info")
+    assert refused.value.error.code == types.METHOD_NOT_FOUND
+
+
+@pytest.mark.proves("logs.by-request")
+@on_roads(client="stateless")
+async def test_a_request_gets_lines_from_the_level_it_carries(visit: Visit) -> None:
+    for level in WANTED:
+        visit.person.logs.clear()
+        await visit.client.call_tool("log", {}, meta=at(level))
+        await visit.person.wait_until(lambda level=level: len(visit.person.logs) >= len(lines(level)))  # type: ignore[misc]
+        assert visit.person.logs == lines(level)
+    visit.person.logs.clear()
+    await visit.client.call_tool("log", {})
+    await visit.client.call_tool("log", {}, meta=at("error"))
+    await visit.person.wait_until(lambda: bool(visit.person.logs))
+    assert visit.person.logs == lines("error")
+
+
+@pytest.mark.proves("logs.only-its-caller")
+@on_roads()
+async def test_lines_of_a_call_reach_nobody_else(visit: Visit) -> None:
+    other = Person("Bea")
+    async with other.client(visit.transport, visit.road.client, log_level="debug") as theirs:
+        if visit.road.client == "session":
+            await visit.client.set_logging_level("debug")
+            await theirs.set_logging_level("debug")
+        more: dict[str, Any] = {"meta": at("debug")} if visit.road.client == "stateless" else {}
+        assert text_of(await visit.client.call_tool("log", {}, **more)) == "logged"
+        await visit.person.wait_until(lambda: len(visit.person.logs) >= len(LEVELS))
+        assert visit.person.logs == lines("debug")
+        assert text_of(await theirs.call_tool("echo", {})) == "echo"
+    assert other.logs == []
