@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= auto
 
-RUST_SOURCES := $(shell find rust/codec rust/pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
+RUST_SOURCES := $(shell find rust/codec rust/pybind rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
 .PHONY: serve test lint rust-test python-test bench clean help
 
@@ -40,7 +40,7 @@ lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languag
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 
 rust-test: ## the codec's own tests
-	cargo test --locked --quiet -p tidegate-codec
+	cargo test --locked --quiet -p tidegate-codec -p tidegate-seal
 
 python-test: $(VENV)/.built $(VENV)/.test ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh

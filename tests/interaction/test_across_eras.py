@@ -166,7 +166,7 @@ async def test_a_state_is_used_up_by_the_answer() -> None:
 
 async def test_a_result_that_comes_while_nobody_waits_is_kept_for_the_retry() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
-        client, pending, call = await asking_call(home, "tcp")
+        _, pending, call = await asking_call(home, "tcp")
         call.ask("elicitation/create", FORM)
         asked = await input_required(pending)
         call.text("could not wait")
@@ -280,6 +280,67 @@ async def test_a_question_the_session_client_refuses_ends_the_call_in_words() ->
         client.send_other(dump({"jsonrpc": "2.0", "id": question["id"], "error": error}))
         error = (await pending.reply()).error
         assert "User rejected" in error["message"]
+
+
+async def test_a_url_is_opened_once_and_waited_for() -> None:
+    async with house(ScriptedServer("modern"), transport="http") as home:
+        client = await home.client("http", "session", capabilities={"elicitation": {"url": {}}})
+        pending = client.tool("echo")
+        place = {"mode": "url", "url": "https://example.com/a", "message": "Sign in"}
+        wanted = {
+            "resultType": "input_required",
+            "inputRequests": {"a": {"method": "elicitation/create", "params": place}},
+        }
+        call = await home.server.next_call()
+        call.reply(wanted)
+        question = await client.questions.wait(lambda item: True)
+        elicitation = question["params"].pop("elicitationId")
+        assert question["params"] == place
+        client.answer(question, {"action": "accept"})
+        for _ in range(2):
+            call = await home.server.next_call()
+            assert call.params["inputResponses"] == {"a": {"action": "accept"}}
+            call.reply(wanted)
+        (await home.server.next_call()).text("signed in")
+        assert (await pending.reply()).text == "signed in"
+        notice = await client.notices.wait(lambda one: one["method"] == "notifications/elicitation/complete")
+        assert notice["params"]["elicitationId"] == elicitation
+        assert len(client.questions) == 1
+
+
+async def test_a_required_url_becomes_a_question_and_the_call_again() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client = await home.client("http", "modern", capabilities={"elicitation": {"url": {}}})
+        pending = client.tool("echo")
+        place = {"mode": "url", "url": "https://example.com/a", "message": "Sign in", "elicitationId": "e1"}
+        (await home.server.next_call()).fail(-32042, "sign in first", {"elicitations": [place]})
+        asked = await input_required(pending)
+        assert asked["inputRequests"]["q1"]["params"] == {key: place[key] for key in ("mode", "url", "message")}
+        last = retry(client, asked, {"q1": {"action": "accept"}})
+        call = await home.server.next_call()
+        assert not {"inputResponses", "requestState"} & set(call.params)
+        call.text("signed in")
+        assert (await last.reply()).text == "signed in"
+
+
+@pytest.mark.parametrize("era", ["session", "modern"])
+async def test_a_server_that_comes_back_in_the_other_era_is_found_again(era: str) -> None:
+    server = ScriptedServer(era)
+    async with house(server, transport="http") as home:
+        clients = [await home.client("http", one) for one in ("session", "modern")]
+        for client in clients:
+            pending = client.tool("echo")
+            (await server.next_call()).text("before")
+            assert (await pending.reply()).text == "before"
+        server.era = "modern" if era == "session" else "session"
+        for service in home.daemon.gateway.services:
+            for slot in list(service.slots.values()):
+                if slot.connection is not None:
+                    await slot.connection.aclose()
+        for client in clients:
+            pending = client.tool("echo")
+            (await server.next_call()).text("after")
+            assert (await pending.reply()).text == "after"
 
 
 async def test_cancelling_withdraws_the_question_and_the_round() -> None:

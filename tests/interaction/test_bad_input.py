@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 
 import pytest
 from clients import Client, HttpClient, Reply, StreamClient
 from gateway import SOME_ROADS, House, house
 from heard import Json, within
-from scripted_server import ScriptedServer, StreamChannel, dump
+from scripted_server import ScriptedServer, StreamChannel, dump, tool
 
 from tidegate.config.snapshot import Backend, Limits
+from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.pipeline.codec import json_to_msgpack
 
 pytestmark = pytest.mark.anyio
@@ -281,6 +283,31 @@ async def test_the_gateways_own_errors_may_quote_what_is_no_text(era: str, way_i
         assert (error["code"], "odd\ud800" in error["message"]) == (-32602, True)
         assert (await client.call("tools/list", rb'{"cursor":"\ud800"}')).error["code"] == -32602
         await still_fine(client, other, "two__echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives", "http.param-headers-added")
+@callers
+async def test_an_argument_that_no_header_can_carry_is_refused(era: str, way_in: str) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string", "x-mcp-header": "X"}}}
+    server = ScriptedServer(era, tools=(tool("echo"), dump({"name": "marked", "inputSchema": schema})))
+    async with house(server) as home:
+        client = await home.client(way_in, era)
+        error = (await client.call("tools/call", rb'{"name":"marked","arguments":{"x":"\ud800"}}')).error
+        assert error["code"] == (-32020 if (era, way_in) == ("modern", "http") else -32602)
+        assert server.calls.items == []
+        await still_fine(client, server, "echo")
+
+
+@pytest.mark.requirement("bad.lone-surrogate", "access.token-on-streams")
+async def test_a_token_that_is_no_text_is_a_wrong_token() -> None:
+    owner = TokenOwner("one", hashlib.sha256(b"one").hexdigest())
+    async with house(ScriptedServer("modern"), owners=[owner]) as home:
+        client = await home.stream_client("tcp", "modern")
+        raw = client.compose("odd", "tools/list", None, {"dev.tidegate/token": "odd"})
+        client.send_other(raw.replace(b'"dev.tidegate/token":"odd"', rb'"dev.tidegate/token":"\ud800"'))
+        assert "token" in (await client.stray.wait(lambda item: True)).error["message"]
+        client.token = "one"
+        assert await client.names() == ["echo"]
 
 
 @pytest.mark.requirement("bad.lone-surrogate", "bad.connection-lives", "bad.unknown-revision")

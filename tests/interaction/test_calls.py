@@ -96,7 +96,9 @@ async def test_what_is_not_understood_arrives_byte_for_byte(era: str, way_in: st
             assert b'{"other/key":18446744073709551615}' in raw
         elif way_in == "sse":
             # 2024-11-05 has neither structured content nor `_meta` in blocks; all else is the server's.
-            assert b'"x-unknown":[1.0,{"b":1,"a":2}],"content":[{"type":"text","text":"x"}],"_meta":{"other/key":' in raw
+            assert (
+                b'"x-unknown":[1.0,{"b":1,"a":2}],"content":[{"type":"text","text":"x"}],"_meta":{"other/key":' in raw
+            )
         else:
             assert ODD_RESULT in raw
 

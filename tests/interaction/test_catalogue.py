@@ -111,6 +111,27 @@ async def test_a_collision_is_reported_and_the_first_server_keeps_the_name(caplo
     assert any("`a` of backend `two` is hidden by backend `one`" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.requirement("catalogue.collisions")
+async def test_a_collision_is_reported_once_although_the_catalogue_is_made_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, other = (ScriptedServer("session", name, tools=(tool("a"),)) for name in ("one", "two"))
+    with caplog.at_level(logging.WARNING, "tidegate"):
+        async with house(one, other, fields=[{"prefix": ""}, {"prefix": ""}]) as home:
+            client = await home.client("tcp", "session")
+            for name in ("b", "c"):
+                one.offers["tools"].append(tool(name))
+                other.offers["tools"].append(tool(name))
+                one.announce("notifications/tools/list_changed")
+                other.announce("notifications/tools/list_changed")
+                for _ in range(2):
+                    await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
+                    client.notices.items.pop(0)
+                assert name in await client.names()
+    told = [record.getMessage() for record in caplog.records if "tools" in record.getMessage()]
+    assert [text.split("`")[1] for text in told] == ["a", "b", "c"]
+
+
 @pytest.mark.requirement("discover.from-catalogue", "discover.merged")
 @sides
 async def test_opening_facts_are_merged_and_come_from_the_catalogue(era: str, way_in: str) -> None:

@@ -41,6 +41,7 @@ from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.route.catalog import Route, Source, View
+from tidegate.pipeline.route.collisions import Collisions
 from tidegate.pipeline.task_owners import TaskOwners
 from tidegate.pipeline.upstream.builtin import BuiltinLink
 from tidegate.pipeline.upstream.connection import Connection
@@ -86,6 +87,7 @@ class Gateway:
         self.admission = Admission(snapshot.limits, clock)
         self.services = [Service(backend, self) for backend in snapshot.backends if backend.enabled]
         self.tasks = TaskOwners()
+        self._collisions = Collisions()
         self._spawn = spawn
         self._http: Any = None
         self._epoch = 0
@@ -168,7 +170,7 @@ class Gateway:
                 self._ready_views.clear()
             # Only now is known which servers keep sessions, on which the key depends.
             self._ready_views[self._view_key(client)] = (self._epoch, view)
-        for collision in view.collisions[:20]:
+        for collision in self._collisions.untold(view.collisions):
             _log.warning("catalogue %s", collision)
         return view
 
@@ -525,9 +527,10 @@ class Gateway:
         if self._http is None:
             from tidegate.pipeline.upstream.http_client import HttpClient
 
-            # Streams that stay open must leave room for the calls, and calls for their cancellation.
+            # Streams and calls that stay open must leave room for the calls, and calls for their cancellation.
             most = max(backend.max_in_flight for backend in self.snapshot.backends)
-            self._http = HttpClient(limits, self.clock, max_connections_per_origin=2 * most + 8)
+            room = 2 * most + limits.suspended + 8
+            self._http = HttpClient(limits, self.clock, max_connections_per_origin=room)
         if transport == "sse":
             from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
 
@@ -680,7 +683,7 @@ def _unknown(kind: str, name: str) -> TidegateError:
 def _param_headers(exchange: Exchange, route: Route) -> tuple[tuple[str, str], ...]:
     """Marked arguments as headers for the server; the client's own are checked against the body.
 
-    Raises: HeaderMismatch.
+    Raises: HeaderMismatch; InvalidParams, for an argument that no header can carry.
     """
     span = exchange.envelope.arguments_span
     arguments = json.loads(exchange.message[span[0] : span[1]]) if span is not None else {}
@@ -696,5 +699,8 @@ def _param_headers(exchange: Exchange, route: Route) -> tuple[tuple[str, str], .
             if text is not None and (value is None or not same_value(header, value, text)):
                 raise HeaderMismatch(f"Header mismatch: `{name}` is missing or differs from the argument in the body")
         if text is not None:
-            headers.append((name, encode_value(text)))
+            try:
+                headers.append((name, encode_value(text)))
+            except UnicodeEncodeError as error:
+                raise InvalidParams(f"the argument for `{name}` holds half a surrogate pair") from error
     return tuple(headers)

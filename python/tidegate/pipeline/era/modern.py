@@ -26,6 +26,8 @@ from tidegate.protocol.revisions import LATEST_MODERN, MODERN
 _VIEW_CACHE_ENTRIES: Final = 512
 _VIEW_CACHE_KEY_BYTES: Final = 4096
 """Longest `_meta` that is remembered: clients write it, so the memory is bounded in bytes too."""
+_REMOVED: Final = ("notifications/elicitation/complete", "notifications/tasks/status")
+"""Notifications of the session era that went with it."""
 _VERSION_BYTES: Final = PROTOCOL_VERSION.encode()
 
 
@@ -88,6 +90,7 @@ def _read_view(raw: bytes, principal: Principal) -> ClientView:
         log_level=level,
         version=version,
         own_key=f"{principal.key} {abilities.decode()}",
+        principal=principal.name,
     )
 
 
@@ -113,6 +116,8 @@ class StatelessExchange(Exchange):
             level = rank(self.client.log_level)
             if level is None or not reaches(message, level):
                 return
+        elif envelope.method in _REMOVED:
+            return
         self.outlet.notify(message)
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:

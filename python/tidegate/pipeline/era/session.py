@@ -31,6 +31,12 @@ _MAX_FOLLOWED: Final = 1000
 _MAX_EARLY: Final = 64
 """Messages kept for a client that has no stream open yet."""
 
+_SINCE: Final = {
+    "notifications/tasks/status": "2025-11-25",
+    "notifications/tasks": "2026-07-28",
+}
+"""Notification → the first revision that has it. Revisions are dates, so they compare as text."""
+
 
 class GeneralOutlet(Protocol):
     """Where a session's messages go that belong to no request."""
@@ -152,6 +158,7 @@ class Session:
             session=self,
             version=self.revision,
             own_key=self.key,
+            principal=self.principal.name,
         )
 
     # -- what the client sends --------------------------------------------------------------------------------
@@ -316,7 +323,9 @@ class Session:
             outlet.notify(message)
 
     def wants(self, message: bytes, envelope: Envelope) -> bool:
-        """Whether a log line reaches the level that the client set."""
+        """Whether the client's revision has this notification, and a log line reaches the level that it set."""
+        if self.revision < _SINCE.get(envelope.method or "", ""):
+            return False
         return envelope.method != "notifications/message" or self.level is None or reaches(message, self.level)
 
     # -- the end ----------------------------------------------------------------------------------------------

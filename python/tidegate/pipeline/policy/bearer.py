@@ -23,7 +23,7 @@ class Bearer:
 
     def principal(self, token: str) -> Principal | None:
         """Whose token it is. Looked up by digest, so the time says nothing about the token."""
-        return self._by_digest.get(hashlib.sha256(token.encode()).hexdigest())
+        return self._by_digest.get(hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest())
 
     def from_header(self, authorization: str | None) -> Principal | None:
         """The caller by an `Authorization` header; the anonymous one where none is required."""

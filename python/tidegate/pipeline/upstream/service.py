@@ -39,6 +39,7 @@ from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
+from tidegate.pipeline.upstream.slot_statistics import slot_statistics
 from tidegate.protocol.methods import LIST_METHOD
 
 _log = logging.getLogger("tidegate.upstream")
@@ -143,6 +144,8 @@ class Service:
             self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None:
+        if slot.group:
+            slot.used_at_s = self._owner.clock.now_s()
         connection = slot.connection
         if connection is not None:
             use(slot, connection)
@@ -162,7 +165,7 @@ class Service:
     def _open_soon(self, slot: Slot) -> None:
         if not slot.opening and not self._stopped and not slot.closed:
             slot.opening = True
-            self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.key}")
+            self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.serves}")
 
     async def _open(self, slot: Slot) -> None:
         try:
@@ -180,7 +183,7 @@ class Service:
             self._open_failed(slot, error)
         except Exception as error:
             # Whatever a server made go wrong here, those who wait for it must hear.
-            _log.exception("open_failed backend=%s slot=%s", self.name, slot.key)
+            _log.exception("open_failed backend=%s slot=%s", self.name, slot.serves)
             self._open_failed(slot, UpstreamProtocol(f"backend `{self.name}` could not be opened: {error}"))
         else:
             slot.opening = False
@@ -216,8 +219,13 @@ class Service:
         if again:
             for kind in ("tools", "prompts", "resources"):
                 self._owner.list_changed(self, slot, kind)
-        for _, use, _ in waiting:
-            use(slot, connection)
+        for _, use, fail in waiting:
+            try:
+                use(slot, connection)
+            except Exception as error:
+                # One request that goes wrong must not strand those behind it.
+                _log.exception("request_failed backend=%s slot=%s", self.name, slot.key)
+                fail(TidegateError(f"the gateway failed over this request: {error}"))
 
     def _open_failed(self, slot: Slot, error: TidegateError) -> None:
         slot.opening = False
@@ -227,7 +235,7 @@ class Service:
         _log.warning(
             "backend_unavailable backend=%s slot=%s attempt=%d error=%s",
             self.name,
-            slot.key,
+            slot.serves,
             slot.backoff.attempt,
             error,
         )
@@ -260,13 +268,16 @@ class Service:
                 if await probe(connection, config.probe_timeout_s):
                     self.stateless = True
                     return connection
-                self.stateless = False
             except UpstreamClosed:
                 # Some old servers leave at a request they do not know.
-                self.stateless = False
+                pass
             except BaseException:
                 await connection.aclose()
                 raise
+            self.stateless = False
+            if self.keeps_session is False:
+                # It was of the other era when it was last tried.
+                self.keeps_session = None
             await self._keep(connection, self.slot_for(slot.waiting[0][0]) if slot.waiting else None)
             return None
         connection = await self._linked(slot)
@@ -331,9 +342,7 @@ class Service:
         return connection
 
     async def _try_stateless(self, slot: Slot, refused: TidegateError) -> None:
-        if self.stateless is False:
-            raise refused
-        if self.stateless is None:
+        if self.stateless is not True:
             connection = await self._linked(slot)
             try:
                 if not await probe(connection, self.config.probe_timeout_s):
@@ -350,7 +359,7 @@ class Service:
         try:
             await self._read_listing(slot, connection)
         except BaseException:
-            self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.key}")
+            self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.serves}")
             raise
 
     async def _read_listing(self, slot: Slot, connection: Connection) -> None:
@@ -539,10 +548,10 @@ class Service:
         slot.listen = None
         slot.error = error
         slot.restarts += 1
-        self._owner.spawn(connection.link.aclose, name=f"close {self.name}/{slot.key}")
+        self._owner.spawn(connection.link.aclose, name=f"close {self.name}/{slot.serves}")
         if slot.closed or self._stopped:
             return
-        _log.warning("backend_lost backend=%s slot=%s error=%s", self.name, slot.key, error)
+        _log.warning("backend_lost backend=%s slot=%s error=%s", self.name, slot.serves, error)
         now_s = self._owner.clock.now_s()
         if now_s - slot.opened_at_s > _SETTLED_S:
             slot.backoff.reset()
@@ -563,7 +572,7 @@ class Service:
             self._turn_away(slot)
             connection, slot.connection = slot.connection, None
             if connection is not None:
-                self._owner.spawn(connection.aclose, name=f"close {self.name}/{key}")
+                self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.serves}")
 
     def is_followed(self, slot: Slot) -> bool:
         return bool(slot.subscribed) or self._owner.is_followed(self, slot)
@@ -580,29 +589,20 @@ class Service:
                 tasks.start_soon(connection.aclose)
 
     def statistics(self) -> dict[str, object]:
+        now_s = self._owner.clock.now_s()
+        isolation = self.config.isolation
         return {
             "backend": self.name,
             "transport": self._transport,
             "stateless": self.stateless,
             "keeps_session": self.keeps_session,
-            "slots": [self._slot_statistics(slot) for slot in self.slots.values()],
-        }
-
-    @staticmethod
-    def _slot_statistics(slot: Slot) -> dict[str, object]:
-        connection = slot.connection
-        state = "ready" if connection is not None else "starting" if slot.opening else "down" if slot.error else "idle"
-        return {
-            "slot": slot.key if slot.client is None else "session",
-            "state": state,
-            "error": str(slot.error) if slot.error is not None and connection is None else None,
-            "revision": connection.version if connection is not None else None,
-            "in_flight": connection.in_flight if connection is not None else 0,
-            "dropped": connection.dropped if connection is not None else 0,
-            "restarts": slot.restarts,
-            "offers": {kind: len(found.entries) for kind, found in slot.listing.kinds.items()},
-            "warnings": list(slot.listing.warnings),
-            "link": connection.link.statistics() if connection is not None else {},
+            "isolation": isolation,
+            "max_connections": self.config.max_connections,
+            "own_connections": self._lanes.used,
+            "slots": [
+                slot_statistics(slot, isolation, self._transport, self._lanes.waiting_for(slot), now_s)
+                for slot in self.slots.values()
+            ],
         }
 
 

@@ -30,7 +30,7 @@ _MAX_ROUNDS: Final = 64
 _MAX_QUESTIONS: Final = 32
 """Questions of one round."""
 _PAUSE_S: Final = 0.2
-"""Before the request is sent again when nothing was asked; doubled each time."""
+"""Before the request is sent again when nothing new was asked; doubled each time."""
 _LONGEST_PAUSE_S: Final = 10.0
 
 
@@ -50,6 +50,10 @@ class Rounds:
         """The server's `requestState`, a raw JSON value."""
         self._open: dict[str, Question] = {}
         self._answers: dict[str, bytes] = {}
+        self._opened: dict[str, tuple[str, bytes]] = {}
+        """URLs that the client agreed to open → the elicitation's id and the client's answer."""
+        self._waits_until_s = 0.0
+        """How long a server may go on asking for what the client has agreed to."""
         self._timer: asyncio.TimerHandle | None = None
         self._progress = float("-inf")
 
@@ -70,9 +74,11 @@ class Rounds:
     def answered(self, message: bytes, envelope: Envelope) -> None:
         self._call = None
         if envelope.kind == ERROR:
+            self._tell_complete()
             self._exchange.answered(*self._translated(message, envelope))
             return
         if envelope.result_type != "input_required":
+            self._tell_complete()
             self._exchange.answered(message, envelope)
             return
         try:
@@ -109,7 +115,7 @@ class Rounds:
         span = envelope.result_span
         assert span is not None
         self._round += 1
-        if self._round > _MAX_ROUNDS:
+        if self._round - self._idle_rounds > _MAX_ROUNDS:
             raise UpstreamProtocol(f"backend `{backend}` asked for input {_MAX_ROUNDS} times for one request")
         at = find_member(message, "requestState", *span)
         self._state = message[at[0] : at[1]] if at is not None else None
@@ -125,18 +131,36 @@ class Rounds:
                 f"backend `{backend}` asked {len(wanted)} things at once, more than {_MAX_QUESTIONS}"
             )
         self._answers = {}
-        if not wanted:
-            pause_s = min(_PAUSE_S * 2**self._idle_rounds, _LONGEST_PAUSE_S)
-            self._idle_rounds += 1
-            self._timer = asyncio.get_running_loop().call_later(pause_s, self._retry)
-            return
-        self._idle_rounds = 0
-        self._open = {key: self._question(key, raw) for key, raw in wanted.items()}
-        self._timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._expired)
-        for question in list(self._open.values()):
-            self._exchange.asked(question)
+        self._open = {}
+        for key, raw in wanted.items():
+            url = _url_of(raw)
+            if url in self._opened:
+                # What the client agreed to open takes its time; it is not asked again.
+                self._answers[key] = self._opened[url][1]
+            else:
+                self._open[key] = self._question(key, raw, url)
+        if self._open:
+            self._idle_rounds = 0
+            self._timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._expired)
+            for question in list(self._open.values()):
+                self._exchange.asked(question)
+        else:
+            self._retry_later()
 
-    def _question(self, key: str, raw: bytes) -> Question:
+    def _retry_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._idle_rounds == 0:
+            self._waits_until_s = loop.time() + self._answer_timeout_s
+        elif loop.time() > self._waits_until_s:
+            raise UpstreamTimeout(
+                f"backend `{self._exchange.backend}` went on waiting for {self._answer_timeout_s:g} s "
+                f"after everything it asked was answered"
+            )
+        pause_s = min(_PAUSE_S * 2**self._idle_rounds, _LONGEST_PAUSE_S)
+        self._idle_rounds += 1
+        self._timer = loop.call_later(pause_s, self._retry)
+
+    def _question(self, key: str, raw: bytes, url: str) -> Question:
         backend = self._exchange.backend
         request = json.loads(raw)
         method = request.get("method") if isinstance(request, dict) else None
@@ -151,14 +175,18 @@ class Rounds:
             raise UpstreamProtocol(f"backend `{backend}` asks for `{method}`, but {_lower_first(refusal)}")
         params = question_for(method, params, self._exchange.client.version, self._abilities)
         message = b'{"jsonrpc":"2.0","id":0,"method":' + json_bytes(method) + b',"params":' + params + b"}"
-        return Question(message, scan(message, self._depth), lambda reply: self._replied(key, method, reply))
+        return Question(
+            message, scan(message, self._depth), lambda reply: self._replied(key, method, params, url, reply)
+        )
 
-    def _replied(self, key: str, method: str, reply: bytes) -> None:
+    def _replied(self, key: str, method: str, params: bytes, url: str, reply: bytes) -> None:
         if self._open.pop(key, None) is None:
             return
         envelope = scan(reply, self._depth)
         if envelope.kind == RESULT and envelope.result_span is not None:
-            self._answers[key] = reply[slice(*envelope.result_span)]
+            answer = self._answers[key] = reply[slice(*envelope.result_span)]
+            if url and json.loads(answer).get("action") == "accept":
+                self._opened[url] = (str(json.loads(params).get("elicitationId", "")), answer)
         elif method == "elicitation/create":
             # The one question whose answer can say that there is none.
             self._answers[key] = b'{"action":"cancel"}'
@@ -187,6 +215,13 @@ class Rounds:
         )
         message = splice(exchange.message, [(span[0], span[1], params)])
         self._call = self._send(self, message, scan(message, self._depth))
+
+    def _tell_complete(self) -> None:
+        """What the client opened has done its work (2025-11-25, client/elicitation, "Completion Notifications")."""
+        for elicitation, _ in self._opened.values():
+            params = json_bytes({"elicitationId": elicitation})
+            message = b'{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":' + params + b"}"
+            self._exchange.notified(message, scan(message))
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -226,6 +261,15 @@ class _Refused(UpstreamProtocol):
             f"backend `{backend}` needs the answer to `{method}`, which the client refused: {said}",
             data=error,
         )
+
+
+def _url_of(raw: bytes) -> str:
+    """The URL that an input request wants opened, or nothing."""
+    request = json.loads(raw)
+    params = request.get("params") if isinstance(request, dict) else None
+    if not isinstance(params, dict) or params.get("mode") != "url":
+        return ""
+    return str(params.get("url", ""))
 
 
 def _lower_first(text: str) -> str:
