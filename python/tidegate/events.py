@@ -34,6 +34,7 @@ class BackendState:
 
     backend: str
     slot: str
+    """Whom it serves, as `Slot.serves` has it."""
     state: str
     """`ready` or `down`."""
     reason: str

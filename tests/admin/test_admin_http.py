@@ -127,7 +127,7 @@ async def test_info_names_version_revisions_addresses_and_what_backends_speak() 
         (backend,) = info["backends"]
         assert backend["backend"] == "host"
         assert backend["eras"] == ["stateless"]
-        assert backend["slots"] == [{"slot": "stateless", "state": "ready", "revision": "2026-07-28"}]
+        assert backend["slots"] == [{"serves": "stateless", "state": "ready", "revision": "2026-07-28"}]
         assert info["features"]["authentication"] is False
 
 

@@ -24,10 +24,13 @@ STATISTICS: dict[str, object] = {
     "sessions": 2,
     "listeners": 1,
     "in_flight": 3,
+    "suspended": {"calls": 6, "limit": 256},
     "connections": {"open": 4, "limit": 2048, "served_total": 40, "refused_total": 5, "refused_open": 0},
     "backends": [
         {
             "backend": "files",
+            "max_connections": 32,
+            "own_connections": 5,
             "slots": [
                 {"state": "ready", "in_flight": 2, "link": {"pid": 7, "running": True}},
                 {"state": "down", "in_flight": 0, "link": {}},
@@ -177,6 +180,8 @@ def test_backends_are_up_unless_nothing_of_them_can_be_reached() -> None:
     assert page.value("tidegate_backend_in_flight_requests", backend="files") == 2
     assert page.value("tidegate_backend_transitions_total", backend="gone", state="down") == 2
     assert page.value("tidegate_children") == 1
+    assert page.value("tidegate_backend_own_connections", backend="files") == 5
+    assert page.value("tidegate_backend_own_connections_limit", backend="files") == 32
     assert not any("s-123" in str(key) for key in page.samples)
 
 
@@ -186,6 +191,8 @@ def test_the_gateways_own_numbers_are_there() -> None:
     assert page.value("tidegate_sessions") == 2
     assert page.value("tidegate_listeners") == 1
     assert page.value("tidegate_in_flight_requests") == 3
+    assert page.value("tidegate_suspended_calls") == 6
+    assert page.value("tidegate_suspended_calls_limit") == 256
     assert page.value("tidegate_connections") == 4
     assert page.value("tidegate_connections_refused_total") == 5
 

@@ -138,7 +138,7 @@ def _spoken(backend: Mapping[str, Any]) -> dict[str, object]:
         "backend": backend.get("backend"),
         "transport": backend.get("transport"),
         "eras": [era for era, spoken in known.items() if spoken],
-        "slots": [{key: slot.get(key) for key in ("slot", "state", "revision")} for slot in slots],
+        "slots": [{key: slot.get(key) for key in ("serves", "state", "revision")} for slot in slots],
     }
 
 

@@ -70,6 +70,8 @@ class SessionPort(Protocol):
     """What the upstream side may do with the session of a client that has one."""
 
     key: str
+    transport: str
+    """As of `Exchange`, for people."""
 
     def ask(self, question: Question, cause: Exchange | None) -> None:
         """Puts a server's question to the client, or refuses it: what the client did not declare is never used."""
@@ -89,6 +91,7 @@ class ClientView:
         "log_level",
         "needs_own_session",
         "own_key",
+        "principal",
         "session",
         "stateless",
         "version",
@@ -106,6 +109,7 @@ class ClientView:
         session: SessionPort | None = None,
         version: str = "",
         own_key: str = "",
+        principal: str = "",
     ) -> None:
         self.stateless = stateless
         """Prefers a server that keeps no session."""
@@ -122,6 +126,8 @@ class ClientView:
         """None: nothing that a server says outside a reply can reach this client."""
         self.version = version
         """The revision the client speaks; a hint for a handshake made on its behalf."""
+        self.principal = principal
+        """Whose it is, by the name of `Principal`: for people."""
         self.own_key = own_key
         """Names a connection that serves only clients like this one: the session, or principal and abilities."""
         asked = ("sampling", "elicitation", "roots", "tasks")

@@ -150,7 +150,7 @@ class Gateway:
             slot = service.slot_for(client)
             connection = slot.connection
             if connection is None:
-                settled = settled and slot.error is not None and not slot.opening
+                settled = settled and slot.error is not None and not slot.opening and not slot.closed
                 continue
             listing = slot.listing
             sources.append(
@@ -567,7 +567,7 @@ class Gateway:
         self._epoch += 1
         ready = slot.connection is not None
         self.events.publish(
-            BackendState(service.name, slot.key, "ready" if ready else "down", "" if ready else str(slot.error))
+            BackendState(service.name, slot.serves, "ready" if ready else "down", "" if ready else str(slot.error))
         )
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -592,6 +592,7 @@ class Gateway:
             "sessions": len(self.sessions),
             "listeners": len(self._listeners),
             "in_flight": self.admission.in_flight,
+            "suspended": {"calls": len(self.calls.suspended), "limit": self.limits.suspended},
             "backends": [service.statistics() for service in self.services],
         }
 

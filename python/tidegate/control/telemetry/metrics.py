@@ -141,6 +141,12 @@ def _write_gateway(page: Exposition, statistics: Statistics) -> None:
         "tidegate_listeners", "gauge", "Open subscription streams of clients.", _number(statistics.get("listeners"))
     )
     page.single("tidegate_in_flight_requests", "gauge", "Requests being served.", _number(statistics.get("in_flight")))
+    suspended = statistics.get("suspended")
+    if isinstance(suspended, Mapping):
+        help_text = "Calls of session servers that wait for answers of stateless clients."
+        page.single("tidegate_suspended_calls", "gauge", help_text, _number(suspended.get("calls")))
+        help_text = "Most calls that may wait so."
+        page.single("tidegate_suspended_calls_limit", "gauge", help_text, _number(suspended.get("limit")))
     connections = statistics.get("connections")
     if isinstance(connections, Mapping):
         for field, name, kind, help_text in (
@@ -165,6 +171,13 @@ def _write_backends(page: Exposition, statistics: Statistics) -> None:
             counts[state] = counts.get(state, 0) + 1
         for state, count in counts.items():
             page.sample("tidegate_backend_slots", count, [*_named(backend), ("state", state)])
+    for field, name, help_text in (
+        ("own_connections", "tidegate_backend_own_connections", "Connections that serve single clients."),
+        ("max_connections", "tidegate_backend_own_connections_limit", "Most connections that may serve single ones."),
+    ):
+        page.family(name, "gauge", help_text)
+        for backend in backends:
+            page.sample(name, _number(backend.get(field)), _named(backend))
     page.family("tidegate_backend_in_flight_requests", "gauge", "Requests that a backend has not answered yet.")
     for backend in backends:
         total = sum(_number(slot.get("in_flight")) for slot in _dicts(backend.get("slots")))

@@ -26,6 +26,8 @@ _SETTLE_S: Final = 5.0
 """How long a lane whose request was given up, and not answered, serves nobody: the server may still ask."""
 _IDLE_S: Final = 60.0
 """A further lane is closed after this long without a request."""
+_PAUSE_S: Final = 60.0
+"""How long no further lane is tried after one could not be opened: there are servers that serve one client only."""
 _SWEEP_S: Final = 30.0
 
 Release = Callable[[bool], None]
@@ -40,6 +42,8 @@ class LaneHost(Protocol):
     slots: dict[str, Slot]
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None: ...
+
+    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None: ...
 
     def close_slot(self, key: str) -> None: ...
 
@@ -58,6 +62,11 @@ class Lanes:
         self._wait_s = wait_s
         self._groups: dict[str, list[Slot]] = {}
         self._waiting: dict[str, deque[_Waiter]] = {}
+        self._serving: set[str] = set()
+        """Whose queue is being served further down the stack."""
+        self._growing: dict[str, asyncio.TimerHandle] = {}
+        self._paused_s: dict[str, float] = {}
+        """Until when no further lane is opened."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._number = 0
 
@@ -66,7 +75,7 @@ class Lanes:
         group = self._groups.get(client.own_key)
         if group:
             return group[0]
-        return self._add(client, client.own_key) or self.full(client)
+        return self._add(client) or self.full(client)
 
     def full(self, client: ClientView) -> Slot:
         """A slot that says why there is none."""
@@ -78,17 +87,20 @@ class Lanes:
         )
         return slot
 
+    @property
+    def used(self) -> int:
+        """Connections of single clients, those of sessions among them."""
+        return sum(slot.client is not None for slot in self._host.slots.values())
+
+    def waiting_for(self, slot: Slot) -> int:
+        """Requests that wait for a lane, told of the main one."""
+        return len(self._waiting.get(slot.key, ())) if slot.group else 0
+
     def has_room(self) -> bool:
         """Whether one more connection of a single client may be opened; closes one that idles, if need be."""
-        own = [slot for slot in self._host.slots.values() if slot.client is not None]
-        if len(own) < self._most:
+        if self.used < self._most:
             return True
-        idle = [
-            slot
-            for group in self._groups.values()
-            for slot in group
-            if not slot.leased and not slot.opening and not _busy(slot) and not self._host.is_followed(slot)
-        ]
+        idle = [slot for group in self._groups.values() for slot in group if self._may_close(slot, group)]
         if not idle:
             return False
         self._close(min(idle, key=lambda slot: slot.used_at_s))
@@ -102,23 +114,24 @@ class Lanes:
             if slot.closed and slot.error is not None:
                 fail(slot.error)
                 return
+        waiter = _Waiter(client, use, fail)
         free = self._free(key)
         if free is not None and not self._waiting.get(key):
-            self._take(free, client, use, fail)
+            self._take(free, waiter)
             return
         queue = self._waiting.setdefault(key, deque())
         if len(queue) >= _MAX_WAITING:
             fail(Overloaded(f"{_MAX_WAITING} requests wait for a connection to backend `{self._host.name}` already"))
             return
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(client, use, fail)
-        waiter.timer = loop.call_later(self._wait_s, self._gave_up, key, waiter)
         queue.append(waiter)
-        loop.call_later(_PATIENCE_S, self._grow, key)
+        waiter.timer = asyncio.get_running_loop().call_later(self._wait_s, self._gave_up, key, waiter)
+        self._grow_soon(key)
 
     def close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for timer in self._growing.values():
+            timer.cancel()
         waiting, self._waiting = self._waiting, {}
         self._groups.clear()
         for queue in waiting.values():
@@ -130,13 +143,11 @@ class Lanes:
 
     def _free(self, key: str) -> Slot | None:
         now_s = self._clock.now_s()
-        return next(
-            (slot for slot in self._groups.get(key, ()) if not slot.leased and slot.settles_at_s <= now_s), None
-        )
+        free = [slot for slot in self._groups.get(key, ()) if not slot.leased and slot.settles_at_s <= now_s]
+        return next((slot for slot in free if slot.connection is not None), free[0] if free else None)
 
-    def _take(self, slot: Slot, client: ClientView, use: Lease, fail: Fail) -> None:
+    def _take(self, slot: Slot, waiter: _Waiter) -> None:
         slot.leased = True
-        slot.used_at_s = self._clock.now_s()
         released = False
 
         def release(finished: bool) -> None:
@@ -146,56 +157,100 @@ class Lanes:
                 self._released(slot, finished)
 
         def failed(error: TidegateError) -> None:
-            release(True)
-            fail(error)
+            if slot in self._groups.get(slot.group, [])[1:]:
+                # Other lanes can serve this request still.
+                self._take_back(slot, waiter)
+            else:
+                release(True)
+                waiter.fail(error)
 
-        self._host.use_slot(slot, client, lambda opened, connection: use(opened, connection, release), failed)
+        self._host.use_slot(
+            slot, waiter.client, lambda opened, connection: waiter.use(opened, connection, release), failed
+        )
+
+    def _take_back(self, slot: Slot, waiter: _Waiter) -> None:
+        """A further lane could not be opened. Whoever it was for is the next one again."""
+        key = slot.group
+        self._paused_s[key] = self._clock.now_s() + _PAUSE_S
+        self._close(slot)
+        loop = asyncio.get_running_loop()
+        self._waiting.setdefault(key, deque()).appendleft(waiter)
+        waiter.timer = loop.call_at(max(loop.time(), waiter.since_s + self._wait_s), self._gave_up, key, waiter)
+        self._grow_soon(key)
+        self._serve(key)
 
     def _released(self, slot: Slot, finished: bool) -> None:
         slot.leased = False
         now_s = slot.used_at_s = self._clock.now_s()
-        key = slot.group
         if not finished and slot.connection is not None:
             slot.settles_at_s = now_s + _SETTLE_S
-            if self._waiting.get(key):
-                asyncio.get_running_loop().call_later(_SETTLE_S, self._serve, key)
-        self._serve(key)
+        self._serve(slot.group)
 
     def _serve(self, key: str) -> None:
-        queue = self._waiting.get(key)
-        while queue:
-            slot = self._free(key)
-            if slot is None:
-                return
-            waiter = queue.popleft()
-            waiter.stop()
-            self._take(slot, waiter.client, waiter.use, waiter.fail)
-        self._waiting.pop(key, None)
+        """Gives the free lanes to those who wait, in order."""
+        if key in self._serving:
+            # A lane came back at once, from a request that its client had given up: the loop below goes on with it.
+            return
+        self._serving.add(key)
+        try:
+            while queue := self._waiting.get(key):
+                slot = self._free(key)
+                if slot is None:
+                    return
+                waiter = queue.popleft()
+                waiter.stop()
+                self._take(slot, waiter)
+            self._waiting.pop(key, None)
+        finally:
+            self._serving.discard(key)
+
+    def _grow_soon(self, key: str) -> None:
+        if key not in self._growing:
+            self._growing[key] = asyncio.get_running_loop().call_later(_PATIENCE_S, self._grow, key)
 
     def _grow(self, key: str) -> None:
-        queue = self._waiting.get(key)
-        if queue and self._free(key) is None:
-            self._number += 1
-            self._add(queue[0].client, f"{key}#{self._number}")
+        """Opens a lane for each request that waited long enough. Looks again as long as any waits: room may come
+        from other clients, and lanes settle.
+        """
+        del self._growing[key]
         self._serve(key)
+        ripe_s = asyncio.get_running_loop().time() - _PATIENCE_S + 0.005
+        while (queue := self._waiting.get(key)) and queue[0].since_s <= ripe_s:
+            if self._paused_s.get(key, 0.0) > self._clock.now_s() or self._add(queue[0].client) is None:
+                break
+            self._serve(key)
+        if self._waiting.get(key):
+            self._grow_soon(key)
 
     def _gave_up(self, key: str, waiter: _Waiter) -> None:
         queue = self._waiting.get(key)
         if queue and waiter in queue:
             queue.remove(waiter)
+            if not queue:
+                del self._waiting[key]
             waiter.fail(
                 UpstreamTimeout(
-                    f"no connection to backend `{self._host.name}` became free within {self._wait_s:g} s: "
-                    f"requests that wait for answers of this client have them all"
+                    f"no connection to backend `{self._host.name}` became free within {self._wait_s:g} s: other "
+                    "requests of this client have all of its connections, maybe waiting for its answers"
                 )
             )
 
     # -- coming and going -------------------------------------------------------------------------------------
 
-    def _add(self, client: ClientView, key: str) -> Slot | None:
+    def _add(self, client: ClientView) -> Slot | None:
+        """One more lane, or the first; None when there is no room."""
         if not self.has_room():
             return None
-        like = ClientView(stateless=False, capabilities=client.abilities, abilities=client.abilities)
+        key = client.own_key
+        if self._groups.get(key):
+            self._number += 1
+            key = f"{key}#{self._number}"
+        like = ClientView(
+            stateless=False,
+            capabilities=client.abilities,
+            abilities=client.abilities,
+            principal=client.principal,
+        )
         slot = Slot(key, like)
         slot.group = client.own_key
         slot.used_at_s = self._clock.now_s()
@@ -205,29 +260,41 @@ class Lanes:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return slot
 
+    def _may_close(self, slot: Slot, group: list[Slot]) -> bool:
+        """Whether nobody would miss it. The main lane, which knows what the server offers, is the last to go."""
+        if slot is group[0] and len(group) > 1:
+            return False
+        idle = not slot.leased and not slot.opening and not _busy(slot) and slot.settles_at_s <= self._clock.now_s()
+        return idle and not self._host.is_followed(slot)
+
     def _close(self, slot: Slot) -> None:
-        key = slot.group
-        group = self._groups.get(key, [])
+        self._remove(slot)
+        self._host.close_slot(slot.key)
+
+    def _remove(self, slot: Slot) -> None:
+        group = self._groups.get(slot.group, [])
         if slot in group:
             group.remove(slot)
         if not group:
-            self._groups.pop(key, None)
-        self._host.close_slot(slot.key)
+            self._groups.pop(slot.group, None)
+            self._paused_s.pop(slot.group, None)
 
     def forget(self, slot: Slot) -> None:
         """It is no lane any more: the server turned out to keep no sessions."""
         key = slot.group
-        if slot in self._groups.get(key, ()):
-            self._groups[key].remove(slot)
+        self._remove(slot)
+        if key not in self._groups:
+            for waiter in self._waiting.pop(key, ()):
+                waiter.stop()
+                self._host.acquire_askable(waiter.client, waiter.use, waiter.fail)
 
     def _sweep(self) -> None:
         self._sweeper = None
         now_s = self._clock.now_s()
         for group in list(self._groups.values()):
             for slot in list(group):
-                limit_s = self._idle_s if slot is group[0] and len(group) == 1 else _IDLE_S
-                idle = not slot.leased and not _busy(slot) and now_s - slot.used_at_s > limit_s
-                if idle and (slot is not group[0] or len(group) == 1) and not self._host.is_followed(slot):
+                limit_s = self._idle_s if slot is group[0] else _IDLE_S
+                if now_s - slot.used_at_s > limit_s and self._may_close(slot, group):
                     self._close(slot)
         if self._groups:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
@@ -238,6 +305,7 @@ class _Waiter:
         self.client = client
         self.use = use
         self.fail = fail
+        self.since_s = asyncio.get_running_loop().time()
         self.timer: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:

@@ -52,3 +52,10 @@ class Slot:
         self.refreshing: set[str] = set()
         self.stale: set[str] = set()
         self.restarts = 0
+
+    @property
+    def serves(self) -> str:
+        """Whom: "stateless", "shared", "session" or "lane". `key` may be the id of a session, which is a secret."""
+        if self.client is None:
+            return self.key
+        return "lane" if self.group else "session"

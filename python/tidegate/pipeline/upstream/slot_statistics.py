@@ -1,0 +1,82 @@
+"""What operators see of one connection: whom it serves and why, in plain data.
+
+Called by `Service.statistics`, nobody else; the rule itself is `Service.slot_key` and `Lanes`, in words
+docs/transports.md, "Who shares a server". Never tells the id of a session, nor a token.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tidegate.config.snapshot import Isolation
+from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.upstream.slot import Slot
+
+
+def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: int, now_s: float) -> dict[str, object]:
+    """`transport`: how the server is reached. `waiting`: requests that wait for a lane of the same clients."""
+    connection = slot.connection
+    state = "ready" if connection is not None else "starting" if slot.opening else "down" if slot.error else "idle"
+    era = None if connection is None else "session" if connection.keeps_session else "stateless"
+    return {
+        "serves": slot.serves,
+        "client": _client(slot.client),
+        "abilities": _abilities(slot.client),
+        "why": _why(slot, isolation, transport),
+        "state": state,
+        "error": str(slot.error) if slot.error is not None and connection is None else None,
+        "era": era,
+        "revision": connection.version if connection is not None else None,
+        "in_flight": connection.in_flight if connection is not None else 0,
+        "waiting": len(slot.waiting) + waiting,
+        "leased": slot.leased,
+        "settling": not slot.leased and slot.settles_at_s > now_s,
+        "followed": len(slot.subscribed),
+        "dropped": connection.dropped if connection is not None else 0,
+        "restarts": slot.restarts,
+        "offers": {kind: len(found.entries) for kind, found in slot.listing.kinds.items()},
+        "warnings": list(slot.listing.warnings),
+        "link": connection.link.statistics() if connection is not None else {},
+    }
+
+
+def _client(client: ClientView | None) -> dict[str, object] | None:
+    """Whose connection it is; None for everybody's. The name and version are the client's own words."""
+    if client is None:
+        return None
+    found: dict[str, object] = {"principal": client.principal}
+    if client.session is not None:
+        found["transport"] = client.session.transport
+        info = json.loads(client.info) if client.info is not None else {}
+        found |= {key: info[key] for key in ("name", "version") if isinstance(info.get(key), str)}
+    return found
+
+
+def _abilities(client: ClientView | None) -> list[str]:
+    """What the server may ask of whom it serves, such as `elicitation.form` or `sampling`."""
+    declared = json.loads(client.abilities) if client is not None else {}
+    found = []
+    for ability, parts in declared.items():
+        if ability != "elicitation":
+            found.append(ability)
+        found.extend(f"{ability}.{part}" for part in parts)
+    return found
+
+
+def _why(slot: Slot, isolation: Isolation, transport: str) -> str:
+    client = slot.client
+    if slot.serves == "stateless":
+        return "the server keeps no session: each request says whose it is"
+    if client is None:
+        if isolation == "shared":
+            return 'isolation = "shared": one session for all, in which nobody can be asked'
+        return "these clients can be asked nothing, so they share one session"
+    if slot.group and slot.key != slot.group:
+        return "requests of this client overlap"
+    if client.abilities != b"{}":
+        if slot.group and transport != "http":
+            return f"this client can be asked; one request at a time, {transport} does not tell whose a question is"
+        return "this client can be asked something"
+    if client.needs_own_session and isolation != "session":
+        return "this client has tasks of its own"
+    return 'isolation = "session": every client has its own'
