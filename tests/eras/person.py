@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -111,25 +111,26 @@ class Person:
         self, server: Any, era: Era, *, abilities: tuple[str, ...] = ALL, token: str = "", log_level: str | None = None
     ) -> AsyncIterator[Client]:
         """A connected client of that era, which declares exactly these abilities."""
-        if token:
-            headers = {"authorization": f"Bearer {token}"}
-            server = streamable_http_client(server, http_client=create_mcp_http_client(headers=headers))
         more: dict[str, Any] = {"log_level": log_level}
-        client = Client(
-            server,
-            mode="legacy" if era == "session" else "auto",
-            elicitation_callback=self.on_elicit if "elicitation" in abilities else None,
-            sampling_callback=self.on_sample if "sampling" in abilities else None,
-            list_roots_callback=self.on_roots if "roots" in abilities else None,
-            logging_callback=self.on_log,
-            message_handler=self.on_message,
-            cache=None,
-            read_timeout_seconds=2 * BOUND_S,
-            **more,
-        )
-        async with client:
-            assert client.protocol_version == REVISION[era]
-            yield client
+        async with AsyncExitStack() as stack:
+            if token:
+                http = create_mcp_http_client(headers={"authorization": f"Bearer {token}"})
+                server = streamable_http_client(server, http_client=await stack.enter_async_context(http))
+            client = Client(
+                server,
+                mode="legacy" if era == "session" else "auto",
+                elicitation_callback=self.on_elicit if "elicitation" in abilities else None,
+                sampling_callback=self.on_sample if "sampling" in abilities else None,
+                list_roots_callback=self.on_roots if "roots" in abilities else None,
+                logging_callback=self.on_log,
+                message_handler=self.on_message,
+                cache=None,
+                read_timeout_seconds=2 * BOUND_S,
+                **more,
+            )
+            async with client:
+                assert client.protocol_version == REVISION[era]
+                yield client
 
 
 def text_of(result: types.CallToolResult) -> str:
