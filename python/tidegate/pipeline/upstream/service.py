@@ -224,7 +224,7 @@ class Service:
                 use(slot, connection)
             except Exception as error:
                 # One request that goes wrong must not strand those behind it.
-                _log.exception("request_failed backend=%s slot=%s", self.name, slot.key)
+                _log.exception("request_failed backend=%s slot=%s", self.name, slot.serves)
                 fail(TidegateError(f"the gateway failed over this request: {error}"))
 
     def _open_failed(self, slot: Slot, error: TidegateError) -> None:
