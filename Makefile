@@ -7,13 +7,16 @@ export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := $(shell find rust/codec rust/pybind rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
-.PHONY: serve test lint rust-test python-test bench clean help
+.PHONY: serve demo-eras test lint rust-test python-test bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 serve: $(VENV)/.built ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
 	@$(BIN)/tidegate serve --hint $(ARGS)
+
+demo-eras: $(VENV)/.built ## show an old client at a new server, and a new client at an old one, both ends side by side
+	@$(BIN)/python tests/scenarios/eras/show.py $(ARGS)
 
 test: lint rust-test python-test ## everything that .ci/run runs
 
