@@ -134,6 +134,13 @@ class HeaderMismatch(DownstreamError):
     code = HEADER_MISMATCH
 
 
+class MissingClientCapability(DownstreamError):
+    """The request needs an ability of the client that it did not declare; `data` names it."""
+
+    slug = "missing_capability"
+    code = MISSING_CLIENT_CAPABILITY
+
+
 class UnsupportedProtocolVersion(DownstreamError):
     slug = "unsupported_version"
     code = UNSUPPORTED_PROTOCOL_VERSION

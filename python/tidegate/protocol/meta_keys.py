@@ -11,10 +11,15 @@ CLIENT_CAPABILITIES: Final = PREFIX + "clientCapabilities"
 LOG_LEVEL: Final = PREFIX + "logLevel"
 SERVER_INFO: Final = PREFIX + "serverInfo"
 SUBSCRIPTION_ID: Final = PREFIX + "subscriptionId"
+RELATED_TASK: Final = PREFIX + "related-task"
+"""2025-11-25, basic/utilities/tasks: which task a message belongs to."""
 PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105  a key, no secret
 
 REQUEST_ENVELOPE: Final = (PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL)
 """What a stateless request carries and a session's request must not."""
+
+TASKS_EXTENSION: Final = PREFIX + "tasks"
+"""No key of `_meta` but of `extensions`, in what clients and servers declare (SEP-2663)."""
 
 TOKEN: Final = "dev.tidegate/token"  # noqa: S105  a key, no secret
 """A bearer token on transports without headers; read from a connection's first message, never forwarded."""
