@@ -22,6 +22,8 @@ def test_a_running_gateway_is_shown_with_its_listeners_and_backends(at_home: Run
     assert rows["unix"] == [at_home.unix]
     assert rows["sessions"] == ["0"]
     assert rows["workshop"] == ["ready", "stdio", "2026-07-28", "1/1", "13", "0", "0"]
+    assert 'workshop: isolation "auto"' in lines
+    assert " ".join(rows["everybody"]) == "ready 2026-07-28 no session is kept: each request says whose it is"
 
 
 def test_json_is_everything_that_is_counted(at_home: Running, capsys: Capture) -> None:
@@ -29,6 +31,7 @@ def test_json_is_everything_that_is_counted(at_home: Running, capsys: Capture) -
     status = json.loads(capsys.readouterr().out)
     assert status["listen"]["http"] == [at_home.http]
     assert status["backends"][0]["backend"] == "workshop"
+    assert status["suspended"] == {"calls": 0, "limit": 256}
 
 
 def test_a_backend_that_cannot_be_reached_is_shown_with_its_error(capsys: Capture) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tidegate.cli import exit_codes
+from tidegate.cli.sharing import sharing_lines
 from tidegate.cli.terminal import clean, complain, json_text, one_line, print_table
 from tidegate.config.embedded import ADMIN_ADDRESS
 from tidegate.host.phrase import duration
@@ -33,7 +34,9 @@ Exit code {exit_codes.BACKEND} means that it runs, and that a backend cannot be 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Show what the running gateway is doing: listeners, sessions, and every backend."
+    parser.description = (
+        "Show what the running gateway is doing: listeners, sessions, every backend, and who shares it."
+    )
     parser.epilog = _EPILOG
     parser.add_argument("--admin", metavar="URL", help=f"its admin listener (default: http://{ADMIN_ADDRESS})")
     parser.add_argument("--json", action="store_true", help="print everything, as JSON")
@@ -109,13 +112,20 @@ def _print(statistics: dict[str, Any]) -> None:
         ("subscriptions", str(statistics.get("listeners"))),
         ("in flight", str(statistics.get("in_flight"))),
     ]
+    suspended = statistics.get("suspended")
+    if isinstance(suspended, Mapping):
+        rows.append(("awaiting answers", f"{suspended.get('calls')} of {suspended.get('limit')}"))
     print_table((clean(name), one_line(value)) for name, value in rows)
     backends = _dicts(statistics.get("backends"))
     if not backends:
         return
     print()
-    head = ("BACKEND", "STATE", "BY", "SPEAKS", "SLOTS", "TOOLS", "IN FLIGHT", "RESTARTS")
+    head = ("BACKEND", "STATE", "BY", "SPEAKS", "READY", "TOOLS", "IN FLIGHT", "RESTARTS")
     print_table([head, *[_row(backend) for backend in backends]])
+    for backend in backends:
+        shared = list(sharing_lines(backend, _dicts(backend.get("slots"))))
+        if shared:
+            print("\n" + "\n".join(shared))
     for backend in backends:
         name = one_line(str(backend.get("backend")))
         slots = _dicts(backend.get("slots"))

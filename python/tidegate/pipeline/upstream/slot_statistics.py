@@ -7,10 +7,14 @@ docs/transports.md, "Who shares a server". Never tells the id of a session, nor 
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from tidegate.config.snapshot import Isolation
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.upstream.slot import Slot
+
+_MAX_NAME_CHARS: Final = 100
+"""A client may call itself anything, of any length."""
 
 
 def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: int, now_s: float) -> dict[str, object]:
@@ -48,7 +52,7 @@ def _client(client: ClientView | None) -> dict[str, object] | None:
     if client.session is not None:
         found["transport"] = client.session.transport
         info = json.loads(client.info) if client.info is not None else {}
-        found |= {key: info[key] for key in ("name", "version") if isinstance(info.get(key), str)}
+        found |= {key: info[key][:_MAX_NAME_CHARS] for key in ("name", "version") if isinstance(info.get(key), str)}
     return found
 
 
@@ -66,17 +70,17 @@ def _abilities(client: ClientView | None) -> list[str]:
 def _why(slot: Slot, isolation: Isolation, transport: str) -> str:
     client = slot.client
     if slot.serves == "stateless":
-        return "the server keeps no session: each request says whose it is"
+        return "no session is kept: each request says whose it is"
     if client is None:
         if isolation == "shared":
-            return 'isolation = "shared": one session for all, in which nobody can be asked'
-        return "these clients can be asked nothing, so they share one session"
+            return 'isolation = "shared": one session for all, in which nobody is asked'
+        return "nothing can be asked of them, so one session is enough"
     if slot.group and slot.key != slot.group:
-        return "requests of this client overlap"
+        return "its requests overlap"
     if client.abilities != b"{}":
         if slot.group and transport != "http":
-            return f"this client can be asked; one request at a time, {transport} does not tell whose a question is"
-        return "this client can be asked something"
+            return f"can be asked; one request at a time, as {transport} does not tell whose a question is"
+        return "can be asked"
     if client.needs_own_session and isolation != "session":
-        return "this client has tasks of its own"
+        return "has tasks of its own"
     return 'isolation = "session": every client has its own'
