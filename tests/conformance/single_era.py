@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ecosystem"))
 
 from era_filter import Only
-from everything import STDIO, _listening
+from everything import STDIO, listening
 
 FILTER = Path(__file__).resolve().parent / "era_filter.py"
 
@@ -21,7 +21,7 @@ def single_era_stdio(only: Only) -> list[str]:
 
 def single_era_http(only: Only) -> AbstractContextManager[str]:
     """The URL of a running one."""
-    return _listening([*_filter(only), "--http", "0"], {}, "/mcp")
+    return listening([*_filter(only), "--http", "0"], {}, "/mcp")
 
 
 def _filter(only: Only) -> list[str]:

@@ -21,7 +21,7 @@ START_S = 30.0
 
 def everything_http() -> AbstractContextManager[str]:
     """The URL of a running one of ours."""
-    return _listening([sys.executable, str(SCRIPT), "--http", "0"], {}, "/mcp")
+    return listening([sys.executable, str(SCRIPT), "--http", "0"], {}, "/mcp")
 
 
 def reference_http(transport: str) -> AbstractContextManager[str]:
@@ -29,11 +29,11 @@ def reference_http(transport: str) -> AbstractContextManager[str]:
     script = package_file("@modelcontextprotocol/server-everything", "dist/index.js")
     environment = {"PORT": "0", "TIDEGATE_TELL_PORT": "1"}
     path = "/sse" if transport == "sse" else "/mcp"
-    return _listening([node(), "--require", LOOPBACK_ONLY, script, transport], environment, path)
+    return listening([node(), "--require", LOOPBACK_ONLY, script, transport], environment, path)
 
 
 @contextmanager
-def _listening(command: list[str], environment: dict[str, str], path: str) -> Iterator[str]:
+def listening(command: list[str], environment: dict[str, str], path: str) -> Iterator[str]:
     """A process that prints its port as a line of its own; ended by the process id."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **environment}

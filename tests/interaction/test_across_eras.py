@@ -184,8 +184,10 @@ async def test_what_a_client_did_not_declare_is_never_used_on_it() -> None:
         assert call.channel.capabilities == {"elicitation": {"form": {}}}
         assert "error" in await within(call.ask("sampling/createMessage", SAMPLE))
         assert "error" in await within(call.ask("elicitation/create", {"mode": "url", "url": "x:y", "message": "?"}))
-        call.text("done")
-        assert (await pending.reply()).text == "done"
+        call.fail(-32603, "I had to ask")
+        error = (await pending.reply()).error
+        assert (error["code"], error["message"]) == (-32021, "I had to ask")
+        assert error["data"] == {"requiredCapabilities": {"sampling": {}, "elicitation": {"url": {}}}}
         plain = await home.client("http", "modern")
         pending = plain.tool("echo")
         call = await home.server.next_call()
@@ -244,6 +246,7 @@ async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, 
         client = await home.client(way_in, "session", capabilities=ALL)
         pending = client.tool("echo", {"n": 1}, meta={"progressToken": "p"})
         call = await home.server.next_call()
+        call.progress(2)
         declared = call.params["_meta"]["io.modelcontextprotocol/clientCapabilities"]
         assert set(declared) == {"elicitation", "sampling", "roots"}
         requests = {
@@ -258,6 +261,8 @@ async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, 
         assert call.params["inputResponses"] == {"a": ACCEPT, "b": SAMPLED}
         assert call.params["requestState"] == "s1"
         assert call.params["arguments"] == {"n": 1}
+        call.progress(2)
+        call.progress(3)
         call.reply({"resultType": "input_required", "requestState": "s2"})
         call = await home.server.next_call()
         assert "inputResponses" not in call.params
@@ -266,6 +271,7 @@ async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, 
         result = (await pending.reply()).result
         assert result["content"][0]["text"] == "done"
         assert "resultType" not in result
+        assert [one["params"]["progress"] for one in client.notices] == [2, 3]
 
 
 async def test_a_question_the_session_client_refuses_ends_the_call_in_words() -> None:

@@ -66,7 +66,7 @@ class Backend:
     start_timeout_s: float = 30.0
     probe_timeout_s: float = 5.0
     max_in_flight: int = 64
-    max_connections: int = 32
+    max_connections: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ class Limits:
     drain_s: float = 5.0
     suspended: int = 256
     """Calls of session servers that wait for answers of stateless clients."""
-    suspended_per_client: int = 32
-    suspended_s: float = 600.0
+    suspended_per_client: int = 16
+    suspended_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,9 @@ class Gateway:
             slot = service.slot_for(client)
             connection = slot.connection
             if connection is None:
-                settled = settled and slot.error is not None and not slot.opening and not slot.closed
+                settled = (
+                    settled and slot.error is not None and not slot.opening and not slot.closed and not slot.closed
+                )
                 continue
             listing = slot.listing
             sources.append(
@@ -564,7 +566,9 @@ class Gateway:
         return self.changes.any_followed(lambda client: service.serves(slot, client))
 
     def slot_changed(self, service: Service, slot: Slot) -> None:
-        self._epoch += 1
+        if slot.key == (slot.group or slot.key):
+            # A further lane adds nothing to a catalogue.
+            self._epoch += 1
         ready = slot.connection is not None
         self.events.publish(
             BackendState(service.name, slot.serves, "ready" if ready else "down", "" if ready else str(slot.error))

@@ -271,6 +271,8 @@ class Session:
             self._asked[own_id] = (question, cause)
             question.on_withdrawn = lambda: self._withdraw(own_id)
             outlet.notify(splice(question.message, [(span[0], span[1], own_id)]))
+            # It is on its way; while the client thinks, only its id is needed.
+            question.message = b""
 
     def tell(self, message: bytes, envelope: Envelope, cause: Exchange | None) -> None:
         if not self.wants(message, envelope):

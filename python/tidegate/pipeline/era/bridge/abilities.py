@@ -69,6 +69,19 @@ def may_ask(abilities: Abilities, method: str, params: bytes) -> str | None:
     return None
 
 
+def needed(method: str, params: bytes) -> Abilities:
+    """What a client must declare to be asked this; nothing for what no client can be asked."""
+    ability = _ABILITY_OF.get(method)
+    if ability is None:
+        return {}
+    known = members(params)
+    if ability == "elicitation":
+        return {ability: {_mode(known.get("mode")): {}}}
+    if ability == "sampling" and any(known.get(name, b"null") != b"null" for name in ("tools", "toolChoice")):
+        return {ability: {"tools": {}}}
+    return {ability: {}}
+
+
 def _mode(raw: bytes | None) -> str:
     """How an elicitation is to be made; by form unless it says otherwise."""
     if raw is None or raw == b"null":

@@ -64,7 +64,7 @@ class Rounds:
     # -- what the server says: CallListener -------------------------------------------------------------------
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
-        if envelope.method == "notifications/progress" and self._round > 0 and not self._rises(message):
+        if envelope.method == "notifications/progress" and not self._rises(message):
             return
         self._exchange.notified(message, envelope)
 
@@ -102,7 +102,7 @@ class Rounds:
     def _rises(self, message: bytes) -> bool:
         """A later round counts from the start again; to the client it is one request, whose progress must rise."""
         progress = json.loads(message)["params"].get("progress")
-        if not isinstance(progress, int | float) or progress <= self._progress:
+        if not isinstance(progress, int | float) or (progress <= self._progress and self._round > 0):
             return False
         self._progress = progress
         return True

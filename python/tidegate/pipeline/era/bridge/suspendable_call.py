@@ -12,9 +12,16 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from tidegate.errors import INVALID_REQUEST, InvalidParams, InvalidRequest, TidegateError, UpstreamProtocol
-from tidegate.pipeline.codec import ERROR, Envelope, find_member, member_spans, scan, splice
-from tidegate.pipeline.era.bridge.abilities import may_ask
+from tidegate.errors import (
+    INVALID_REQUEST,
+    MISSING_CLIENT_CAPABILITY,
+    InvalidParams,
+    InvalidRequest,
+    TidegateError,
+    UpstreamProtocol,
+)
+from tidegate.pipeline.codec import ERROR, Envelope, find_member, member_spans, patch_object, scan, splice
+from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask, needed
 from tidegate.pipeline.era.bridge.errors import URL_ELICITATION_REQUIRED, error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.questions import question_for
@@ -51,6 +58,8 @@ class SuspendableCall:
         self._over = False
         self._call: OpenCall | None = None
         self._asked = 0
+        self._undeclared: Abilities = {}
+        """What the server wanted to use on the client and may not."""
         self._open: dict[str, Question] = {}
         """To be answered, by their keys in `inputRequests`."""
         self._gathering: asyncio.TimerHandle | None = None
@@ -83,7 +92,10 @@ class SuspendableCall:
         if self._method not in ASKABLE:
             question.refuse(f"During `{self._method}` the client cannot be asked")
         elif refusal is not None:
+            self._undeclared |= needed(method, question.params)
             question.refuse(refusal)
+        elif sum(len(other.message) for other in self._open.values()) + len(question.message) > self._table.most_bytes:
+            question.refuse(f"The open questions of this request have more than {self._table.most_bytes} bytes")
         elif len(self._open) >= _MAX_QUESTIONS:
             question.refuse(f"{_MAX_QUESTIONS} questions of this request are open already")
         else:
@@ -194,6 +206,10 @@ class SuspendableCall:
         span = envelope.error_span
         assert span is not None
         error, _ = error_for(self._method, message[span[0] : span[1]], self._revision, server_keeps_session=True)
+        if self._undeclared:
+            # What 2026-07-28 has for a server that cannot go on without asking.
+            data = json_bytes({"requiredCapabilities": self._undeclared})
+            error = patch_object(error, [("code", b"%d" % MISSING_CLIENT_CAPABILITY), ("data", data)])
         translated = splice(message, [(span[0], span[1], error)])
         return translated, scan(translated)
 

@@ -49,6 +49,11 @@ class SuspendedCalls:
         self._deadlines = Deadlines(clock)
         self._kept_bytes = 0
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the questions of one call: they go into one result."""
+        return self._limits.result_bytes
+
     def __len__(self) -> int:
         return len(self._calls)
 
