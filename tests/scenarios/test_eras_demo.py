@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ import columns
 import pytest
 from conversation import Event, Kind, matched, strangers
 from owner import FOLDER, SENTENCE
+from show import coloured, painted
 
 import scenarios
 from scenarios import NEW_CLIENT, OLD_CLIENT, Conversation, play
@@ -88,9 +90,14 @@ def test_what_happened_later_is_never_shown_earlier(name: str, request: pytest.F
 
 def test_what_is_not_as_scripted_is_told(old_client: Conversation) -> None:
     events = [event for event in old_client.events if event.kind is not Kind.ANSWER]
-    _, wrong = matched(events, OLD_CLIENT.script, "")
-    assert "missing: the client says answer roots/list" in wrong
-    assert "not expected: the client hears question sampling/createMessage" in wrong
+    _, wrong = matched([*events, events[-1]], OLD_CLIENT.script, "")
+    assert wrong == [
+        "missing: the client says answer roots/list",
+        "missing: the server hears answer roots/list",
+        "missing: the client says answer sampling/createMessage",
+        "missing: the server hears answer sampling/createMessage",
+        "not expected: the client hears result tools/call",
+    ]
 
 
 def test_a_word_of_another_era_is_told(new_client: Conversation) -> None:
@@ -106,6 +113,19 @@ def test_the_page_fits_its_width(width: int, old_client: Conversation, new_clien
     middle = 1 + (width - 2 * columns.MARGIN - columns.GUTTER) // 2 + 5
     bars = [line.index("┃") for line in lines if "┃" in line]
     assert set(bars) == {middle}
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_is_for_terminals_that_want_it() -> None:
+    assert coloured(Terminal(), {"TERM": "xterm"})
+    assert not coloured(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not coloured(Terminal(), {"TERM": "dumb"})
+    assert not coloured(StringIO(), {"TERM": "xterm"})
+    assert painted([("QUESTION", "question")]) == "\x1b[1;33mQUESTION\x1b[0m"
 
 
 def test_the_demonstration_is_plain_text_where_there_is_no_terminal(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Text is made of spans, `(text, style)`; what a style looks like is the business 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import Any, Literal, TypeAlias
 
@@ -29,9 +30,12 @@ OPAQUE = 12
 """Characters of a `requestState` that are shown."""
 TEXT = 90
 """Characters of any other string."""
-LINES = 5
+LINES = 6
 """A member takes at most so many."""
 INDENT = "  "
+GLUE = "\N{NO-BREAK SPACE}"
+NAME = re.compile(r"(?<!^)(\b\w+:) ")
+NAME_OF_PLAIN = re.compile(r"(\b\w+:) (?![\[{]\S*\w)")
 
 
 def abridged(event: Event, before: Event | None, width: int) -> list[Line]:
@@ -51,7 +55,10 @@ def abridged(event: Event, before: Event | None, width: int) -> list[Line]:
     if same:
         lines.append([(f"{INDENT}{', '.join(same)}: as before", "faint")])
     if not NOISE.isdisjoint(_body(event.message)):
-        lines.append([(f"{INDENT}…", "faint")])
+        if sum(len(text) for text, _ in lines[-1]) + 2 <= width:
+            lines[-1].append((" …", "faint"))
+        else:
+            lines.append([(f"{INDENT}…", "faint")])
     return lines
 
 
@@ -89,8 +96,8 @@ def _introduction(message: Message) -> str:
     facts += found.get("supportedVersions", [])
     facts += [tool["name"] for tool in found.get("tools", [])]
     if "method" in message and found.get("capabilities"):
-        facts.append("with " + " and ".join(sorted(found["capabilities"])))
-    return " ".join(facts)
+        facts += sorted(found["capabilities"])
+    return ", ".join(facts)
 
 
 def _members(message: Message) -> dict[str, Any]:
@@ -103,14 +110,20 @@ def _members(message: Message) -> dict[str, Any]:
 
 
 def _member(key: str, value: Any, width: int, style: Style) -> list[Line]:
+    text = f"{key}: {_short(value, key)}"
+    # A value stays on the line of its name; where that makes pieces too long, one that holds others need not.
+    pieces = NAME.sub(rf"\1{GLUE}", text)
+    if max(map(len, pieces.split(" "))) > width - 2 * len(INDENT):
+        pieces = NAME_OF_PLAIN.sub(rf"\1{GLUE}", text)
     first, *more = textwrap.wrap(
-        f"{key}: {_short(value, key)}",
+        pieces,
         width - len(INDENT),
         subsequent_indent=INDENT,
         break_on_hyphens=False,
         max_lines=LINES,
         placeholder=" …",
     )
+    first, *more = (line.replace(GLUE, " ") for line in (first, *more))
     lines: list[Line] = [[(f"{INDENT}{key}:", style), (first.removeprefix(f"{key}:"), "plain")]]
     return lines + [[(INDENT + line, "plain")] for line in more]
 

@@ -15,6 +15,10 @@ from transcript import Side
 
 from scenarios import Conversation, End
 
+PREFACE = (
+    "Each end is a program that knows one revision of MCP; between them is the real daemon. Shown is what went over "
+    "either wire, in the order in which it happened, shortened: … is there and left out."
+)
 FORTH, BACK, NONE = "──▶", "◀──", "   "
 BAR: Line = [("┃", "bar")]
 GUTTER = 11
@@ -26,13 +30,12 @@ NARROW, WIDE = 100, 180
 
 def page(conversations: list[Conversation], width: int) -> list[Line]:
     """Everything, `width` characters wide."""
-    lines: list[Line] = []
+    lines: list[Line] = [[(f" {line}", "faint")] for line in textwrap.wrap(PREFACE, width - 2 * MARGIN)]
     for number, conversation in enumerate(conversations, 1):
         lines += list(chapter(number, conversation, width))
     met = sum(not conversation.wrong for conversation in conversations)
     verdict = f"{met} of {len(conversations)} conversations went as they should."
     lines.append([(" " + verdict, "good" if met == len(conversations) else "bad")])
-    lines.append([(" Shown shortened: … stands for what is there and left out.", "faint")])
     return lines
 
 
@@ -56,11 +59,12 @@ def chapter(number: int, conversation: Conversation, width: int) -> Iterator[Lin
 
 
 def _header(client: End, server: End, side: int) -> Iterator[Line]:
+    yield _row([], [], side, middle=[(" tidegate  ", "strong")])
     left: list[Line] = [[("CLIENT ", "strong"), (client.program, "plain")]]
     right: list[Line] = [[("SERVER ", "strong"), (server.program, "plain")]]
     left.append([(f"{client.revision} over {client.transport}, nothing else", "faint")])
     right.append([(f"{server.revision} over {server.transport}, nothing else", "faint")])
-    yield _row(left[0], right[0], side, middle=[(" tidegate  ", "strong")])
+    yield _row(left[0], right[0], side)
     yield _row(left[1], right[1], side)
 
 

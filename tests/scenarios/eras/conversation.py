@@ -138,9 +138,11 @@ def matched(events: Sequence[Event], script: Sequence[Step], acquaintance: str) 
     for event in events:
         if event.introduces:
             caption = acquaintance
-        elif expected and expected[0][1] == event.beat:
-            step, _ = expected.pop(0)
-            caption = step.caption
+        elif event.beat in (beats := [beat for _, beat in expected]):
+            place = beats.index(event.beat)
+            wrong += [f"missing: {named(beat)}" for beat in beats[:place]]
+            caption = expected[place][0].caption
+            del expected[: place + 1]
         else:
             caption = "This was not expected."
             wrong.append(f"not expected: {named(event.beat)}" + (f" ({error})" if (error := error_in(event)) else ""))
@@ -149,7 +151,9 @@ def matched(events: Sequence[Event], script: Sequence[Step], acquaintance: str) 
             current = (caption, [])
         current[1].append(event)
     close()
-    wrong += [f"missing: {named(beat)}" for _, beat in expected]
+    if expected:
+        rest = f", and all {len(expected) - 1} after it" if len(expected) > 1 else ""
+        wrong.append(f"missing: {named(expected[0][1])}{rest}")
     return shown, wrong
 
 

@@ -131,14 +131,14 @@ class Endpoint(BaseHTTPRequestHandler):
 
     def check_headers(self, method: str, params: Message, meta: Message) -> None:
         """They say again what is in the body. Raises: Refusal"""
-        required = {"mcp-protocol-version": meta.get(VERSION_KEY), "mcp-method": method}
+        required = {"MCP-Protocol-Version": meta.get(VERSION_KEY), "Mcp-Method": method}
         if method == "tools/call":
-            required["mcp-name"] = params["name"]
+            required["Mcp-Name"] = params["name"]
         for name, value in required.items():
             if name not in self.headers:
-                raise Refusal(400, HEADER_MISMATCH, f"Header {name} is missing")
+                raise Refusal(400, HEADER_MISMATCH, f"{name} is missing")
             if self.headers[name] != value:
-                raise Refusal(400, HEADER_MISMATCH, f"Header {name} is {self.headers[name]}, the body has {value}")
+                raise Refusal(400, HEADER_MISMATCH, f"{name} is {self.headers[name]}, the body has {value}")
 
     def do_GET(self) -> None:
         """Of earlier revisions, as is DELETE."""

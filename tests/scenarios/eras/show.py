@@ -11,7 +11,9 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import columns
 from abridge import Line, Style
@@ -22,7 +24,7 @@ from scenarios import SCENARIOS, play
 CODES: dict[Style, str] = {
     "faint": "2",
     "strong": "1",
-    "caption": "3",
+    "caption": "3;35",
     "bar": "2",
     "good": "32",
     "bad": "1;31",
@@ -44,6 +46,10 @@ def plain(line: Line) -> str:
     return "".join(text for text, _ in line)
 
 
+def coloured(out: TextIO, environ: Mapping[str, str]) -> bool:
+    return out.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
 def main() -> int:
     words = argparse.ArgumentParser(prog="show.py", description="Two conversations across the eras of MCP.")
     words.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it, too")
@@ -52,9 +58,9 @@ def main() -> int:
     width = asked.columns or shutil.get_terminal_size((120, 24)).columns
     width = min(max(width, columns.NARROW), columns.WIDE)
     conversations = [play(scenario) for scenario in SCENARIOS]
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    paint = painted if coloured(sys.stdout, os.environ) else plain
     for line in columns.page(conversations, width):
-        print(painted(line) if colours else plain(line).rstrip())
+        print(paint(line).rstrip())
     if asked.svg is not None:
         asked.svg.write_text(picture(columns.page(conversations, 120)), encoding="utf-8")
     return 1 if any(conversation.wrong for conversation in conversations) else 0
