@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from everything import _listening as listening
+from everything import listening
 from gateway_process import Gateway, backend, gateway
 from journal import Journal
 from person import Era

@@ -220,9 +220,11 @@ class Offers:
             self.journal.note("cancelled", key)
             raise
         if isinstance(answers, types.InputRequiredResult):
+            self.journal.note("left-asking", key)
             return answers
-        self.journal.note("answered", key)
-        return text("; ".join(f"{name}: {said(answers[name])}" for name in questions))
+        line = "; ".join(f"{name}: {said(answers[name])}" for name in questions)
+        self.journal.note("answered", key, said=line)
+        return text(line)
 
     @offered
     async def elicit_form(self, ctx: Ctx, params: Params) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
-from everything import _listening as listening
+from everything import listening
 from houses import WayOut, command
 from journal import Journal
 from mcp import Client
