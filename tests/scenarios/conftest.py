@@ -1,8 +1,11 @@
-"""The programs of the demonstrations are found by name."""
+"""The programs of the demonstrations are found by name, and so are the shapes of the revisions."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent / "eras"))
+_HERE = Path(__file__).resolve().parent
+for _folder in (_HERE / "eras", _HERE.parent / "era"):
+    if str(_folder) not in sys.path:
+        sys.path.append(str(_folder))

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import closed_shapes
 import columns
 import pytest
 from conversation import Event, Kind, matched, strangers
+from jsonschema import validate
 from owner import FOLDER, SENTENCE
 from show import coloured, painted
 
@@ -79,6 +81,13 @@ def test_a_new_client_is_asked_twice_by_an_old_server(new_client: Conversation) 
     first, second = at(new_client, "server", Kind.ANSWER)
     assert first.message["result"]["roots"][0]["uri"] == FOLDER
     assert second.message["result"]["content"]["text"] == SENTENCE
+
+
+def test_an_old_client_hears_nothing_that_its_revision_does_not_have(old_client: Conversation) -> None:
+    heard = {event.method: event.message for event in old_client.events if event.side == "client" and not event.forth}
+    validate(heard["tools/call"]["result"], closed_shapes.result("tools/call", "2024-11-05"))
+    validate(heard["sampling/createMessage"]["params"], closed_shapes.sampling("2024-11-05"))
+    assert heard["roots/list"].get("params", {}) == {}
 
 
 @pytest.mark.parametrize("name", ["old_client", "new_client"])

@@ -26,8 +26,8 @@ NOISE |= {"isError", "model", "stopReason"}
 BRIDGED = ("resultType", "inputRequests", "inputResponses", "requestState")
 """Members that are the questions and answers of 2026-07-28; in the colour of their message."""
 PREFIX = "io.modelcontextprotocol/"
-OPAQUE = 12
-"""Characters of a `requestState` that are shown."""
+OPAQUE = 12, 5
+"""Characters of a `requestState` that are shown, of its beginning and its end."""
 TEXT = 90
 """Characters of any other string."""
 LINES = 6
@@ -131,8 +131,9 @@ def _member(key: str, value: Any, width: int, style: Style) -> list[Line]:
 def _short(value: Any, key: str = "") -> str:
     """JSON without quotes around names, without noise, with long strings cut."""
     if isinstance(value, str):
-        limit = OPAQUE if key == "requestState" else TEXT
-        return json.dumps(value if len(value) <= limit else f"{value[:limit]}…", ensure_ascii=False)
+        head, tail = OPAQUE if key == "requestState" else (TEXT, 0)
+        shown = value if len(value) <= head + tail else f"{value[:head]}…{value[len(value) - tail :]}"
+        return json.dumps(shown, ensure_ascii=False)
     if isinstance(value, list):
         return f"[{', '.join(_short(each) for each in value)}]"
     if isinstance(value, dict):
