@@ -13,6 +13,8 @@ CATALOGUE: Final = "issue 2, One catalogue from many servers"
 SAFE: Final = "issue 2, Safe from the first day"
 BACKENDS: Final = "issue 2, Backends go out by"
 IN: Final = "issue 2, Clients come in by"
+ERAS: Final = "issue 3, Every cell of the compatibility matrix works"
+SUSPENDED: Final = "issue 3, the suspended call"
 HTTP: Final = "2026-07-28 transports/streamable-http"
 HTTP_SESSION: Final = "2025-11-25 basic/transports"
 
@@ -25,6 +27,31 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "access.refused-looks-unknown": SAFE,
     "access.sessions-are-personal": "2025-11-25 basic/security_best_practices Session Hijacking",
     "access.token-on-streams": SAFE,
+    "across.bounded": SUSPENDED,
+    "across.cancelled": ERAS,
+    "across.client-gone": SUSPENDED,
+    "across.input-required-becomes-questions": ERAS,
+    "across.log-level": ERAS,
+    "across.malformed-answers": "2026-07-28 patterns/mrtr Error Handling",
+    "across.never-mixed-up": ERAS,
+    "across.other-era-later": "2026-07-28 basic/versioning Backward Compatibility",
+    "across.partial-answers": "2026-07-28 patterns/mrtr Error Handling",
+    "across.progress": ERAS,
+    "across.question-becomes-input-required": ERAS,
+    "across.reconnection": SUSPENDED,
+    "across.refused-question": ERAS,
+    "across.result-kept": SUSPENDED,
+    "across.server-dies": SUSPENDED,
+    "across.several-questions": SUSPENDED,
+    "across.several-rounds": SUSPENDED,
+    "across.state-expires": "2026-07-28 patterns/mrtr Server Requirements",
+    "across.state-sealed": "2026-07-28 patterns/mrtr Server Requirements",
+    "across.state-used-once": SUSPENDED,
+    "across.subscriptions": ERAS,
+    "across.undeclared": ERAS,
+    "across.url": "2026-07-28 client/elicitation URL Mode",
+    "across.url-required": "2025-11-25 client/elicitation URL Elicitation Required Error",
+    "across.withdrawn": SUSPENDED,
     "back-channel.elicitation": "2025-11-25 client/elicitation",
     "back-channel.elicitation-url": "2025-11-25 client/elicitation URL Mode",
     "back-channel.own-session": BACKENDS,

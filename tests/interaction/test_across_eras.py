@@ -45,6 +45,7 @@ async def asking_call(home: House, way_in: str, **more: Json) -> tuple[Json, Pen
     return client, pending, await home.server.next_call()
 
 
+@pytest.mark.requirement("across.question-becomes-input-required")
 @into_sessions
 async def test_a_servers_question_is_answered_by_a_retry(way_in: str, way_out: str) -> None:
     async with house(ScriptedServer("session"), transport=way_out) as home:
@@ -61,6 +62,7 @@ async def test_a_servers_question_is_answered_by_a_retry(way_in: str, way_out: s
         assert (await last.reply()).text == "Hello Ada"
 
 
+@pytest.mark.requirement("across.several-questions", "across.several-rounds", "across.partial-answers")
 @into_sessions
 async def test_several_questions_and_several_rounds(way_in: str, way_out: str) -> None:
     async with house(ScriptedServer("session"), transport=way_out) as home:
@@ -85,6 +87,7 @@ async def test_several_questions_and_several_rounds(way_in: str, way_out: str) -
         assert (await last.reply()).text == "done"
 
 
+@pytest.mark.requirement("across.progress")
 @into_sessions
 async def test_progress_follows_whoever_waits(way_in: str, way_out: str) -> None:
     async with house(ScriptedServer("session"), transport=way_out) as home:
@@ -108,6 +111,7 @@ async def test_progress_follows_whoever_waits(way_in: str, way_out: str) -> None
         assert [(one["progressToken"], one["progress"]) for one in heard] == [("one", 1), ("two", 3)]
 
 
+@pytest.mark.requirement("across.malformed-answers")
 async def test_a_malformed_answer_is_refused_and_the_call_still_waits() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         client, pending, call = await asking_call(home, "http")
@@ -122,6 +126,7 @@ async def test_a_malformed_answer_is_refused_and_the_call_still_waits() -> None:
         assert (await last.reply()).text == "done"
 
 
+@pytest.mark.requirement("across.state-sealed", "across.state-expires")
 async def test_a_state_is_good_for_its_request_its_client_and_its_time_only() -> None:
     owners = [Client(name, sha256(name.encode()).hexdigest()) for name in ("ann", "bob")]
     limits = Limits(rate_per_s=0, drain_s=0.0, suspended_s=1.0)
@@ -150,6 +155,7 @@ async def test_a_state_is_good_for_its_request_its_client_and_its_time_only() ->
         await refused(ann, state, "expired")
 
 
+@pytest.mark.requirement("across.state-used-once")
 async def test_a_state_is_used_up_by_the_answer() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         client, pending, call = await asking_call(home, "http")
@@ -164,6 +170,7 @@ async def test_a_state_is_used_up_by_the_answer() -> None:
         assert "ended" in (await retry(client, asked, {"q1": ACCEPT}).reply()).error["message"]
 
 
+@pytest.mark.requirement("across.result-kept")
 async def test_a_result_that_comes_while_nobody_waits_is_kept_for_the_retry() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         _, pending, call = await asking_call(home, "tcp")
@@ -176,6 +183,7 @@ async def test_a_result_that_comes_while_nobody_waits_is_kept_for_the_retry() ->
         assert (await retry(other, asked, {"q1": ACCEPT}).reply()).text == "could not wait"
 
 
+@pytest.mark.requirement("across.undeclared")
 async def test_what_a_client_did_not_declare_is_never_used_on_it() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         client = await home.client("http", "modern", capabilities={"elicitation": {"form": {}}})
@@ -197,6 +205,7 @@ async def test_what_a_client_did_not_declare_is_never_used_on_it() -> None:
         assert (await pending.reply()).text == "done"
 
 
+@pytest.mark.requirement("across.client-gone")
 async def test_a_server_that_asks_after_the_client_is_gone_is_told_so() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         client, pending, call = await asking_call(home, "tcp")
@@ -205,6 +214,7 @@ async def test_a_server_that_asks_after_the_client_is_gone_is_told_so() -> None:
         assert "error" in await within(call.ask("elicitation/create", FORM))
 
 
+@pytest.mark.requirement("across.never-mixed-up")
 @pytest.mark.parametrize("way_out", ["stdio", "http"])
 async def test_two_clients_at_once_are_each_asked_their_own(way_out: str) -> None:
     async with house(ScriptedServer("session"), transport=way_out) as home:
@@ -225,6 +235,7 @@ async def test_two_clients_at_once_are_each_asked_their_own(way_out: str) -> Non
             assert (await last.reply()).text == str(n)
 
 
+@pytest.mark.requirement("across.bounded")
 async def test_suspended_calls_are_bounded() -> None:
     limits = Limits(rate_per_s=0, drain_s=0.0, suspended_per_client=1)
     async with house(ScriptedServer("session"), transport="http", limits=limits) as home:
@@ -240,6 +251,7 @@ async def test_suspended_calls_are_bounded() -> None:
 # -- a session's client, a stateless server ------------------------------------------------------------------------
 
 
+@pytest.mark.requirement("across.input-required-becomes-questions")
 @into_stateless
 async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, way_out: str) -> None:
     async with house(ScriptedServer("modern"), transport=way_out) as home:
@@ -274,6 +286,7 @@ async def test_a_request_for_input_becomes_questions_to_the_client(way_in: str, 
         assert [one["params"]["progress"] for one in client.notices] == [2, 3]
 
 
+@pytest.mark.requirement("across.refused-question")
 async def test_a_question_the_session_client_refuses_ends_the_call_in_words() -> None:
     async with house(ScriptedServer("modern"), transport="http") as home:
         client = await home.client("http", "session", capabilities=ALL)
@@ -288,6 +301,7 @@ async def test_a_question_the_session_client_refuses_ends_the_call_in_words() ->
         assert "User rejected" in error["message"]
 
 
+@pytest.mark.requirement("across.url")
 async def test_a_url_is_opened_once_and_waited_for() -> None:
     async with house(ScriptedServer("modern"), transport="http") as home:
         client = await home.client("http", "session", capabilities={"elicitation": {"url": {}}})
@@ -314,6 +328,7 @@ async def test_a_url_is_opened_once_and_waited_for() -> None:
         assert len(client.questions) == 1
 
 
+@pytest.mark.requirement("across.url-required")
 async def test_a_required_url_becomes_a_question_and_the_call_again() -> None:
     async with house(ScriptedServer("session"), transport="stdio") as home:
         client = await home.client("http", "modern", capabilities={"elicitation": {"url": {}}})
@@ -329,6 +344,7 @@ async def test_a_required_url_becomes_a_question_and_the_call_again() -> None:
         assert (await last.reply()).text == "signed in"
 
 
+@pytest.mark.requirement("across.other-era-later")
 @pytest.mark.parametrize("era", ["session", "modern"])
 async def test_a_server_that_comes_back_in_the_other_era_is_found_again(era: str) -> None:
     server = ScriptedServer(era)
@@ -349,6 +365,7 @@ async def test_a_server_that_comes_back_in_the_other_era_is_found_again(era: str
             assert (await pending.reply()).text == "after"
 
 
+@pytest.mark.requirement("across.cancelled")
 async def test_cancelling_withdraws_the_question_and_the_round() -> None:
     async with house(ScriptedServer("modern"), transport="stdio") as home:
         client = await home.client("tcp", "session", capabilities=ALL)
@@ -363,3 +380,99 @@ async def test_cancelling_withdraws_the_question_and_the_round() -> None:
         client.answer(question, ACCEPT)
         await client.call("ping")
         assert not pending.answer.done()
+
+
+@pytest.mark.requirement("across.server-dies")
+async def test_a_server_that_dies_while_the_client_is_away_is_told_at_the_retry() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "http")
+        call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        call.channel.hang_up()
+        await asyncio.sleep(0.1)
+        assert "one" in (await retry(client, asked, {"q1": ACCEPT}).reply()).error["message"]
+
+
+@pytest.mark.requirement("across.reconnection")
+async def test_a_call_outlives_the_connection_it_came_over() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "tcp")
+        answer = call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        client.close()
+        await asyncio.sleep(0.05)
+        again = await home.client("tcp", "modern", capabilities=ALL)
+        last = retry(again, asked, {"q1": ACCEPT})
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("done")
+        assert (await last.reply()).text == "done"
+
+
+@pytest.mark.requirement("across.cancelled")
+@pytest.mark.parametrize("way_in", ["tcp", "http"])
+async def test_cancelling_the_retry_cancels_the_servers_call(way_in: str) -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, way_in)
+        call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        last = retry(client, asked, {"q1": ACCEPT})
+        await asyncio.sleep(0.1)
+        client.cancel(last)
+        cancelled = await home.server.wait_heard("notifications/cancelled")
+        assert cancelled.params["requestId"] == call.id
+        assert "ended" in (await retry(client, asked, {"q1": ACCEPT}).reply()).error["message"]
+
+
+@pytest.mark.requirement("across.withdrawn")
+async def test_a_question_the_server_withdraws_is_not_asked_again() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        client, pending, call = await asking_call(home, "http")
+        call.ask("elicitation/create", FORM)
+        call.ask("sampling/createMessage", SAMPLE)
+        asked = await input_required(pending)
+        call.notify("notifications/cancelled", {"requestId": "ask-2"})
+        await asyncio.sleep(0.1)
+        (key,) = (key for key, one in asked["inputRequests"].items() if one["method"] == "elicitation/create")
+        last = retry(client, asked, {key: ACCEPT})
+        await asyncio.sleep(0.1)
+        call.text("done")
+        assert (await last.reply()).text == "done"
+
+
+@pytest.mark.requirement("across.log-level")
+async def test_a_level_for_a_request_is_set_before_it_and_kept_to_it() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        loud = await home.client("http", "modern", capabilities=ALL)
+        pending = loud.tool("echo", meta={"io.modelcontextprotocol/logLevel": "warning"})
+        call = await home.server.next_call("tools/call")
+        assert [one.params for one in home.server.said("logging/setLevel")] == [{"level": "warning"}]
+        for level in ("info", "error"):
+            call.notify("notifications/message", {"level": level, "data": level})
+        call.text("done")
+        await pending.reply()
+        assert [one["params"]["data"] for one in loud.notices] == ["error"]
+        quiet = await home.client("http", "modern", capabilities=ALL)
+        pending = quiet.tool("echo")
+        call = await home.server.next_call("tools/call")
+        call.notify("notifications/message", {"level": "error", "data": "x"})
+        call.text("done")
+        await pending.reply()
+        assert len(quiet.notices) == 0
+
+
+@pytest.mark.requirement("across.subscriptions")
+@pytest.mark.parametrize("way_out", ["stdio", "http"])
+async def test_a_listener_hears_of_a_session_servers_changes(way_out: str) -> None:
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        for abilities in ({}, ALL):
+            client = await home.client("http", "modern", capabilities=abilities)
+            wanted = {"toolsListChanged": True, "resourceSubscriptions": ["test://one/a"]}
+            before = len(home.server.heard)
+            client.begin("subscriptions/listen", {"notifications": wanted})
+            await client.notices.wait(lambda one: one["method"].endswith("acknowledged"))
+            await home.server.wait_heard("resources/subscribe", skip=before)
+            home.server.announce("notifications/resources/updated", {"uri": "test://one/a"})
+            await client.notices.wait(lambda one: one["method"] == "notifications/resources/updated")
+            home.server.announce("notifications/tools/list_changed", None)
+            await client.notices.wait(lambda one: one["method"] == "notifications/tools/list_changed")
+            assert sum(one["method"] == "notifications/resources/updated" for one in client.notices) == 1
