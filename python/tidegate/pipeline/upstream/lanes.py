@@ -172,6 +172,7 @@ class Lanes:
         """A further lane could not be opened. Whoever it was for is the next one again."""
         key = slot.group
         self._paused_s[key] = self._clock.now_s() + _PAUSE_S
+        slot.leased = False
         self._close(slot)
         loop = asyncio.get_running_loop()
         self._waiting.setdefault(key, deque()).appendleft(waiter)
