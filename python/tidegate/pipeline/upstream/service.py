@@ -342,15 +342,32 @@ class Service:
         return connection
 
     async def _try_stateless(self, slot: Slot, refused: TidegateError) -> None:
+        """A server that refused the handshake may keep no sessions. Raises: `refused`, if it is none of those."""
         if self.stateless is not True:
             connection = await self._linked(slot)
             try:
                 if not await probe(connection, self.config.probe_timeout_s):
                     raise refused
-            finally:
+            except BaseException:
                 await connection.aclose()
+                raise
+            await self._keep_stateless(connection)
         self.stateless = True
         self.keeps_session = False
+
+    async def _keep_stateless(self, connection: Connection) -> None:
+        """The probed link serves every client of such a server."""
+        slot = self.slots.setdefault("stateless", Slot("stateless", None))
+        if connection.closed or slot.connection is not None or slot.opening:
+            await connection.aclose()
+            return
+        connection.session = None
+        slot.opening = True
+        try:
+            await self._hear_out(slot, connection)
+        finally:
+            slot.opening = False
+        self._opened(slot, connection)
 
     # -- what the server offers -----------------------------------------------------------------------------
 
