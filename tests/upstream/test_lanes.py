@@ -291,11 +291,11 @@ class Host:
             self.opening.append((slot, use, fail))
             return
         if slot.connection is None:
-            slot.connection = cast(Connection, SimpleNamespace(in_flight=0))
+            slot.connection = cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False))
         use(slot, slot.connection)
 
     def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
-        use(Slot("stateless", None), cast(Connection, SimpleNamespace(in_flight=0)), lambda finished: None)
+        use(Slot("stateless", None), cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False)), lambda finished: None)
 
     def close_slot(self, key: str) -> None:
         slot = self.slots.pop(key)

@@ -6,20 +6,23 @@ The only place where the two eras meet: `era/bridge` has what happens between th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, TidegateError
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
+from tidegate.pipeline.era.bridge.open_call import Send
 from tidegate.pipeline.era.bridge.rounds import Rounds
 from tidegate.pipeline.era.bridge.state_seal import request_digest
 from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall, read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.log_level import rank
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.target import Target
+from tidegate.pipeline.tasks import Tasks
 from tidegate.pipeline.upstream.connection import Connection
-from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
@@ -30,29 +33,12 @@ _LEVEL_TIMEOUT_S: Final = 5.0
 _RETRY_BYTES: Final = (b'"inputResponses"', b'"requestState"')
 
 
-class Target:
-    """Where a request goes: the service, the server's own name for the thing, and what is written for it."""
-
-    __slots__ = ("edits", "headers", "name", "service")
-
-    def __init__(
-        self,
-        service: Service,
-        name: str | None,
-        edits: list[Edit],
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self.service = service
-        self.name = name
-        self.edits = edits
-        self.headers = headers
-
-
 class Calls:
     """Requests on their way to servers, and those of them that wait for their clients."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self.suspended = SuspendedCalls(limits, clock)
+        self.tasks = Tasks(limits, clock, self.suspended)
         self._limits = limits
 
     def send(self, exchange: Exchange, target: Target) -> None:
@@ -70,7 +56,13 @@ class Calls:
                     # What the server speaks was found out only now.
                     self._send_over_session(exchange, target)
                 else:
-                    self._send_in_rounds(exchange, target, connection)
+                    self._send_in_rounds(exchange, target, slot, connection)
+                return
+            if self.tasks.making.concerns(exchange, target, connection):
+                send = self._way(exchange, target, slot, connection)
+                opened = send(exchange, exchange.message, exchange.envelope)
+                if opened is not None and not exchange.done:
+                    exchange.abandon = opened.abandon
                 return
             call = connection.call(
                 exchange,
@@ -87,13 +79,22 @@ class Calls:
 
         service.acquire(client, use, exchange.failed)
 
+    def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> Send:
+        """How the request, or what is made of it, is sent on."""
+
+        def as_client(client: ClientView) -> Send:
+            return partial(_carry, exchange, target, connection, client)
+
+        if self.tasks.making.concerns(exchange, target, connection):
+            return self.tasks.making.sending(exchange, target, slot, connection, as_client)
+        return as_client(exchange.client)
+
     # -- a session's client, a stateless server ---------------------------------------------------------------
 
-    def _send_in_rounds(self, exchange: Exchange, target: Target, connection: Connection) -> None:
-        def carry(listener: CallListener, message: bytes, envelope: Envelope) -> Call | None:
-            return _carry(exchange, target, connection, listener, message, envelope)
-
-        Rounds(exchange, carry, self._limits.suspended_s, self._limits.depth).start()
+    def _send_in_rounds(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> None:
+        Rounds(
+            exchange, self._way(exchange, target, slot, connection), self._limits.suspended_s, self._limits.depth
+        ).start()
 
     # -- a stateless client, a server with sessions -----------------------------------------------------------
 
@@ -115,10 +116,8 @@ class Calls:
                 return
             call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
 
-            def carry(listener: CallListener, message: bytes, envelope: Envelope) -> Call | None:
-                return _carry(exchange, target, connection, listener, message, envelope)
-
-            _at_level(slot, connection, exchange.client, lambda: call.start(carry, message, envelope))
+            way = self._way(exchange, target, slot, connection)
+            _at_level(slot, connection, exchange.client, lambda: call.start(way, message, envelope))
 
         if envelope.method in ASKABLE:
             service.acquire_askable(exchange.client, use, exchange.failed)
@@ -156,6 +155,7 @@ def _carry(
     exchange: Exchange,
     target: Target,
     connection: Connection,
+    client: ClientView,
     listener: CallListener,
     message: bytes,
     envelope: Envelope,
@@ -166,7 +166,7 @@ def _carry(
         edits = [(*envelope.name_span, edits[0][2])]
     return connection.call(
         listener,
-        exchange.client,
+        client,
         message,
         envelope,
         name=target.name,

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Snapshot
@@ -26,10 +26,11 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.events import BackendState, Events, ExchangeDone
-from tidegate.pipeline.calls import Calls, Target
+from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.entries import entry_for
+from tidegate.pipeline.era.bridge.task_shapes import declares_extension, runs_tools
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS
 from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchange, discover_result, server_info_meta
@@ -42,7 +43,7 @@ from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.route.catalog import Route, Source, View
 from tidegate.pipeline.route.collisions import Collisions
-from tidegate.pipeline.task_owners import TaskOwners
+from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.builtin import BuiltinLink
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.dialect import Edit
@@ -86,7 +87,6 @@ class Gateway:
         self.changes = Changes()
         self.admission = Admission(snapshot.limits, clock)
         self.services = [Service(backend, self) for backend in snapshot.backends if backend.enabled]
-        self.tasks = TaskOwners()
         self._collisions = Collisions()
         self._spawn = spawn
         self._http: Any = None
@@ -119,6 +119,7 @@ class Gateway:
         for key in [key for key in self._followed if key[0] is session]:
             service, slot = self._followed.pop(key)
             service.unsubscribe(slot, key[1])
+        self.calls.tasks.session_ended(session.key)
         for service in self.services:
             service.close_slot(session.key)
 
@@ -164,6 +165,7 @@ class Gateway:
                     capabilities=connection.capabilities,
                     server_info=connection.server_info,
                     instructions=connection.instructions,
+                    tool_tasks=_tool_tasks(connection),
                 )
             )
         view = View(sources, len(self.services), _INFO)
@@ -288,7 +290,7 @@ class Gateway:
                 sole = view.sole()
                 if sole is not None and exchange.principal.may_use("resources", name):
                     exchange.backend = sole.config.name
-                    self._call(exchange, Target(_service(sole.handle), name, []))
+                    self.calls.send(exchange, Target(_service(sole.handle), name, []))
                     return
             if route is None or not exchange.principal.may_use(row.kind, name):
                 exchange.failed(_unknown(row.kind, name))
@@ -306,7 +308,10 @@ class Gateway:
                     return
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
-            self._call(exchange, Target(_service(route.handle), upstream_name, edits, headers))
+            service = _service(route.handle)
+            self.calls.send(
+                exchange, Target(service, upstream_name, edits, headers, needs_task=route.needs_task)
+            )
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -338,7 +343,7 @@ class Gateway:
             service = _service(handle)
             exchange.exposed_name = name
             exchange.backend = service.name
-            self._call(exchange, Target(service, None, edits))
+            self.calls.send(exchange, Target(service, None, edits))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -352,55 +357,32 @@ class Gateway:
                 exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
                 return
             exchange.backend = sole.config.name
-            self._call(exchange, Target(_service(sole.handle), exchange.envelope.name, []))
+            self.calls.send(exchange, Target(_service(sole.handle), exchange.envelope.name, []))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
     def _task(self, exchange: Exchange) -> None:
-        span = exchange.envelope.params_span
-        at = find_member(exchange.message, "taskId", *span) if span is not None else None
-        task_id = json.loads(exchange.message[at[0] : at[1]]) if at is not None else None
+        def pass_on(service: Service, task_id: str | None) -> None:
+            exchange.backend = service.name
+            self.calls.send(exchange, Target(service, task_id, []))
 
         def lead(view: View) -> None:
+            # What somebody else may have made on the same connection is not shown.
+            alone = exchange.client.session is not None and exchange.client.needs_own_session
             sole = view.sole()
-            if isinstance(task_id, str):
-                owner = self.tasks.find(task_id)
-                if owner is not None and owner[1] != _owner_key(exchange):
-                    exchange.failed(InvalidParams(f"Unknown task: `{task_id}`"))
-                    return
-                service = owner[0] if owner is not None else _service(sole.handle) if sole is not None else None
-            else:
-                # A list of tasks on a shared session would show one client's tasks to another.
-                alone = exchange.client.session is not None and exchange.client.needs_own_session
-                service = _service(sole.handle) if sole is not None and (alone or self._serves_one(exchange)) else None
-            if not isinstance(service, Service):
-                exchange.failed(InvalidParams("Unknown task") if task_id else MethodNotFound("Method not found"))
-                return
-            exchange.backend = service.name
-            self._call(exchange, Target(service, task_id if isinstance(task_id, str) else None, []))
+            service = _service(sole.handle) if sole is not None else None
+            try:
+                self.calls.tasks.serve(
+                    exchange, service, alone=alone or self._serves_one(exchange), pass_on=pass_on
+                )
+            except TidegateError as error:
+                exchange.failed(error)
 
         self.with_view(exchange.client, lead, exchange.failed)
-
-    def _call(self, exchange: Exchange, target: Target) -> None:
-        if exchange.envelope.method == "tools/call" and _may_make_task(exchange):
-            service = target.service
-            exchange.on_result = lambda message, envelope: self._learn_task(exchange, service, message, envelope)
-        self.calls.send(exchange, target)
 
     def _serves_one(self, exchange: Exchange) -> bool:
         """Nobody else could have made a task that this client would see."""
         return exchange.client.session is not None and len(self.sessions) == 1 and not self.bearer.required
-
-    def _learn_task(self, exchange: Exchange, service: Service, message: bytes, envelope: Envelope) -> None:
-        """Remembers whose task a result has made: `taskId` of the extension, `task.taskId` of 2025-11-25."""
-        span = envelope.result_span
-        if span is None:
-            return
-        within = find_member(message, "task", *span) or span
-        at = find_member(message, "taskId", *within) if message[within[0] : within[0] + 1] == b"{" else None
-        task_id = json.loads(message[at[0] : at[1]]) if at is not None else None
-        if isinstance(task_id, str):
-            self.tasks.learn(task_id, service, _owner_key(exchange))
 
     # -- subscriptions --------------------------------------------------------------------------------------
 
@@ -663,19 +645,14 @@ def _service(handle: object) -> Service:
     return handle
 
 
+def _tool_tasks(connection: Connection) -> Literal["", "session", "extension"]:
+    if connection.keeps_session:
+        return "session" if runs_tools(connection.capabilities) else ""
+    return "extension" if declares_extension(connection.capabilities) else ""
+
+
 def _ignore(error: TidegateError) -> None:
     _log.info("not_followed error=%s", error)
-
-
-def _owner_key(exchange: Exchange) -> str:
-    session = exchange.client.session
-    return session.key if session is not None else exchange.principal.key
-
-
-def _may_make_task(exchange: Exchange) -> bool:
-    if exchange.client.stateless:
-        return "extensions" in exchange.client.features
-    return b'"task"' in exchange.message
 
 
 def _unknown(kind: str, name: str) -> TidegateError:

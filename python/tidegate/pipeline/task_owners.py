@@ -1,23 +1,99 @@
-"""Which server a task runs on and whose it is, learned as tasks are made. Bounded: the oldest are forgotten."""
+"""Whose a task is and where it runs, learned as tasks are made. Bounded: the oldest are forgotten.
+
+A task id is the server's own and passes to the client unchanged. It is found only together with its owner, so that a
+task of somebody else looks exactly like none.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
 
-_MAX_TASKS = 10_000
+from tidegate.pipeline.era.bridge.asked_task import AskedTask
+from tidegate.pipeline.era.bridge.kept_task import KeptTask
+from tidegate.pipeline.era.bridge.polled_task import PolledTask
+from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
+
+_MAX_TASKS: Final = 10_000
+
+Bridge = AskedTask | PolledTask | KeptTask
+"""How a task of a server of the other era is seen, or one of the gateway's own."""
+
+
+class OwnedTask:
+    """One task."""
+
+    __slots__ = ("bridge", "on_forgotten", "owner", "service", "slot", "task_id", "until_s")
+
+    def __init__(
+        self,
+        task_id: str,
+        owner: str,
+        service: Service,
+        slot: Slot,
+        bridge: Bridge | None = None,
+        until_s: float = float("inf"),
+    ) -> None:
+        self.task_id = task_id
+        self.owner = owner
+        """Key of the session, or of the principal of a client without one."""
+        self.service = service
+        self.slot = slot
+        """The connection that made it is in here."""
+        self.bridge = bridge
+        """None: client and server are of one era."""
+        self.until_s = until_s
+        """On the gateway's clock; later it is not known any more."""
+        self.on_forgotten: Callable[[], None] | None = None
 
 
 class TaskOwners:
-    """Task id → (service, owner). An id is the server's own and passes to the client unchanged."""
+    """Every task that is known, by owner and id."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[object, str]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], OwnedTask] = OrderedDict()
+        self._ids: dict[str, int] = {}
+        """How many owners have a task of this id."""
 
-    def learn(self, task_id: str, service: object, owner: str) -> None:
-        self._known[task_id] = (service, owner)
-        self._known.move_to_end(task_id)
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def learn(self, task: OwnedTask) -> None:
+        old = self._known.get((task.owner, task.task_id))
+        if old is not None:
+            self.forget(old)
+        self._known[task.owner, task.task_id] = task
+        self._ids[task.task_id] = self._ids.get(task.task_id, 0) + 1
         if len(self._known) > _MAX_TASKS:
-            self._known.popitem(last=False)
+            self.forget(next(iter(self._known.values())))
 
-    def find(self, task_id: str) -> tuple[object, str] | None:
-        return self._known.get(task_id)
+    def find(self, task_id: str, owner: str, now_s: float) -> OwnedTask | None:
+        task = self._known.get((owner, task_id))
+        if task is not None and task.until_s <= now_s:
+            self.forget(task)
+            return None
+        return task
+
+    def has(self, task_id: str) -> bool:
+        """Whether it is anybody's."""
+        return task_id in self._ids
+
+    def of_owner(self, owner: str) -> list[OwnedTask]:
+        return [task for task in self._known.values() if task.owner == owner]
+
+    def forget(self, task: OwnedTask) -> None:
+        if self._known.pop((task.owner, task.task_id), None) is not task:
+            return
+        left = self._ids.pop(task.task_id) - 1
+        if left:
+            self._ids[task.task_id] = left
+        if task.on_forgotten is not None:
+            task.on_forgotten()
+
+
+def owner_key(exchange: Exchange) -> str:
+    session = exchange.client.session
+    return session.key if session is not None else exchange.principal.key

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from tidegate.config.snapshot import Backend
 from tidegate.errors import InvalidParams
-from tidegate.pipeline.codec import patch_object
+from tidegate.pipeline.codec import find_member, patch_object
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.param_headers import ParamHeader
@@ -52,6 +52,8 @@ class Source:
     capabilities: dict[str, object]
     server_info: bytes | None
     instructions: str | None
+    tool_tasks: Literal["", "session", "extension"] = ""
+    """Whether tools may run as tasks, and as which: each tool says so itself, or the server decides for each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Route:
     """The entry as clients see it."""
     headers: tuple[ParamHeader, ...]
     renamed: bool
+    needs_task: bool = False
+    """A tool that its server runs as a task only, and not otherwise."""
 
 
 Fit = Callable[[str, bytes, str], bytes]
@@ -116,9 +120,13 @@ class View:
                     changes.append(("name", json_bytes(exposed)))
                 if kind == "tools" and entry.key in descriptions:
                     changes.append(("description", json_bytes(descriptions[entry.key])))
+                if kind == "tools" and source.tool_tasks == "extension":
+                    # For clients of sessions, which are told of each tool; others do not see it.
+                    changes.append(("execution", b'{"taskSupport":"optional"}'))
+                needs_task = kind == "tools" and source.tool_tasks == "session" and _needs_task(entry.raw)
                 raw = patch_object(entry.raw, changes) if changes else entry.raw
                 routes[exposed] = Route(
-                    source.handle, config.name, entry.key, exposed, raw, entry.headers, exposed != entry.key
+                    source.handle, config.name, entry.key, exposed, raw, entry.headers, exposed != entry.key, needs_task
                 )
 
     # -- leading somewhere ------------------------------------------------------------------------------------
@@ -190,8 +198,9 @@ class View:
         merged: dict[str, object] = {}
         for source in self.sources:
             for name, value in source.capabilities.items():
-                if name == "tasks":
-                    continue  # Task ids of several servers could not be told apart.
+                if name == "tasks" and isinstance(value, dict):
+                    # A list of several servers' tasks would have to be theirs together.
+                    value = {part: able for part, able in value.items() if part != "list"}
                 merged[name] = _merge(merged.get(name), value)
         return merged
 
@@ -216,6 +225,17 @@ def _merge(one: object, other: object) -> object:
     if other is None:
         return one
     return one or other
+
+
+def _needs_task(tool: bytes) -> bool:
+    """2025-11-25, `ToolExecution.taskSupport`."""
+    if b'"taskSupport"' not in tool:
+        return False
+    at = find_member(tool, "execution")
+    if at is None or tool[at[0] : at[0] + 1] != b"{":
+        return False
+    at = find_member(tool, "taskSupport", *at)
+    return at is not None and tool[at[0] : at[1]] == b'"required"'
 
 
 def _chosen(key: str, config: Backend) -> bool:

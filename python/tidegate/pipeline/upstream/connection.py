@@ -23,10 +23,14 @@ from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelo
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.protocol.meta_keys import RELATED_TASK
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
 
 _MAX_ASKED = 256
 """Questions of one server that may be open."""
+_TASK_S = 3600.0
+"""Longest time that a task keeps its connection while its client is not heard of."""
+_RELATED_BYTES = RELATED_TASK.encode()
 
 _log = logging.getLogger("tidegate.upstream")
 
@@ -118,6 +122,8 @@ class Connection:
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
         self._asked: dict[bytes, Question] = {}
+        self._tasks: dict[str, tuple[CallListener, float]] = {}
+        """Task → whom its questions are for, and until when (on the loop's clock) it is waited for."""
 
     # -- towards the server -------------------------------------------------------------------------------
 
@@ -239,6 +245,39 @@ class Connection:
             call.deadline.cancel()
             call.deadline = None
 
+    # -- tasks of a session server ------------------------------------------------------------------------
+
+    def follow_task(self, task_id: str, listener: CallListener, ttl_ms: int | None) -> None:
+        """What the server asks for this task is `listener`'s, and the connection is kept open for it."""
+        ttl_s = _TASK_S if ttl_ms is None else min(ttl_ms / 1000, _TASK_S)
+        self._tasks[task_id] = (listener, asyncio.get_running_loop().time() + ttl_s)
+
+    def unfollow_task(self, task_id: str) -> None:
+        self._tasks.pop(task_id, None)
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether one that was followed may still be running."""
+        if self._tasks:
+            now_s = asyncio.get_running_loop().time()
+            self._tasks = {task_id: entry for task_id, entry in self._tasks.items() if entry[1] > now_s}
+        return bool(self._tasks)
+
+    @property
+    def offers_extensions(self) -> bool:
+        return "extensions" in self.capabilities
+
+    def _task_listener(self, message: bytes, envelope: Envelope) -> CallListener | None:
+        """By `_meta` of a question (2025-11-25, basic/utilities/tasks, "Related Task Metadata")."""
+        span = envelope.meta_span
+        if not self._tasks or span is None or _RELATED_BYTES not in message[span[0] : span[1]]:
+            return None
+        at = find_member(message, RELATED_TASK, *span)
+        related = json.loads(message[at[0] : at[1]]) if at is not None else None
+        task_id = related.get("taskId") if isinstance(related, dict) else None
+        entry = self._tasks.get(task_id) if isinstance(task_id, str) else None
+        return entry[0] if entry is not None else None
+
     # -- LinkOwner ----------------------------------------------------------------------------------------
 
     def received(self, message: bytes, call: Call | None) -> None:
@@ -298,6 +337,7 @@ class Connection:
         asked, self._asked = self._asked, {}
         for question in asked.values():
             question.withdraw()
+        self._tasks.clear()
         self._owner.connection_lost(self, error)
 
     # -- what a server says by itself -----------------------------------------------------------------------
@@ -309,7 +349,7 @@ class Connection:
         """The client's request that a message without a stream must belong to: only one is running."""
         sole: Call | None = None
         for call in self._pending.values():
-            if call.method in ASKABLE:
+            if call.method in ASKABLE or call.method == "tasks/result":
                 if sole is not None:
                     return None
                 sole = call
@@ -317,8 +357,9 @@ class Connection:
 
     def _latest_exchange(self) -> Exchange | None:
         for call in reversed(self._pending.values()):
-            if isinstance(call.listener, Exchange):
-                return call.listener
+            exchange = _exchange_of(call.listener)
+            if exchange is not None:
+                return exchange
         return None
 
     def _notification(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
@@ -371,8 +412,12 @@ class Connection:
             question.refuse(f"{_MAX_ASKED} requests to the client are open already")
             return
         if self.session is not None:
-            listener = call.listener if call is not None else None
-            self.session.ask(question, listener if isinstance(listener, Exchange) else self._latest_exchange())
+            cause_of = _exchange_of(call.listener) if call is not None else None
+            self.session.ask(question, cause_of or self._latest_exchange())
+            return
+        task = self._task_listener(message, envelope)
+        if task is not None:
+            task.asked(question)
             return
         cause = call or self._sole_askable()
         if cause is not None:
@@ -390,3 +435,11 @@ class Connection:
     async def aclose(self) -> None:
         self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))
         await self.link.aclose()
+
+
+def _exchange_of(listener: CallListener) -> Exchange | None:
+    """The client's request behind a call, if its session is to be asked on that request's own stream."""
+    if isinstance(listener, Exchange):
+        return listener
+    exchange = getattr(listener, "exchange", None)
+    return exchange if isinstance(exchange, Exchange) else None

@@ -315,4 +315,5 @@ class _Waiter:
 
 
 def _busy(slot: Slot) -> bool:
-    return bool(slot.waiting) or (slot.connection is not None and slot.connection.in_flight > 0)
+    connection = slot.connection
+    return bool(slot.waiting) or (connection is not None and (connection.in_flight > 0 or connection.has_tasks))

@@ -11,6 +11,7 @@ from typing import Final
 from tidegate.pipeline.codec import patch_object
 from tidegate.pipeline.era.bridge.content import annotated_for
 from tidegate.pipeline.era.bridge.pieces import for_each, for_each_member, members, mentions, within, without
+from tidegate.pipeline.era.bridge.task_shapes import task_capabilities
 from tidegate.pipeline.era.bridge.vocabulary import AUDIO, STRUCTURED, lacking
 from tidegate.protocol.revisions import MODERN
 
@@ -37,6 +38,7 @@ def capabilities_for(capabilities: dict[str, object], revision: str) -> dict[str
     `logging` and `resources.subscribe` stay for every era: each has its own way to use them. So does what no
     revision has.
     """
+    capabilities = task_capabilities(capabilities, revision, stateless=revision in MODERN)
     unknown = lacking("capabilities", revision)
     if not any(name in capabilities for name in unknown):
         return capabilities

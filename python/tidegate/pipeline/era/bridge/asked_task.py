@@ -1,0 +1,277 @@
+"""A task of a session server, as a stateless client sees it: a state to be polled, with its questions in it.
+
+The server of 2025-11-25 says the state by `tasks/get`, but gives the result, and asks, only while `tasks/result` is
+open. So the gateway opens that when it is needed and keeps it; what the server asks then, or on its own, waits here
+until the client fetches it by `tasks/get` and answers by `tasks/update` (SEP-2663 "Task Polling").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.errors import InvalidParams, TidegateError
+from tidegate.pipeline.codec import ERROR, Envelope
+from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
+from tidegate.pipeline.era.bridge.errors import error_for
+from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
+from tidegate.pipeline.era.bridge.pieces import members
+from tidegate.pipeline.era.bridge.questions import question_for
+from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
+from tidegate.pipeline.era.bridge.task_requests import ask_about, error_message
+from tidegate.pipeline.era.bridge.task_shapes import (
+    TERMINAL,
+    Members,
+    asking,
+    completed,
+    failed,
+    stateless_task,
+    status_of,
+    unrelated,
+)
+from tidegate.pipeline.exchange import Exchange, Question
+from tidegate.pipeline.json_text import json_bytes
+
+_MAX_QUESTIONS: Final = 32
+"""Questions of one task that may be open."""
+_MAX_SHOWN: Final = 64
+"""Requests for the state that may wait for the server to ask or to hand over the result."""
+_GATHER_S: Final = 0.01
+"""How long a first question waits for others."""
+_QUESTION_S: Final = 1.0
+"""How long a server that wants input is given to say which, before the client is told to ask again."""
+_WORKING: Final[Members] = [("status", b'"working"')]
+
+
+class AskedTask:
+    """One task, while it is known to the gateway. Implements `CallListener` for `tasks/result` and for questions."""
+
+    def __init__(
+        self,
+        task_id: str,
+        send: Send,
+        room: SuspendedCalls,
+        *,
+        abilities: Abilities,
+        revision: str,
+        call_timeout_s: float,
+    ) -> None:
+        """`room`: bounds the results that are kept here."""
+        self.task_id = task_id
+        self._send = send
+        self._room = room
+        self._abilities = abilities
+        self._revision = revision
+        self._call_timeout_s = call_timeout_s
+        self._call: OpenCall | None = None
+        """`tasks/result`."""
+        self._asked = 0
+        self._open: dict[str, Question] = {}
+        self._shown: list[tuple[Exchange, bytes]] = []
+        """Requests for the state that wait, with the `Task` that the server gave for them."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: Members | None = None
+        self._kept_bytes = 0
+
+    # -- what the client sends ------------------------------------------------------------------------------
+
+    def show(self, exchange: Exchange, task: bytes) -> None:
+        """Answers `tasks/get`, for which the server gave `task`, now or when the rest of it is there."""
+        status = status_of(task)
+        if status == "cancelled":
+            self.forget()
+            self._answer(exchange, task, None)
+        elif status in ("completed", "failed"):
+            if self._ending is None:
+                self._hold(exchange, task)
+            else:
+                self._answer(exchange, task, self._ending)
+        elif self._open or status != "input_required":
+            self._answer(exchange, task, None)
+        else:
+            self._hold(exchange, task)
+            if self._timer is None and self._shown:
+                self._timer = asyncio.get_running_loop().call_later(_QUESTION_S, self._show_all)
+
+    def answer(self, responses: dict[str, bytes]) -> None:
+        """`tasks/update`: raw JSON values by key. What is unknown or answered is ignored. Raises: InvalidParams."""
+        known = {key: value for key, value in responses.items() if key in self._open}
+        for key, value in known.items():
+            if not value.startswith(b"{"):
+                raise InvalidParams(f"`inputResponses.{key}` must be an object: the result of what was asked")
+        for key, value in known.items():
+            self._open.pop(key).answer(value)
+        if not self._open and self._call is not None:
+            self._call.go_on(None, self._call_timeout_s)
+
+    def forget(self) -> None:
+        """It was cancelled, or is not to be known any more."""
+        for question in list(self._open.values()):
+            question.refuse("The task was cancelled")
+        self._open.clear()
+        call, self._call = self._call, None
+        if call is not None:
+            call.abandon()
+        self._release()
+
+    # -- what the server says: CallListener -----------------------------------------------------------------
+
+    def notified(self, message: bytes, envelope: Envelope) -> None:
+        """Progress and log lines have no place in a task of the extension."""
+
+    def asked(self, question: Question) -> None:
+        method = question.envelope.method or ""
+        refusal = may_ask(self._abilities, method, question.params)
+        if refusal is not None:
+            question.refuse(refusal)
+        elif len(self._open) >= _MAX_QUESTIONS:
+            question.refuse(f"{_MAX_QUESTIONS} questions of this task are open already")
+        else:
+            self._asked += 1
+            key = f"q{self._asked}"
+            self._open[key] = question
+            question.on_withdrawn = lambda: self._withdrawn(key)
+            if self._call is not None:
+                self._call.hold()
+            if self._shown:
+                self._stop_timer()
+                self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._show_all)
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        self._call = None
+        self._open.clear()
+        if envelope.kind == ERROR:
+            span = envelope.error_span
+            assert span is not None
+            error, _ = error_for("tools/call", message[slice(*span)], self._revision, server_keeps_session=True)
+            ending = failed(error)
+        else:
+            span = envelope.result_span
+            assert span is not None
+            ending = completed(message[slice(*span)])
+        if self._room.keep(len(message)):
+            self._kept_bytes = len(message)
+            self._ending = ending
+        self._show_all(ending)
+
+    def failed(self, error: TidegateError) -> None:
+        self._call = None
+        self._open.clear()
+        self._stop_timer()
+        shown, self._shown = self._shown, []
+        for exchange, _ in shown:
+            exchange.failed(error)
+
+    def _withdrawn(self, key: str) -> None:
+        self._open.pop(key, None)
+
+    # -- answering ------------------------------------------------------------------------------------------
+
+    def _hold(self, exchange: Exchange, task: bytes) -> None:
+        """The request waits for what only `tasks/result` brings."""
+        self._shown = [(other, state) for other, state in self._shown if not other.done]
+        if len(self._shown) >= _MAX_SHOWN:
+            self._answer(exchange, task, _WORKING)
+            return
+        self._shown.append((exchange, task))
+        if self._call is None:
+            call = ask_about(self._send, self, "tasks/result", self.task_id)
+            if self._shown:
+                self._call = call
+
+    def _show_all(self, ending: Members | None = None) -> None:
+        self._stop_timer()
+        shown, self._shown = self._shown, []
+        for exchange, task in shown:
+            if ending is None and not self._open:
+                # It wants something, but has not said what: to the client it still works.
+                self._answer(exchange, task, _WORKING)
+            else:
+                self._answer(exchange, task, ending)
+
+    def _answer(self, exchange: Exchange, task: bytes, inlined: Members | None) -> None:
+        if inlined is None and self._open:
+            inlined = asking(self._requests())
+        exchange.answer_result(stateless_task(unrelated(task), "complete", inlined))
+
+    def _requests(self) -> bytes:
+        parts = []
+        for key, question in self._open.items():
+            method = question.envelope.method or ""
+            params = unrelated(question_for(method, question.params, self._revision, self._abilities))
+            parts.append(json_bytes(key) + b':{"method":' + json_bytes(method) + b',"params":' + params + b"}")
+        return b"{" + b",".join(parts) + b"}"
+
+    def _release(self) -> None:
+        self._ending = None
+        self._room.release(self._kept_bytes)
+        self._kept_bytes = 0
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Shown:
+    """The server's answer to `tasks/get`."""
+
+    __slots__ = ("_ended", "_exchange", "_task")
+
+    def __init__(self, exchange: Exchange, task: AskedTask, ended: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._task = task
+        self._ended = ended
+        """Told when the server says that it is over: it will ask nothing more."""
+
+    def notified(self, message: bytes, envelope: Envelope) -> None: ...
+
+    def asked(self, question: Question) -> None:
+        self._task.asked(question)
+
+    def failed(self, error: TidegateError) -> None:
+        self._exchange.failed(error)
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.result_span
+        if span is None:
+            self._exchange.answered(*_translated(message, envelope, self._exchange))
+            return
+        task = message[slice(*span)]
+        if status_of(task) in TERMINAL:
+            self._ended()
+        self._exchange.abandon = None
+        self._task.show(self._exchange, task)
+
+
+class AskedCancel:
+    """The server's answer to `tasks/cancel`: to a stateless client, that it was heard."""
+
+    __slots__ = ("_exchange", "_forget")
+
+    def __init__(self, exchange: Exchange, forget: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._forget = forget
+
+    def notified(self, message: bytes, envelope: Envelope) -> None: ...
+
+    def asked(self, question: Question) -> None:
+        question.refuse("The task was cancelled")
+
+    def failed(self, error: TidegateError) -> None:
+        self._exchange.failed(error)
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.error_span
+        if span is not None and members(message[slice(*span)]).get("code") != b"-32602":
+            self._exchange.answered(*_translated(message, envelope, self._exchange))
+            return
+        # -32602 says that it has ended already, which the extension does not call an error.
+        self._forget()
+        self._exchange.answer_result(b'{"resultType":"complete"}')
+
+
+def _translated(message: bytes, envelope: Envelope, exchange: Exchange) -> tuple[bytes, Envelope]:
+    error, _ = error_for("tasks/get", message[slice(*(envelope.error_span or (0, 0)))], exchange.client.version, True)
+    return error_message(error)

@@ -1,0 +1,46 @@
+"""How requests about a task reach the connection that it lives on, and in whose name."""
+
+from __future__ import annotations
+
+import json
+
+from tidegate.errors import UpstreamClosed
+from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
+from tidegate.pipeline.era.bridge.task_shapes import declares_extension, with_extension
+from tidegate.pipeline.exchange import CallListener, ClientView
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
+
+
+def about(service: Service, slot: Slot, client: ClientView, task_id: str) -> Send:
+    """Requests go wherever `slot` leads by then: a server that was started again may know its tasks still."""
+
+    def send(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
+        connection = slot.connection
+        if connection is None:
+            listener.failed(UpstreamClosed(f"backend `{service.name}` is not connected"))
+            return None
+        timeout_s = service.config.call_timeout_s
+        # The id is also the `Mcp-Name` header (SEP-2663, "Streamable HTTP: Routing Headers").
+        return connection.call(listener, client, message, envelope, name=task_id, edits=[], timeout_s=timeout_s)
+
+    return send
+
+
+def client_declares(client: ClientView) -> bool:
+    """Whether this request of a stateless client says that it has tasks."""
+    return "extensions" in client.features and declares_extension(json.loads(client.capabilities))
+
+
+def declaring(client: ClientView) -> ClientView:
+    """The client as a stateless server sees it for one request: with the extension declared, the rest as it is."""
+    capabilities = client.capabilities if client.stateless else client.abilities
+    return ClientView(
+        stateless=False,
+        abilities=with_extension(capabilities),
+        info=client.info,
+        log_level=client.log_level,
+        version=client.version,
+        principal=client.principal,
+    )

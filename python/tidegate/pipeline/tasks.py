@@ -1,0 +1,141 @@
+"""Requests about tasks: whose the task is, and the way to its server in that server's era.
+
+Called by `serve.py` for `tasks/…`. How tasks are made is in `task_making.py`, what is said about one between the
+eras in `era/bridge`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
+from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability, Overloaded
+from tidegate.pipeline.codec import find_member
+from tidegate.pipeline.era.bridge.asked_task import AskedCancel, AskedTask, Shown
+from tidegate.pipeline.era.bridge.kept_task import KeptTask
+from tidegate.pipeline.era.bridge.open_call import Send
+from tidegate.pipeline.era.bridge.polled_requests import serve_polled
+from tidegate.pipeline.era.bridge.polled_task import PolledTask
+from tidegate.pipeline.era.bridge.suspendable_call import read_retry
+from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
+from tidegate.pipeline.era.bridge.task_requests import ask_about
+from tidegate.pipeline.era.bridge.task_shapes import EXTENSION_REQUIRED
+from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.task_making import TaskMaking
+from tidegate.pipeline.task_owners import OwnedTask, TaskOwners, owner_key
+from tidegate.pipeline.task_sending import about, client_declares, declaring
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
+
+PassOn = Callable[[Service, str | None], None]
+"""Sends a request about a task (its id, if it names one) to this service: client and server are of one era."""
+
+
+class Tasks:
+    """All tasks that the gateway knows."""
+
+    def __init__(self, limits: Limits, clock: Clock, suspended: SuspendedCalls) -> None:
+        self._clock = clock
+        self._owned = TaskOwners()
+        self.making = TaskMaking(limits, clock, suspended, self._owned)
+
+    def session_ended(self, key: str) -> None:
+        for task in self._owned.of_owner(key):
+            self._owned.forget(task)
+
+    def serve(self, exchange: Exchange, sole: Service | None, *, alone: bool, pass_on: PassOn) -> None:
+        """Answers, now or later. `sole`: who may know a task that is not known here, the only server there is.
+        `alone`: nobody else can have made a task on the connection that this client has with it.
+
+        Raises: InvalidParams, MethodNotFound, MissingClientCapability.
+        """
+        method = exchange.envelope.method or ""
+        if method == "tasks/list":
+            if sole is None or not alone or not _of_one_era(exchange, sole):
+                raise MethodNotFound(f"Method not found: `{method}`")
+            pass_on(sole, None)
+            return
+        task_id = _task_id(exchange)
+        task = self._owned.find(task_id, owner_key(exchange), self._clock.now_s())
+        if task is None:
+            if sole is None or self._owned.has(task_id) or not _of_one_era(exchange, sole):
+                raise InvalidParams(f"Unknown task: `{task_id}`")
+            pass_on(sole, task_id)
+            return
+        exchange.backend = task.service.name
+        bridge = task.bridge
+        if bridge is None:
+            pass_on(task.service, task_id)
+        elif isinstance(bridge, KeptTask):
+            _serve_kept(exchange, method, bridge)
+        elif isinstance(bridge, PolledTask):
+            self._on_connection(exchange, task, lambda send, _: serve_polled(exchange, method, bridge, send))
+        elif not client_declares(exchange.client):
+            raise MissingClientCapability("Missing required client capability", data=EXTENSION_REQUIRED)
+        else:
+            self._serve_asked(exchange, method, task, bridge)
+
+    def _serve_asked(self, exchange: Exchange, method: str, task: OwnedTask, asked: AskedTask) -> None:
+        if method == "tasks/update":
+            asked.answer(read_retry(exchange.message, exchange.envelope)[1])
+            exchange.answer_result(b'{"resultType":"complete"}')
+            return
+
+        def go(send: Send, connection: Connection) -> None:
+            connection.follow_task(task.task_id, asked, None)
+            if method == "tasks/cancel":
+                listener: AskedCancel | Shown = AskedCancel(exchange, lambda: self._owned.forget(task))
+            else:
+                listener = Shown(exchange, asked, lambda: connection.unfollow_task(task.task_id))
+            call = ask_about(send, listener, method, task.task_id)
+            if call is not None and not exchange.done:
+                exchange.abandon = call.abandon
+
+        self._on_connection(exchange, task, go)
+
+    @staticmethod
+    def _on_connection(exchange: Exchange, task: OwnedTask, use: Callable[[Send, Connection], None]) -> None:
+        """Where the task was made, even if that has to be opened again."""
+        service, client = task.service, exchange.client
+
+        def go(slot: Slot, connection: Connection) -> None:
+            most = service.config.max_in_flight
+            if exchange.done:
+                return
+            if connection.in_flight >= most:
+                exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
+                return
+            view = client if connection.keeps_session else declaring(client)
+            use(about(service, slot, view, task.task_id), connection)
+
+        if task.slot.closed:
+            service.acquire(client, go, exchange.failed)
+        else:
+            service.use_slot(task.slot, client, go, exchange.failed)
+
+
+def _serve_kept(exchange: Exchange, method: str, kept: KeptTask) -> None:
+    if method == "tasks/get":
+        exchange.answer_result(kept.state())
+    elif method == "tasks/result":
+        exchange.answer_result(kept.result())
+    else:
+        kept.cancel()
+
+
+def _task_id(exchange: Exchange) -> str:
+    """Raises: InvalidParams."""
+    span = exchange.envelope.params_span
+    at = find_member(exchange.message, "taskId", *span) if span is not None else None
+    task_id = json.loads(exchange.message[at[0] : at[1]]) if at is not None else None
+    if not isinstance(task_id, str):
+        raise InvalidParams(f"`{exchange.envelope.method}` needs `params.taskId`, a string")
+    return task_id
+
+
+def _of_one_era(exchange: Exchange, service: Service) -> bool:
+    """As far as is known by now."""
+    return service.stateless is not False if exchange.client.stateless else service.keeps_session is not False
