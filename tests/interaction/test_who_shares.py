@@ -13,6 +13,7 @@ from heard import Json
 from scripted_server import Received, ScriptedServer
 
 from tidegate.config.snapshot import Client, Limits
+from tidegate.pipeline.upstream import lanes
 
 ALL: Json = {"elicitation": {}, "sampling": {}, "roots": {}}
 FORM: Json = {"message": "Name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
@@ -133,6 +134,27 @@ async def test_one_client_too_many_hears_which_setting_is_in_the_way() -> None:
         (await server.next_call()).text("now")
         assert (await again.reply()).text == "now"
         assert serving(home) == {"shared": 1, "lane": 1}
+
+
+@pytest.mark.parametrize("way_out", SESSION_TRANSPORTS)
+async def test_sessions_that_are_left_hand_on_their_connection_and_get_another(
+    monkeypatch: pytest.MonkeyPatch, way_out: str
+) -> None:
+    monkeypatch.setattr(lanes, "_LEFT_S", 0.0)
+    server = ScriptedServer("session")
+    async with house(server, transport=way_out, fields=[{"max_connections": 1}]) as home:
+        clients = [await home.client("http", "session", capabilities=ALL) for _ in range(2)]
+        for client in clients * 2:
+            pending = client.tool("echo")
+            (await server.next_call()).text("done")
+            assert (await pending.reply()).text == "done"
+            assert serving(home) == {"session": 1}
+        # While one is in the middle of something, the other hears why it is not served.
+        pending = clients[1].tool("echo")
+        call = await server.next_call()
+        assert "`max_connections`" in (await clients[0].tool("echo").reply()).error["message"]
+        call.text("done")
+        assert (await pending.reply()).text == "done"
 
 
 async def test_a_client_that_found_no_room_sees_the_server_as_soon_as_there_is_some() -> None:

@@ -196,6 +196,25 @@ def test_sessions_and_lanes_count_together_and_one_too_many_hears_the_key(timers
     assert not made.slot_for(stateless_client(ASKED)).closed
 
 
+def test_sessions_that_were_left_make_room_after_a_while(timers: Timers) -> None:
+    """A client over HTTP that goes away without a word leaves its session for an hour."""
+    made = service(stateless=False, keeps_session=True, most=2)
+    old, quiet, follower = (session_client(ASKED, key) for key in ("old", "quiet", "follower"))
+    clock = cast(ManualClock, made._owner.clock)
+    made.slot_for(follower).subscribed["file:///a"] = 1
+    clock.advance(1.0)
+    made.slot_for(old)
+    clock.advance(299.0)
+    assert made.slot_for(quiet).closed
+    clock.advance(2.0)
+    assert not made.slot_for(quiet).closed
+    assert set(made.slots) == {"follower", "quiet"}
+    # Whoever was not gone after all gets another one as soon as there is room.
+    assert made.slot_for(old).closed
+    clock.advance(301.0)
+    assert not made.slot_for(old).closed
+
+
 def unused(slot: Slot, connection: Connection) -> None:
     raise AssertionError("no connection is open")
 
@@ -295,7 +314,11 @@ class Host:
         use(slot, slot.connection)
 
     def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
-        use(Slot("stateless", None), cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False)), lambda finished: None)
+        use(
+            Slot("stateless", None),
+            cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False)),
+            lambda finished: None,
+        )
 
     def close_slot(self, key: str) -> None:
         slot = self.slots.pop(key)
@@ -420,7 +443,7 @@ def test_without_an_idle_lane_a_new_client_is_refused_and_told_the_key(timers: T
     assert host.request(BOB).slot is not None
 
 
-@pytest.mark.parametrize("why", ["followed", "in flight", "settling", "opening"])
+@pytest.mark.parametrize("why", ["followed", "in flight", "has tasks", "settling", "opening"])
 def test_a_lane_that_somebody_would_miss_makes_no_room(timers: Timers, why: str) -> None:
     host = Host(timers, 1)
     ann = host.request(ANN)
@@ -431,6 +454,8 @@ def test_a_lane_that_somebody_would_miss_makes_no_room(timers: Timers, why: str)
         host.followed.add(slot.key)
     elif why == "in flight":
         cast(Any, slot.connection).in_flight = 1
+    elif why == "has tasks":
+        cast(Any, slot.connection).has_tasks = True
     elif why == "opening":
         slot.opening = True
     assert isinstance(host.request(BOB).error, Overloaded)

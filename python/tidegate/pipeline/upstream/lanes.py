@@ -28,6 +28,8 @@ _IDLE_S: Final = 60.0
 """A further lane is closed after this long without a request."""
 _PAUSE_S: Final = 60.0
 """How long no further lane is tried after one could not be opened: there are servers that serve one client only."""
+_LEFT_S: Final = 300.0
+"""A session that asked nothing for so long may have been left: its connection is closed when others need room."""
 _SWEEP_S: Final = 30.0
 
 Release = Callable[[bool], None]
@@ -97,10 +99,13 @@ class Lanes:
         return len(self._waiting.get(slot.key, ())) if slot.group else 0
 
     def has_room(self) -> bool:
-        """Whether one more connection of a single client may be opened; closes one that idles, if need be."""
+        """Whether one more connection of a single client may be opened; closes one that idles, if need be: a lane
+        or, if there is none, one of a session that seems to be left. Either opens again when it is needed.
+        """
         if self.used < self._most:
             return True
         idle = [slot for group in self._groups.values() for slot in group if self._may_close(slot, group)]
+        idle = idle or [slot for slot in self._host.slots.values() if self._seems_left(slot)]
         if not idle:
             return False
         self._close(min(idle, key=lambda slot: slot.used_at_s))
@@ -267,6 +272,11 @@ class Lanes:
             return False
         idle = not slot.leased and not slot.opening and not _busy(slot) and slot.settles_at_s <= self._clock.now_s()
         return idle and not self._host.is_followed(slot)
+
+    def _seems_left(self, slot: Slot) -> bool:
+        alone = slot.client is not None and slot.client.session is not None
+        idle = not slot.opening and not slot.subscribed and not _busy(slot)
+        return alone and idle and self._clock.now_s() - slot.used_at_s > _LEFT_S
 
     def _close(self, slot: Slot) -> None:
         self._remove(slot)

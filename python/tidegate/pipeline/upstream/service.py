@@ -126,6 +126,7 @@ class Service:
                 slot = self._lanes.main(client)
             elif self._lanes.has_room():
                 slot = self.slots[key] = Slot(key, client)
+                slot.used_at_s = self._owner.clock.now_s()
             else:
                 slot = self._lanes.full(client)
         return slot
@@ -144,7 +145,7 @@ class Service:
             self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None:
-        if slot.group:
+        if slot.client is not None:
             slot.used_at_s = self._owner.clock.now_s()
         connection = slot.connection
         if connection is not None:

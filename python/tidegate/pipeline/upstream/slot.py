@@ -37,7 +37,7 @@ class Slot:
         self.read_at_s = 0.0
         """When `listing` was last read."""
         self.used_at_s = 0.0
-        """When a request last went through it; kept for lanes only."""
+        """When a request last went through it; kept for those of single clients only."""
         self.leased = False
         """A lane: one request has it to itself."""
         self.settles_at_s = 0.0
