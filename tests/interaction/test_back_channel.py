@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gateway import CLIENTS, SOME_ROADS, house
-from heard import within
+from heard import Json, within
 from scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +143,23 @@ async def test_log_lines_reach_the_caller_from_its_own_level_up(way_in: str, way
         await two.call("ping")
         assert [item for item in two.notices if item["method"] == "notifications/message"] == []
         assert (await one.call("logging/setLevel", {"level": "loudest"})).error["code"] == -32602
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"roots": {}}], ids=["shared", "of its own"])
+@pytest.mark.parametrize("way_out", ["stdio", "tcp", "sse"])
+async def test_a_server_that_is_started_again_is_told_the_level_again(way_out: str, capabilities: Json) -> None:
+    server = ScriptedServer("session")
+    async with house(server, transport=way_out) as home:
+        client = await home.client("http", "session", capabilities=capabilities)
+        await client.call("logging/setLevel", {"level": "warning"})
+        pending = client.tool("echo")
+        (await server.next_call()).channel.hang_up()
+        assert (await pending.reply()).error["code"]
+        pending = client.tool("echo")
+        (await server.next_call()).text("done")
+        assert (await pending.reply()).text == "done"
+        said = [item.params["level"] for item in server.said("logging/setLevel")]
+        assert said == ["warning", "warning"]
 
 
 @pytest.mark.requirement("logging.stateless-level")

@@ -151,9 +151,7 @@ class Gateway:
             slot = service.slot_for(client)
             connection = slot.connection
             if connection is None:
-                settled = (
-                    settled and slot.error is not None and not slot.opening and not slot.closed and not slot.closed
-                )
+                settled = settled and slot.error is not None and not slot.opening and not slot.closed
                 continue
             listing = slot.listing
             sources.append(
@@ -309,9 +307,7 @@ class Gateway:
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
             service = _service(route.handle)
-            self.calls.send(
-                exchange, Target(service, upstream_name, edits, headers, needs_task=route.needs_task)
-            )
+            self.calls.send(exchange, Target(service, upstream_name, edits, headers, needs_task=route.needs_task))
 
         self.with_view(exchange.client, lead, exchange.failed)
 
@@ -372,9 +368,7 @@ class Gateway:
             sole = view.sole()
             service = _service(sole.handle) if sole is not None else None
             try:
-                self.calls.tasks.serve(
-                    exchange, service, alone=alone or self._serves_one(exchange), pass_on=pass_on
-                )
+                self.calls.tasks.serve(exchange, service, alone=alone or self._serves_one(exchange), pass_on=pass_on)
             except TidegateError as error:
                 exchange.failed(error)
 
@@ -459,21 +453,21 @@ class Gateway:
     # -- what a session's client says -------------------------------------------------------------------------
 
     def log_level(self, client: ClientView, level: str, exchange: Exchange) -> None:
-        """A shared server is set to the most talkative level that any of its clients wants."""
         for service in self.services:
-            slot = service.slot_for(client)
-            connection = slot.connection
-            if connection is None or not connection.keeps_session:
-                continue
-            if "logging" not in connection.capabilities:
-                continue
-            wanted = level
-            if slot.client is None:
-                levels = [session.level for session in self.sessions if session.level is not None]
-                wanted = LEVELS[min(levels, default=LEVELS.index(level))]
-            slot.level = LEVELS.index(wanted)
-            connection.forward_request("logging/setLevel", {"level": wanted}, service.config.call_timeout_s)
+            self._set_level(service, service.slot_for(client))
         exchange.answer_result(b"{}")
+
+    def _set_level(self, service: Service, slot: Slot) -> None:
+        """A server is set to the most talkative level that any of the sessions on this connection wants."""
+        connection = slot.connection
+        if connection is None or not connection.keeps_session or "logging" not in connection.capabilities:
+            return
+        wanted = [session.level for session in self.sessions if service.serves(slot, session.client)]
+        levels = [level for level in wanted if level is not None]
+        if levels:
+            slot.level = min(levels)
+            params: dict[str, object] = {"level": LEVELS[slot.level]}
+            connection.forward_request("logging/setLevel", params, service.config.call_timeout_s)
 
     def roots_changed(self, client: ClientView, message: bytes) -> None:
         for service in self.services:
@@ -552,6 +546,9 @@ class Gateway:
             # A further lane adds nothing to a catalogue.
             self._epoch += 1
         ready = slot.connection is not None
+        if ready:
+            # A server that was started again knows nothing of the levels it was told.
+            self._set_level(service, slot)
         self.events.publish(
             BackendState(service.name, slot.serves, "ready" if ready else "down", "" if ready else str(slot.error))
         )
