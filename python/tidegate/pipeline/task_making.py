@@ -235,7 +235,7 @@ class _Making:
 
         def start(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
             follow = partial(self._owner.polled_task, exchange, service, slot, shown=False)
-            return SecondTry(listener, send, send_declaring, follow).start(message, envelope)
+            return SecondTry(listener, send, send_declaring, follow, exchange.asked).start(message, envelope)
 
         return start
 

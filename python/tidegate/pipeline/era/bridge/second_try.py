@@ -21,12 +21,19 @@ class SecondTry:
     """Implements `CallListener` for the server, `OpenCall` for the one who listens."""
 
     def __init__(
-        self, listener: CallListener, send: Send, send_declaring: Send, follow: Callable[[str], PolledTask]
+        self,
+        listener: CallListener,
+        send: Send,
+        send_declaring: Send,
+        follow: Callable[[str], PolledTask],
+        ask: Callable[[Question], None],
     ) -> None:
+        """`ask`: puts a question of the task to the client."""
         self._listener = listener
         self._send = send
         self._send_declaring = send_declaring
         self._follow = follow
+        self.ask = ask
         self._call: OpenCall | None = None
         self._first: tuple[bytes, Envelope] | None = None
         self._task: PolledTask | None = None
@@ -107,7 +114,7 @@ class _Ended:
         self._call.notified(message, envelope)
 
     def asked(self, question: Question) -> None:
-        self._call.asked(question)
+        self._call.ask(question)
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         self._call.ended(message, envelope)

@@ -92,9 +92,10 @@ def session_task(task: bytes) -> bytes:
     interval = _whole(known.get("pollIntervalMs"))
     if interval is not None:
         changes.append(("pollInterval", interval))
+    written = patch_object(b"{}", changes)
     if text_of(known.get("status")) == "completed" and reports_error(known.get("result", b"")):
-        changes.append(("status", b'"failed"'))
-    return patch_object(b"{}", changes)
+        written = patch_object(written, [("status", b'"failed"')])
+    return written
 
 
 def session_created(result: bytes) -> bytes:
