@@ -131,7 +131,7 @@ class Limits:
     drain_s: float = 5.0
     suspended: int = 256
     """Calls of session servers that wait for answers of stateless clients."""
-    suspended_per_client: int = 16
+    suspended_per_client: int = 8
     suspended_s: float = 300.0
 
 
