@@ -48,6 +48,7 @@ class SuspendableCall:
         self.request = b""
         self.deadline_s = inf
         self._exchange: Exchange | None = exchange
+        self._backend = exchange.backend
         self._abilities = json.loads(exchange.client.abilities)
         self._revision = exchange.client.version
         self._method = exchange.envelope.method or ""
@@ -88,6 +89,10 @@ class SuspendableCall:
 
     def asked(self, question: Question) -> None:
         method = question.envelope.method or ""
+        if self._over:
+            # On an HTTP stream a server can go on after its answer.
+            question.refuse("The request that this belongs to is over")
+            return
         refusal = may_ask(self._abilities, method, question.params)
         if self._method not in ASKABLE:
             question.refuse(f"During `{self._method}` the client cannot be asked")
@@ -106,6 +111,10 @@ class SuspendableCall:
             self._put_soon()
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
+        if envelope.result_type == "input_required":
+            # It would ask past what the client declared, and nobody could come back to it.
+            self.failed(UpstreamProtocol(f"backend `{self._backend}` answered `input_required` within a session"))
+            return
         self._server_ended(True)
         if envelope.kind == ERROR:
             message, envelope = self._translated(message, envelope)
@@ -133,6 +142,9 @@ class SuspendableCall:
         if not self._over:
             self._over = True
             self._call = None
+            for question in list(self._open.values()):
+                # Whatever is not answered would count as open on the connection for ever.
+                question.refuse("The request that this belongs to is over", INVALID_REQUEST)
             self._open.clear()
             self._stop_gathering()
             self._told_end(finished)
@@ -191,7 +203,9 @@ class SuspendableCall:
         if self._call is not None:
             self._call.go_on(exchange.envelope.progress_token, self._timeout_s)
         for key, value in known.items():
-            self._open.pop(key).answer(value)
+            question = self._open.pop(key, None)
+            if question is not None:
+                question.answer(value)
         if self._open:
             self._put_soon()
 
@@ -211,7 +225,7 @@ class SuspendableCall:
             data = json_bytes({"requiredCapabilities": self._undeclared})
             error = patch_object(error, [("code", b"%d" % MISSING_CLIENT_CAPABILITY), ("data", data)])
         translated = splice(message, [(span[0], span[1], error)])
-        return translated, scan(translated)
+        return translated, scan(translated, self._table.depth)
 
     def _sent_elsewhere(self, exchange: Exchange, message: bytes, envelope: Envelope) -> bool:
         """Turns `URLElicitationRequired` of 2025-11-25 into what came after it: questions, and the request again."""

@@ -54,6 +54,11 @@ class SuspendedCalls:
         """Of the questions of one call: they go into one result."""
         return self._limits.result_bytes
 
+    @property
+    def depth(self) -> int:
+        """Deepest nesting of a message."""
+        return self._limits.depth
+
     def __len__(self) -> int:
         return len(self._calls)
 
