@@ -16,7 +16,7 @@ LAYERS = (
     ("storage", "sandbox", "models"),
     ("pipeline",),
     ("control",),
-    ("admin", "daemon", "cli", "__main__"),
+    ("admin", "daemon", "cli", "systemd", "__main__"),
 )
 """Low to high. A module imports its own layer or lower ones."""
 

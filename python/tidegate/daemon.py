@@ -8,9 +8,12 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -26,6 +29,10 @@ from tidegate.pipeline.era.conversation import Conversation
 from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.serve import Gateway
 from tidegate.protocol.meta_keys import ENDPOINT
+
+if TYPE_CHECKING:
+    from tidegate.systemd.contract import Contract
+    from tidegate.systemd.sockets import Inherited
 
 _log = logging.getLogger("tidegate.daemon")
 
@@ -52,7 +59,8 @@ class Tasks:
 class Daemon:
     """One gateway and everything it listens on."""
 
-    def __init__(self, snapshot: Snapshot, tasks: Tasks) -> None:
+    def __init__(self, snapshot: Snapshot, tasks: Tasks, inherited: Inherited | None = None) -> None:
+        """`inherited`: listening sockets from the service manager; `snapshot` has adopted them."""
         self.snapshot = snapshot
         self.clock = Clock()
         self.events = Events()
@@ -62,9 +70,14 @@ class Daemon:
         self.addresses: dict[str, object] = {}
         self._servers: list[asyncio.Server] = []
         self._admin: tuple[asyncio.Server, ConnectionRegistry] | None = None
+        self._inherited = inherited
+        self._unix_is_ours = False
         self._uid = os.getuid()
 
     # -- listeners --------------------------------------------------------------------------------------------
+
+    def _passed(self, role: str, address: str) -> socket.socket | None:
+        return self._inherited.take(role, address) if self._inherited is not None else None
 
     async def listen(self) -> None:
         """Opens every listener of the snapshot. Raises: ConfigError."""
@@ -74,19 +87,23 @@ class Daemon:
             serve = self._http_binding()
             urls = []
             for address in listen.http:
-                server, where = await listen_tcp(serve, address, public=public)
+                server, where = await listen_tcp(serve, address, public=public, inherited=self._passed("http", address))
                 self._servers.append(server)
                 urls.append(f"http://{where}{ENDPOINT}")
             self.addresses["http"] = urls
         if listen.tcp:
             bound = []
             for address in listen.tcp:
-                server, where = await listen_tcp(self._stream_factory("tcp"), address, public=public)
+                server, where = await listen_tcp(
+                    self._stream_factory("tcp"), address, public=public, inherited=self._passed("tcp", address)
+                )
                 self._servers.append(server)
                 bound.append(where)
             self.addresses["tcp"] = bound
         if listen.unix:
-            server = await listen_unix(self._stream_factory("unix"), listen.unix, listen.unix_mode)
+            passed = self._passed("unix", listen.unix)
+            server = await listen_unix(self._stream_factory("unix"), listen.unix, listen.unix_mode, passed)
+            self._unix_is_ours = passed is None
             self._servers.append(server)
             self.addresses["unix"] = listen.unix
         if listen.admin:
@@ -100,6 +117,7 @@ class Daemon:
                 lambda: HttpServerProtocol(admin.serve, self.snapshot.limits, self.clock, admin_registry),
                 listen.admin,
                 public=listen.allow_public,
+                inherited=self._passed("admin", listen.admin),
             )
             self._admin = server, admin_registry
             self.addresses["admin"] = f"http://{where}"
@@ -125,6 +143,15 @@ class Daemon:
             return self.converse(protocol, transport, self._stream_principal(protocol, transport))
 
         return lambda: StreamServerProtocol(self.snapshot.limits, self.registry, begin)
+
+    def canary_protocol(self) -> StreamServerProtocol:
+        """Serves the daemon's own connection to itself (`systemd/canary.py`), outside the bound on clients."""
+        anonymous = self.gateway.bearer.anonymous
+        return StreamServerProtocol(
+            self.snapshot.limits,
+            ConnectionRegistry(1, self.clock),
+            lambda protocol: self.converse(protocol, "canary", anonymous),
+        )
 
     def _stream_principal(self, protocol: StreamServerProtocol, transport: str) -> Principal | None:
         """Known without a token: nobody needs one, or the kernel says it is our own user or root."""
@@ -158,8 +185,8 @@ class Daemon:
             # The last to go: until here it says that the gateway takes nothing new.
             self._admin[0].close()
             self._admin[1].abort()
-        if "unix" in self.addresses:
-            # Only our own: what stands at a path that could not be bound is somebody else's.
+        if self._unix_is_ours:
+            # Only our own: what the service manager passed, or what stands at a path that could not be bound, is not.
             Path(self.snapshot.listen.unix).unlink(missing_ok=True)  # noqa: ASYNC240  one system call, at the end
 
     async def close_now(self) -> None:
@@ -171,6 +198,10 @@ class Daemon:
     def ready(self) -> bool:
         """Listening, and not on the way out."""
         return bool(self._servers) and not self.gateway.stopping
+
+    def backends(self) -> list[dict[str, object]]:
+        """The rows that `statistics` has under that name."""
+        return [service.statistics() for service in self.gateway.services]
 
     def statistics(self) -> dict[str, object]:
         return {
@@ -188,24 +219,51 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    contract = _contract()
     refused: ConfigError | None = None
     async with anyio.create_task_group() as group:
-        daemon = Daemon(snapshot, Tasks(group))
+        tasks = Tasks(group)
+        inherited = None
+        daemon: Daemon | None = None
         try:
+            if contract is not None:
+                inherited = contract.inherited
+                snapshot = replace(snapshot, listen=inherited.adopt(snapshot.listen))
+            daemon = Daemon(snapshot, tasks, inherited)
             await daemon.listen()
             # What start-up made stays; the collector need not look through it again at each full round.
             gc.collect()
             gc.freeze()
             announce({"ready": True, "pid": os.getpid(), **daemon.addresses})
+            if contract is not None:
+                contract.follow(daemon.events, daemon.backends)
+                contract.ready()
+                contract.watch(daemon.canary_protocol, tasks.spawn)
             await stop.wait()
+            if contract is not None:
+                contract.stopping(snapshot.limits.drain_s)
         except ConfigError as error:
             refused = error  # raised outside the group, which would wrap it
+            if contract is not None:
+                contract.failed(str(error))
         finally:
             with anyio.CancelScope(shield=True):
-                await daemon.aclose()
+                if daemon is not None:
+                    await daemon.aclose()
+            if contract is not None:
+                contract.close()
             group.cancel_scope.cancel()
     if refused is not None:
         raise refused
+
+
+def _contract() -> Contract | None:
+    """What binds us to a service manager; None without one, and then nothing of it is imported."""
+    if "NOTIFY_SOCKET" not in os.environ and "LISTEN_FDS" not in os.environ:
+        return None
+    from tidegate.systemd.contract import Contract
+
+    return Contract(os.environ, Clock())
 
 
 def run(main: Callable[..., Awaitable[None]], *args: object) -> None:

@@ -1,4 +1,4 @@
-"""The sockets clients come in by: bound, announced, and closed again.
+"""The sockets clients come in by: bound or inherited, announced, and closed again.
 
 Port 0 picks a free one. A stale unix socket is replaced; one that a running daemon answers on is not.
 """
@@ -19,16 +19,25 @@ from tidegate.errors import ConfigError
 _BACKLOG = 512
 
 
-async def listen_tcp(make: Callable[[], asyncio.Protocol], address: str, *, public: bool) -> tuple[asyncio.Server, str]:
-    """A listening server and its `host:port`. `public` allows a non-loopback host. Raises: ConfigError."""
+async def listen_tcp(
+    make: Callable[[], asyncio.Protocol], address: str, *, public: bool, inherited: socket.socket | None = None
+) -> tuple[asyncio.Server, str]:
+    """A listening server and its `host:port`. `public` allows a non-loopback host. Raises: ConfigError.
+
+    `inherited` already listens at `address`, and nothing is bound.
+    """
     host, port = parse_host_port(address)
     if not public and not is_loopback(host):
         raise ConfigError(
             f"`{address}` can be reached from other machines, and no client needs a token: add a client with "
             "`tidegate token new`, bind 127.0.0.1, or set `listen.allow_public = true`"
         )
+    loop = asyncio.get_running_loop()
     try:
-        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=_BACKLOG)
+        if inherited is not None:
+            server = await loop.create_server(make, sock=inherited, backlog=_BACKLOG)
+        else:
+            server = await loop.create_server(make, host, port, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on `{address}`: {error.strerror or error}; is a tidegate running already? "
@@ -38,8 +47,16 @@ async def listen_tcp(make: Callable[[], asyncio.Protocol], address: str, *, publ
     return server, format_host_port(bound[0], bound[1])
 
 
-async def listen_unix(make: Callable[[], asyncio.Protocol], path: str, mode: int) -> asyncio.Server:
-    """A listening server on a unix socket with file mode `mode`. Raises: ConfigError."""
+async def listen_unix(
+    make: Callable[[], asyncio.Protocol], path: str, mode: int, inherited: socket.socket | None = None
+) -> asyncio.Server:
+    """A listening server on a unix socket with file mode `mode`. Raises: ConfigError.
+
+    `inherited` already listens at `path`; its mode and its end are the business of whoever made it.
+    """
+    loop = asyncio.get_running_loop()
+    if inherited is not None:
+        return await loop.create_unix_server(make, sock=inherited, backlog=_BACKLOG)
     prepare_unix_directory(path)
     try:
         _remove_stale(path)
@@ -51,7 +68,7 @@ async def listen_unix(make: Callable[[], asyncio.Protocol], path: str, mode: int
         finally:
             os.umask(old)
         Path(path).chmod(mode)  # noqa: ASYNC240  one system call, at start
-        return await asyncio.get_running_loop().create_unix_server(make, sock=sock, backlog=_BACKLOG)
+        return await loop.create_unix_server(make, sock=sock, backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on `{path}`: {error.strerror or error}; choose another with `--unix`"
