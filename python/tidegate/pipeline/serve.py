@@ -37,7 +37,7 @@ from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchang
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.exchange import ClientView, Exchange
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
@@ -249,7 +249,7 @@ class Gateway:
         if span is not None:
             at = find_member(exchange.message, "cursor", *span)
             if at is not None:
-                value = json.loads(exchange.message[at[0] : at[1]])
+                value = json_value(exchange.message[at[0] : at[1]])
                 if value is not None and not isinstance(value, str):
                     raise InvalidParams("`params.cursor` must be a string")
                 cursor = value
@@ -315,7 +315,7 @@ class Gateway:
         message = exchange.message
         span = exchange.envelope.params_span
         at = find_member(message, "ref", *span) if span is not None else None
-        reference = json.loads(message[at[0] : at[1]]) if at is not None else None
+        reference = json_value(message[at[0] : at[1]]) if at is not None else None
         if at is None or not isinstance(reference, dict):
             raise InvalidParams("`completion/complete` needs `params.ref`, an object")
         by_prompt = reference.get("type") == "ref/prompt"
@@ -665,7 +665,7 @@ def _param_headers(exchange: Exchange, route: Route) -> tuple[tuple[str, str], .
     Raises: HeaderMismatch; InvalidParams, for an argument that no header can carry.
     """
     span = exchange.envelope.arguments_span
-    arguments = json.loads(exchange.message[span[0] : span[1]]) if span is not None else {}
+    arguments = json_value(exchange.message[span[0] : span[1]]) if span is not None else {}
     received = exchange.param_headers if exchange.client.stateless else None
     headers: list[tuple[str, str]] = []
     for header in route.headers:

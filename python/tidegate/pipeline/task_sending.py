@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from tidegate.errors import UpstreamClosed
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.task_shapes import declares_extension, with_extension
 from tidegate.pipeline.exchange import CallListener, ClientView
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
@@ -30,7 +29,7 @@ def about(service: Service, slot: Slot, client: ClientView, task_id: str) -> Sen
 
 def client_declares(client: ClientView) -> bool:
     """Whether this request of a stateless client says that it has tasks."""
-    return "extensions" in client.features and declares_extension(json.loads(client.capabilities))
+    return "extensions" in client.features and declares_extension(json_value(client.capabilities))
 
 
 def declaring(client: ClientView) -> ClientView:

@@ -6,7 +6,6 @@ eras in `era/bridge`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from tidegate.clock import Clock
@@ -23,6 +22,7 @@ from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.bridge.task_requests import ask_about
 from tidegate.pipeline.era.bridge.task_shapes import EXTENSION_REQUIRED
 from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.task_making import TaskMaking
 from tidegate.pipeline.task_owners import OwnedTask, TaskOwners, owner_key
 from tidegate.pipeline.task_sending import about, client_declares, declaring
@@ -130,7 +130,7 @@ def _task_id(exchange: Exchange) -> str:
     """Raises: InvalidParams."""
     span = exchange.envelope.params_span
     at = find_member(exchange.message, "taskId", *span) if span is not None else None
-    task_id = json.loads(exchange.message[at[0] : at[1]]) if at is not None else None
+    task_id = json_value(exchange.message[at[0] : at[1]]) if at is not None else None
     if not isinstance(task_id, str):
         raise InvalidParams(f"`{exchange.envelope.method}` needs `params.taskId`, a string")
     return task_id

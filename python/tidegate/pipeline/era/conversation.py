@@ -6,7 +6,6 @@ long as the stream. Both may come on one stream (2026-07-28, versioning: "A dual
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, PROTOCOL_VERSION, TOKEN
 
@@ -199,7 +199,7 @@ class Conversation:
         at = find_member(message, TOKEN, *span) if span is not None else None
         if at is None:
             return None
-        token = json.loads(message[at[0] : at[1]])
+        token = json_value(message[at[0] : at[1]])
         principal = self._authenticate(token) if isinstance(token, str) else None
         self._principal = principal
         return principal

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
+
+from tidegate.pipeline.json_text import json_value
 
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """The most talkative first."""
@@ -18,6 +19,6 @@ def reaches(message: bytes, level: int) -> bool:
     """Whether a `notifications/message` is of this rank or above; one that does not say passes."""
     if level == 0:
         return True
-    params = json.loads(message).get("params")
+    params = json_value(message).get("params")
     own = rank(params.get("level")) if isinstance(params, dict) and isinstance(params.get("level"), str) else None
     return own is None or own >= level

@@ -16,7 +16,7 @@ from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS, rank, reaches
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView, Exchange
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SUBSCRIPTION_ID
@@ -65,7 +65,7 @@ class ClientViews:
 
 
 def _read_view(raw: bytes, principal: Principal) -> ClientView:
-    meta = json.loads(raw)
+    meta = json_value(raw)
     version = meta.get(PROTOCOL_VERSION)
     if not isinstance(version, str):
         raise InvalidParams(f"`params._meta` must have `{PROTOCOL_VERSION}`, a string")
@@ -83,10 +83,10 @@ def _read_view(raw: bytes, principal: Principal) -> ClientView:
     abilities = json_bytes(asked_abilities(capabilities))
     return ClientView(
         stateless=True,
-        capabilities=json.dumps(capabilities).encode(),
+        capabilities=json_bytes(capabilities),
         abilities=abilities,
         features=frozenset(capabilities),
-        info=json.dumps(info).encode() if info is not None else None,
+        info=json_bytes(info) if info is not None else None,
         log_level=level,
         version=version,
         own_key=f"{principal.key} {abilities.decode()}",
@@ -139,7 +139,7 @@ class StatelessExchange(Exchange):
 
     def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
         span = envelope.error_span
-        code = json.loads(message[span[0] : span[1]]).get("code") if span is not None else None
+        code = json_value(message[span[0] : span[1]]).get("code") if span is not None else None
         self.outlet.reply(reply, code if isinstance(code, int) else INTERNAL_ERROR)
 
     def send_error(self, error: TidegateError) -> None:
@@ -184,7 +184,7 @@ class Listener:
         self.exchange = exchange
         envelope = exchange.envelope
         span = envelope.params_span
-        params = json.loads(exchange.message[span[0] : span[1]]) if span else {}
+        params = json_value(exchange.message[span[0] : span[1]]) if span else {}
         wanted = params.get("notifications")
         if not isinstance(wanted, dict):
             raise InvalidParams("`subscriptions/listen` needs `params.notifications`, an object")

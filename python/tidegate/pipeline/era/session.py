@@ -6,7 +6,6 @@ servers ask it things. It outlives the HTTP requests it is used by, and ends wit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -19,7 +18,7 @@ from tidegate.pipeline.era.front import Front, OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS, reaches
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.exchange import ClientView, Exchange, Question
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.methods import CLIENT_FEATURE, METHODS
@@ -137,7 +136,7 @@ class Session:
 
     def _read_client(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
-        params = json.loads(message[span[0] : span[1]]) if span is not None else None
+        params = json_value(message[span[0] : span[1]]) if span is not None else None
         if not isinstance(params, dict):
             raise InvalidParams("`initialize` needs `params`")
         version = params.get("protocolVersion")
@@ -151,10 +150,10 @@ class Session:
         self.newest = self.revision == LATEST_LEGACY
         self.client = ClientView(
             stateless=False,
-            capabilities=json.dumps(capabilities).encode(),
+            capabilities=json_bytes(capabilities),
             abilities=json_bytes(asked_abilities(capabilities)),
             features=frozenset(capabilities),
-            info=json.dumps(info).encode() if isinstance(info, dict) else None,
+            info=json_bytes(info) if isinstance(info, dict) else None,
             session=self,
             version=self.revision,
             own_key=self.key,
@@ -221,7 +220,7 @@ class Session:
 
     def _set_level(self, message: bytes, envelope: Envelope, exchange: SessionExchange) -> None:
         span = envelope.params_span
-        level = json.loads(message[span[0] : span[1]]).get("level") if span is not None else None
+        level = json_value(message[span[0] : span[1]]).get("level") if span is not None else None
         if level not in LEVELS:
             exchange.failed(InvalidParams(f"`level` must be one of {', '.join(LEVELS)}"))
             return

@@ -21,6 +21,7 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.link import Call, Link
 from tidegate.protocol.meta_keys import RELATED_TASK
@@ -273,7 +274,7 @@ class Connection:
         if not self._tasks or span is None or _RELATED_BYTES not in message[span[0] : span[1]]:
             return None
         at = find_member(message, RELATED_TASK, *span)
-        related = json.loads(message[at[0] : at[1]]) if at is not None else None
+        related = json_value(message[at[0] : at[1]]) if at is not None else None
         task_id = related.get("taskId") if isinstance(related, dict) else None
         entry = self._tasks.get(task_id) if isinstance(task_id, str) else None
         return entry[0] if entry is not None else None

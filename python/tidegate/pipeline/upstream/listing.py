@@ -6,12 +6,12 @@ Fetched over a connection by walking every page. An entry is kept as the server'
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Final
 
 from tidegate.errors import TidegateError, UpstreamProtocol
 from tidegate.pipeline.codec import ERROR, Envelope, array_spans, member_spans
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.protocol.methods import LIST_METHOD, LIST_RESULT_KEY
 from tidegate.protocol.param_headers import InvalidParamHeaders, ParamHeader, param_headers
@@ -58,12 +58,12 @@ def read_entry(kind: str, raw: bytes) -> Entry:
     schema: bytes | None = None
     for member, start, end in member_spans(raw):
         if member == KEY_MEMBER[kind]:
-            key = json.loads(raw[start:end])
+            key = json_value(raw[start:end])
         elif member == "inputSchema":
             schema = raw[start:end]
     if not isinstance(key, str) or not 0 < len(key) <= _MAX_NAME_CHARS:
         raise UpstreamProtocol(f"an entry of `{LIST_METHOD[kind]}` has no usable `{KEY_MEMBER[kind]}`")
-    headers = param_headers(json.loads(schema)) if schema is not None and b"x-mcp-header" in schema else ()
+    headers = param_headers(json_value(schema)) if schema is not None and b"x-mcp-header" in schema else ()
     return Entry(key, raw, headers)
 
 
@@ -98,14 +98,14 @@ async def fetch_kind(
                     seen.add(entry.key)
                     entries.append(entry)
             elif member == "nextCursor":
-                found = json.loads(message[start:end])
+                found = json_value(message[start:end])
                 cursor = found if isinstance(found, str) else None
             elif member == "ttlMs":
-                found = json.loads(message[start:end])
+                found = json_value(message[start:end])
                 if isinstance(found, int):
                     ttl_ms = max(0, found) if ttl_ms is None else min(ttl_ms, max(0, found))
             elif member == "cacheScope":
-                found = json.loads(message[start:end])
+                found = json_value(message[start:end])
                 scope = "private" if scope == "private" or found != "public" else "public"
         if len(entries) > max_entries:
             warnings.append(f"`{LIST_METHOD[kind]}` was cut at {max_entries} entries")

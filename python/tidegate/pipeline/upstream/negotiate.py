@@ -7,7 +7,6 @@ Compatibility": only a recognised modern error keeps a server modern, whatever e
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from tidegate import __version__
@@ -20,6 +19,7 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import ERROR, Envelope, find_member
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.dialect import SessionDialect, StatelessDialect
 from tidegate.pipeline.upstream.streamable_http import HttpRefusal, StreamableHttpLink
@@ -66,7 +66,7 @@ async def probe(connection: Connection, timeout_s: float, version: str = LATEST_
     span = envelope.result_span
     if span is None:
         return _legacy(connection)
-    result = json.loads(message[span[0] : span[1]])
+    result = json_value(message[span[0] : span[1]])
     versions = result.get("supportedVersions") if isinstance(result, dict) else None
     if not isinstance(versions, list):
         return _legacy(connection)
@@ -99,7 +99,7 @@ def _offered_version(connection: Connection, message: bytes, envelope: Envelope)
     """
     span = envelope.error_span
     assert span is not None
-    error = json.loads(message[span[0] : span[1]])
+    error = json_value(message[span[0] : span[1]])
     if not isinstance(error, dict) or error.get("code") not in _MODERN_CODES:
         return None
     data = error.get("data")
@@ -122,8 +122,8 @@ async def handshake(connection: Connection, client: ClientView | None, timeout_s
     Raises: HandshakeRefused, when the server answers with an error; UpstreamError otherwise.
     """
     if client is not None:
-        capabilities = json.loads(client.capabilities)
-        info = json.loads(client.info) if client.info is not None else GATEWAY_INFO
+        capabilities = json_value(client.capabilities)
+        info = json_value(client.info) if client.info is not None else GATEWAY_INFO
         version = client.version or LATEST_LEGACY
     else:
         capabilities, info, version = {}, GATEWAY_INFO, LATEST_LEGACY
@@ -141,7 +141,7 @@ async def handshake(connection: Connection, client: ClientView | None, timeout_s
         said = message[at[0] : at[1]].decode("utf-8", "replace")[:300] if at else "nothing"
         raise HandshakeRefused(f"backend `{connection.backend}` refused `initialize`: {said}")
     span = envelope.result_span
-    result = json.loads(message[span[0] : span[1]])
+    result = json_value(message[span[0] : span[1]])
     agreed = result.get("protocolVersion")
     if agreed not in LEGACY:
         raise UpstreamProtocol(f"backend `{connection.backend}` answered `initialize` with revision `{agreed}`")

@@ -11,6 +11,7 @@ from typing import Final
 
 from tidegate.config.snapshot import Isolation
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.slot import Slot
 
 _MAX_NAME_CHARS: Final = 100
@@ -51,7 +52,7 @@ def _client(client: ClientView | None) -> dict[str, object] | None:
     found: dict[str, object] = {"principal": client.principal}
     if client.session is not None:
         found["transport"] = client.session.transport
-        info = json.loads(client.info) if client.info is not None else {}
+        info = json_value(client.info) if client.info is not None else {}
         found |= {key: info[key][:_MAX_NAME_CHARS] for key in ("name", "version") if isinstance(info.get(key), str)}
     return found
 

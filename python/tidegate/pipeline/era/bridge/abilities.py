@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tidegate.pipeline.era.bridge.pieces import members, text_of
+from tidegate.pipeline.json_text import json_value
 
 Abilities = dict[str, dict[str, dict[str, object]]]
 """Ability → the parts of it, each with an empty object. What is not declared is not there."""
@@ -86,4 +87,4 @@ def _mode(raw: bytes | None) -> str:
     """How an elicitation is to be made; by form unless it says otherwise."""
     if raw is None or raw == b"null":
         return "form"
-    return text_of(raw) or json.dumps(json.loads(raw))
+    return text_of(raw) or json.dumps(json_value(raw))

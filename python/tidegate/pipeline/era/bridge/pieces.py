@@ -8,22 +8,41 @@ same object when nothing changes. A key written with escapes counts as another k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
+from typing import Final
 
 from tidegate.errors import ParseError
 from tidegate.pipeline.codec import array_spans, member_spans, patch_object, splice
+
+_KEY: Final = re.compile(r'[\s,]*("(?:[^"\\]|\\.)*")\s*:\s*')
+_VALUES: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Finds where a value ends, whatever its numbers."""
 
 Turn = Callable[[bytes], bytes]
 """One raw value to another; the same object for no change."""
 
 
 def _spans(value: bytes) -> list[tuple[str, int, int]]:
-    """Members of an object as spans; none for anything else, or with a key that is no text (a lone surrogate)."""
+    """Members of an object as spans; none for anything else."""
     try:
         return member_spans(value)
     except ParseError:
-        return []
+        return _odd_spans(value) if value.startswith(b"{") else []
+
+
+def _odd_spans(value: bytes) -> list[tuple[str, int, int]]:
+    """As `member_spans`, where a key holds half a surrogate pair: one such key must not hide the others."""
+    text = value.decode("latin-1")  # A character a byte; what is looked for is ASCII.
+    found: list[tuple[str, int, int]] = []
+    at = 1
+    while (mark := _KEY.match(text, at)) is not None:
+        start = mark.end()
+        _, end = _VALUES.raw_decode(text, start)
+        found.append((json.loads(value[mark.start(1) : mark.end(1)]), start, end))
+        at = end
+    return found
 
 
 def members(value: bytes) -> dict[str, bytes]:

@@ -8,7 +8,6 @@ server is polled once, and each of its questions is put to one of them.
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Final
 
 from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamProtocol, UpstreamTimeout
@@ -28,7 +27,7 @@ from tidegate.pipeline.era.bridge.task_requests import (
 )
 from tidegate.pipeline.era.bridge.task_shapes import milliseconds, related, status_of
 from tidegate.pipeline.exchange import CallListener, Question
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 
 _MAX_QUESTIONS: Final = 32
 """Questions of one task that may be open."""
@@ -101,10 +100,9 @@ class PolledTask:
         self.cancelled = True
         self._end(own_error(INTERNAL_ERROR, "The task was cancelled"))
 
-    def give_up(self) -> None:
-        """Nobody wants it any more: the server is told."""
+    def tell_cancelled(self) -> None:
+        """Nobody wants it any more."""
         ask_about(self._send, Unheard(), "tasks/cancel", self.task_id)
-        self._rest()
 
     def forget(self) -> None:
         self._waiting.clear()
@@ -127,16 +125,20 @@ class PolledTask:
         if not self._open:
             now_s = loop.time()
             for waiting in [each for each in self._waiting if each.until_s <= now_s]:
-                waiting.leave()
-                waiting.listener.failed(
-                    UpstreamTimeout(
-                        f"backend `{self._backend}` did not end the task within {self._call_timeout_s:g} s; it goes on"
-                    )
-                )
+                self._out_of_time(waiting)
             nearest_s = min((each.until_s for each in self._waiting), default=now_s)
             pause_s = min(pause_s, max(nearest_s - now_s, _SHORTEST_S))
         if self._waiting:
             self._timer = loop.call_later(pause_s, self._poll)
+
+    def _out_of_time(self, waiting: Waiting) -> None:
+        said = f"backend `{self._backend}` did not end the task within {self._call_timeout_s:g} s"
+        if self._shown:
+            waiting.leave()
+            said += "; it goes on"
+        else:
+            waiting.abandon()
+        waiting.listener.failed(UpstreamTimeout(said))
 
     def unanswered(self, error: TidegateError) -> None:
         self._call = None
@@ -245,9 +247,9 @@ class PolledTask:
             self._answers[key] = b'{"action":"cancel"}'
         else:
             span = envelope.error_span
-            error = json.loads(reply[slice(*span)]) if span is not None else None
+            error = json_value(reply[slice(*span)]) if span is not None else None
             said = error.get("message") if isinstance(error, dict) else None
-            ask_about(self._send, Unheard(), "tasks/cancel", self.task_id)
+            self.tell_cancelled()
             self._fail(
                 UpstreamProtocol(f"backend `{self._backend}` needs the answer to `{method}`, which was refused: {said}")
             )
@@ -328,7 +330,9 @@ class Waiting:
         self._task.left(self)
 
     def abandon(self) -> None:
+        """The call is given up, and with it the task."""
         self.leave()
+        self._task.tell_cancelled()
 
     def hold(self) -> None: ...
 

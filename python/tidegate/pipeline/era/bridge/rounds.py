@@ -24,7 +24,7 @@ from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.exchange import Exchange, Question
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 
 _MAX_ROUNDS: Final = 64
 _MAX_QUESTIONS: Final = 32
@@ -101,7 +101,7 @@ class Rounds:
 
     def _rises(self, message: bytes) -> bool:
         """A later round counts from the start again; to the client it is one request, whose progress must rise."""
-        progress = json.loads(message)["params"].get("progress")
+        progress = json_value(message)["params"].get("progress")
         if not isinstance(progress, int | float) or (progress <= self._progress and self._round > 0):
             return False
         self._progress = progress
@@ -162,7 +162,7 @@ class Rounds:
 
     def _question(self, key: str, raw: bytes, url: str) -> Question:
         backend = self._exchange.backend
-        request = json.loads(raw)
+        request = json_value(raw)
         method = request.get("method") if isinstance(request, dict) else None
         if not isinstance(method, str):
             raise UpstreamProtocol(f"backend `{backend}` asked for `{key}` with what is no request")
@@ -185,8 +185,8 @@ class Rounds:
         envelope = scan(reply, self._depth)
         if envelope.kind == RESULT and envelope.result_span is not None:
             answer = self._answers[key] = reply[slice(*envelope.result_span)]
-            if url and json.loads(answer).get("action") == "accept":
-                self._opened[url] = (str(json.loads(params).get("elicitationId", "")), answer)
+            if url and json_value(answer).get("action") == "accept":
+                self._opened[url] = (str(json_value(params).get("elicitationId", "")), answer)
         elif method == "elicitation/create":
             # The one question whose answer can say that there is none.
             self._answers[key] = b'{"action":"cancel"}'
@@ -255,7 +255,7 @@ class _Refused(UpstreamProtocol):
 
     def __init__(self, backend: str, method: str, reply: bytes, envelope: Envelope) -> None:
         span = envelope.error_span
-        error = json.loads(reply[span[0] : span[1]]) if span is not None else None
+        error = json_value(reply[span[0] : span[1]]) if span is not None else None
         said = error.get("message") if isinstance(error, dict) else None
         super().__init__(
             f"backend `{backend}` needs the answer to `{method}`, which the client refused: {said}",
@@ -265,7 +265,7 @@ class _Refused(UpstreamProtocol):
 
 def _url_of(raw: bytes) -> str:
     """The URL that an input request wants opened, or nothing."""
-    request = json.loads(raw)
+    request = json_value(raw)
     params = request.get("params") if isinstance(request, dict) else None
     if not isinstance(params, dict) or params.get("mode") != "url":
         return ""

@@ -18,6 +18,7 @@ from typing import Final
 
 from tidegate.errors import InvalidParams
 from tidegate.pipeline.codec import Envelope, seal, unseal
+from tidegate.pipeline.json_text import json_value
 
 _MARK: Final = "tg1"
 _LAYOUT: Final = struct.Struct(">16sd32s32s")
@@ -65,7 +66,7 @@ class StateSeal:
 def request_digest(message: bytes, envelope: Envelope) -> bytes:
     """What makes two requests the same: the method and all params but those that change from try to try."""
     span = envelope.params_span
-    params = json.loads(message[span[0] : span[1]]) if span is not None else {}
+    params = json_value(message[span[0] : span[1]]) if span is not None else {}
     salient = {key: value for key, value in params.items() if key not in _NOT_OF_THE_REQUEST}
     return hashlib.sha256(json.dumps([envelope.method, salient], sort_keys=True).encode()).digest()
 

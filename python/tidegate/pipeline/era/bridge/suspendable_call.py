@@ -28,7 +28,7 @@ from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.era.bridge.state_seal import request_digest
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.exchange import Exchange, Question
-from tidegate.pipeline.json_text import json_bytes
+from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.protocol.methods import ASKABLE
 
 _MAX_QUESTIONS: Final = 32
@@ -232,7 +232,7 @@ class SuspendableCall:
         span = envelope.error_span
         if envelope.kind != ERROR or span is None or "url" not in self._abilities.get("elicitation", {}):
             return False
-        error = json.loads(message[span[0] : span[1]])
+        error = json_value(message[span[0] : span[1]])
         if error.get("code") != URL_ELICITATION_REQUIRED:
             return False
         data = error.get("data")
@@ -292,7 +292,7 @@ def read_retry(message: bytes, envelope: Envelope) -> tuple[str | None, dict[str
     if span is None:
         return None, {}
     at = find_member(message, "requestState", *span)
-    state = json.loads(message[at[0] : at[1]]) if at is not None else None
+    state = json_value(message[at[0] : at[1]]) if at is not None else None
     if state is not None and not isinstance(state, str):
         raise InvalidParams("`requestState` must be a string")
     at = find_member(message, "inputResponses", *span)
