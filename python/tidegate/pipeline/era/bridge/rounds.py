@@ -32,6 +32,8 @@ _MAX_QUESTIONS: Final = 32
 _PAUSE_S: Final = 0.2
 """Before the request is sent again when nothing new was asked; doubled each time."""
 _LONGEST_PAUSE_S: Final = 10.0
+_DOUBLINGS: Final = 6
+"""After which the longest pause is reached."""
 
 
 class Rounds:
@@ -45,7 +47,9 @@ class Rounds:
         self._abilities = json.loads(exchange.client.abilities)
         self._call: OpenCall | None = None
         self._round = 0
+        self._asked_rounds = 0
         self._idle_rounds = 0
+        """Since something new was asked. Bounded in time, not in number."""
         self._state: bytes | None = None
         """The server's `requestState`, a raw JSON value."""
         self._open: dict[str, Question] = {}
@@ -115,8 +119,6 @@ class Rounds:
         span = envelope.result_span
         assert span is not None
         self._round += 1
-        if self._round - self._idle_rounds > _MAX_ROUNDS:
-            raise UpstreamProtocol(f"backend `{backend}` asked for input {_MAX_ROUNDS} times for one request")
         at = find_member(message, "requestState", *span)
         self._state = message[at[0] : at[1]] if at is not None else None
         at = find_member(message, "inputRequests", *span)
@@ -141,6 +143,9 @@ class Rounds:
                 self._open[key] = self._question(key, raw, url)
         if self._open:
             self._idle_rounds = 0
+            self._asked_rounds += 1
+            if self._asked_rounds > _MAX_ROUNDS:
+                raise UpstreamProtocol(f"backend `{backend}` asked for input {_MAX_ROUNDS} times for one request")
             self._timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._expired)
             for question in list(self._open.values()):
                 self._exchange.asked(question)
@@ -156,7 +161,7 @@ class Rounds:
                 f"backend `{self._exchange.backend}` went on waiting for {self._answer_timeout_s:g} s "
                 f"after everything it asked was answered"
             )
-        pause_s = min(_PAUSE_S * 2**self._idle_rounds, _LONGEST_PAUSE_S)
+        pause_s = min(_PAUSE_S * 2 ** min(self._idle_rounds, _DOUBLINGS), _LONGEST_PAUSE_S)
         self._idle_rounds += 1
         self._timer = loop.call_later(pause_s, self._retry)
 
@@ -185,6 +190,9 @@ class Rounds:
         envelope = scan(reply, self._depth)
         if envelope.kind == RESULT and envelope.result_span is not None:
             answer = self._answers[key] = reply[slice(*envelope.result_span)]
+            if not answer.startswith(b"{"):
+                self._end(UpstreamProtocol(f"the client answered `{method}` with a result that is no object"))
+                return
             if url and json_value(answer).get("action") == "accept":
                 self._opened[url] = (str(json_value(params).get("elicitationId", "")), answer)
         elif method == "elicitation/create":
@@ -206,15 +214,25 @@ class Rounds:
         exchange = self._exchange
         if exchange.done:
             return
-        span = exchange.envelope.params_span
-        assert span is not None
+        try:
+            message = self._with_answers(exchange.message, exchange.envelope)
+            envelope = scan(message, self._depth)
+        except TidegateError as error:
+            # What the client answered was within the bounds; within the request it is nested deeper.
+            self._end(error)
+            return
+        self._call = self._send(self, message, envelope)
+
+    def _with_answers(self, message: bytes, envelope: Envelope) -> bytes:
         answers = b",".join(json_bytes(key) + b":" + raw for key, raw in self._answers.items())
+        span = envelope.params_span
         params = patch_object(
-            exchange.message[span[0] : span[1]],
+            message[span[0] : span[1]] if span is not None else b"{}",
             [("inputResponses", b"{" + answers + b"}" if self._answers else None), ("requestState", self._state)],
         )
-        message = splice(exchange.message, [(span[0], span[1], params)])
-        self._call = self._send(self, message, scan(message, self._depth))
+        if span is None:
+            return patch_object(message, [("params", params)])
+        return splice(message, [(span[0], span[1], params)])
 
     def _tell_complete(self) -> None:
         """What the client opened has done its work (2025-11-25, client/elicitation, "Completion Notifications")."""
