@@ -1,4 +1,4 @@
-"""Tasks of revision 2025-11-25 through a running gateway, with the reference everything-server, which has them."""
+"""Tasks through a running gateway, with the reference everything-server, which has those of 2025-11-25."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from everything import reference_http
 from gateway_process import Gateway, backend, gateway
@@ -68,3 +69,66 @@ def test_a_task_can_be_cancelled(daemon: Gateway) -> None:
                 assert (await client.request("tasks/get", {"taskId": task})).last["result"]["status"] == "cancelled"
 
     anyio.run(cancel)
+
+
+# -- a client of 2026-07-28, which has tasks as an extension ----------------------------------------------------
+
+EXTENSION = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+AMBIGUOUS = {"name": "simulate-research-query", "arguments": {"topic": "python", "ambiguous": True}}
+
+
+async def _poll(client: RawClient, task: str, until: str) -> dict[str, Any]:
+    """The task once it has this status."""
+    while True:
+        answer = await client.request("tasks/get", {"taskId": task}, {"mcp-name": task})
+        state: dict[str, Any] = answer.last["result"]
+        assert state["resultType"] == "complete"
+        assert isinstance(state["pollIntervalMs"], Number)
+        assert "pollInterval" not in state
+        if state["status"] == until:
+            return state
+        await anyio.sleep(0.1)
+
+
+def test_a_stateless_client_follows_a_task_and_answers_its_question(daemon: Gateway) -> None:
+    async def follow() -> None:
+        with anyio.fail_after(LIMIT_S):
+            async with httpx.AsyncClient(timeout=LIMIT_S) as http:
+                able = {"elicitation": {"form": {}}, **EXTENSION}
+                client = RawClient(http, daemon.http, "stateless", able)
+                discovered = (await client.request("server/discover", {})).last["result"]["capabilities"]
+                assert "io.modelcontextprotocol/tasks" in discovered["extensions"]
+                assert "tasks" not in discovered
+                made = (await client.request("tools/call", AMBIGUOUS)).last["result"]
+                assert made["resultType"] == "task"
+                asked = (await _poll(client, made["taskId"], "input_required"))["inputRequests"]
+                ((key, question),) = asked.items()
+                assert question["method"] == "elicitation/create"
+                answers = {key: {"action": "accept", "content": {"interpretation": "snake"}}}
+                params = {"taskId": made["taskId"], "inputResponses": answers}
+                acknowledged = await client.request("tasks/update", params, {"mcp-name": made["taskId"]})
+                assert acknowledged.last["result"] == {"resultType": "complete"}
+                ended = await _poll(client, made["taskId"], "completed")
+                assert ended["result"]["content"][0]["text"].startswith("# Research Report: python (snake)")
+
+    anyio.run(follow)
+
+
+def test_a_client_without_tasks_calls_a_tool_that_runs_as_one(daemon: Gateway) -> None:
+    async def call() -> None:
+        with anyio.fail_after(LIMIT_S):
+            async with httpx.AsyncClient(timeout=LIMIT_S) as http:
+                stateless = RawClient(http, daemon.http, "stateless", {"elicitation": {"form": {}}})
+                asked, answered = await stateless.call("tools/call", AMBIGUOUS)
+                assert asked.last["result"]["resultType"] == "input_required"
+                text = answered.last["result"]["content"][0]["text"]
+                assert text.startswith("# Research Report: python (programming)")
+            async with raw_client(daemon.http, "session") as (session, _):
+                answer = await session.request("tools/call", AMBIGUOUS)
+                heard = [frame["method"] for frame in answer.frames]
+                assert "elicitation/create" in heard
+                assert "notifications/tasks/status" not in heard
+                text = answer.last["result"]["content"][0]["text"]
+                assert text.startswith("# Research Report: python (programming)")
+
+    anyio.run(call)

@@ -663,6 +663,47 @@ async def test_errors_of_a_task_are_those_of_the_plain_call(era: str) -> None:
         assert (await pending.reply()).text == "no task after all"
 
 
+async def test_progress_goes_on_while_the_task_runs() -> None:
+    async with house(session_server(), transport="stdio") as home:
+        client = await home.client("tcp", "session")
+        for params in ({"name": "echo", "task": {}}, {"name": "echo"}):
+            pending = client.begin("tools/call", params, meta={"progressToken": "p"})
+            call = await home.server.next_call("tools/call")
+            call.progress(1)
+            call.reply({"task": state("working")})
+            call.progress(2)
+            call.channel.notify("notifications/tasks/status", state("working"))
+            if "task" not in params:
+                (await home.server.next_call("tasks/result")).reply(CONTENT)
+            await pending.reply()
+            await client.call("ping")
+        heard = [(one["method"], one["params"].get("progress")) for one in client.notices]
+        progress = "notifications/progress"
+        # Who does not know of the task does not hear of its status.
+        assert heard == [
+            (progress, 1), (progress, 2), ("notifications/tasks/status", None), (progress, 1), (progress, 2)
+        ]  # fmt: skip
+
+
+async def test_a_connection_with_an_unfinished_task_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidegate.pipeline.upstream.lanes._IDLE_S", 0.0)
+    limits = Limits(rate_per_s=0, drain_s=0.0, session_idle_s=0.0)
+    async with house(session_server(), transport="stdio", limits=limits) as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        call = await begun(home, client)
+        service = home.daemon.gateway.services[0]
+        await asyncio.sleep(0.01)
+        service._lanes._sweep()
+        pending = about(client, "get")
+        call = await home.server.next_call("tasks/get")
+        call.reply(state("cancelled"))
+        assert (await pending.reply()).result["status"] == "cancelled"
+        assert not call.channel.closed.is_set()
+        await asyncio.sleep(0.01)
+        service._lanes._sweep()
+        await within(call.channel.closed.wait())
+
+
 # -- several servers --------------------------------------------------------------------------------------------
 
 

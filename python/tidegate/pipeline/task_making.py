@@ -21,7 +21,7 @@ from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.pieces import members, text_of
 from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.results import result_for
-from tidegate.pipeline.era.bridge.second_try import SecondTry
+from tidegate.pipeline.era.bridge.second_try import Asking, SecondTry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.bridge.task_requests import Turned
 from tidegate.pipeline.era.bridge.task_run import TaskRun
@@ -34,6 +34,7 @@ from tidegate.pipeline.era.bridge.task_shapes import (
     task_id_of,
 )
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.session_task import SessionTask
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.task_owners import Bridge, OwnedTask, TaskOwners, owner_key
 from tidegate.pipeline.task_sending import about, client_declares, declaring
@@ -164,9 +165,17 @@ class _Making:
         within = find_member(message, "task", *span) or span
         task = message[within[0] : within[1]]
         task_id = task_id_of(task)
-        if task_id is not None:
-            ttl_ms = milliseconds(task, "ttl") or milliseconds(task, "ttlMs")
-            self._owner.learn(self._exchange, self._service, self._slot, task_id, None, ttl_ms)
+        if task_id is None:
+            return
+        ttl_ms = milliseconds(task, "ttl") or milliseconds(task, "ttlMs")
+        owned = self._owner.learn(self._exchange, self._service, self._slot, task_id, None, ttl_ms)
+        session = self._exchange.client.session
+        if session is not None:
+            token = self._exchange.envelope.progress_token
+            known = SessionTask(session, (envelope.id, token) if token is not None and envelope.id else None)
+            connection = self._connection
+            connection.follow_task(task_id, known, ttl_ms)
+            owned.on_forgotten = lambda: connection.unfollow_task(task_id)
 
     def for_session(self, send: Send, wanted: bytes) -> Send:
         """A session's client wants a task of a stateless server. `wanted`: its `task`, a raw JSON object."""
@@ -234,8 +243,11 @@ class _Making:
         service, slot, exchange = self._service, self._slot, self._exchange
 
         def start(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
-            follow = partial(self._owner.polled_task, exchange, service, slot, shown=False)
-            return SecondTry(listener, send, send_declaring, follow, exchange.asked).start(message, envelope)
+            def follow(task_id: str) -> OpenCall:
+                polled = self._owner.polled_task(exchange, service, slot, task_id, shown=False)
+                return polled.wait(Asking(listener, exchange.asked))
+
+            return SecondTry(listener, send, send_declaring, follow).start(message, envelope)
 
         return start
 

@@ -21,17 +21,13 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
-from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
+from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks
 from tidegate.pipeline.upstream.link import Call, Link
-from tidegate.protocol.meta_keys import RELATED_TASK
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
 
 _MAX_ASKED = 256
 """Questions of one server that may be open."""
-_TASK_S = 3600.0
-"""Longest time that a task keeps its connection while its client is not heard of."""
-_RELATED_BYTES = RELATED_TASK.encode()
 
 _log = logging.getLogger("tidegate.upstream")
 
@@ -123,8 +119,7 @@ class Connection:
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
         self._asked: dict[bytes, Question] = {}
-        self._tasks: dict[str, tuple[CallListener, float]] = {}
-        """Task → whom its questions are for, and until when (on the loop's clock) it is waited for."""
+        self._tasks = FollowedTasks()
 
     # -- towards the server -------------------------------------------------------------------------------
 
@@ -248,36 +243,21 @@ class Connection:
 
     # -- tasks of a session server ------------------------------------------------------------------------
 
-    def follow_task(self, task_id: str, listener: CallListener, ttl_ms: int | None) -> None:
-        """What the server asks for this task is `listener`'s, and the connection is kept open for it."""
-        ttl_s = _TASK_S if ttl_ms is None else min(ttl_ms / 1000, _TASK_S)
-        self._tasks[task_id] = (listener, asyncio.get_running_loop().time() + ttl_s)
+    def follow_task(self, task_id: str, task: FollowedTask, ttl_ms: int | None) -> None:
+        """What the server says of this task is `task`'s to hear."""
+        self._tasks.follow(task_id, task, ttl_ms)
 
     def unfollow_task(self, task_id: str) -> None:
-        self._tasks.pop(task_id, None)
+        self._tasks.unfollow(task_id)
 
     @property
     def has_tasks(self) -> bool:
-        """Whether one that was followed may still be running."""
-        if self._tasks:
-            now_s = asyncio.get_running_loop().time()
-            self._tasks = {task_id: entry for task_id, entry in self._tasks.items() if entry[1] > now_s}
-        return bool(self._tasks)
+        """Whether one that keeps the connection open may still be running."""
+        return self._tasks.busy
 
     @property
     def offers_extensions(self) -> bool:
         return "extensions" in self.capabilities
-
-    def _task_listener(self, message: bytes, envelope: Envelope) -> CallListener | None:
-        """By `_meta` of a question (2025-11-25, basic/utilities/tasks, "Related Task Metadata")."""
-        span = envelope.meta_span
-        if not self._tasks or span is None or _RELATED_BYTES not in message[span[0] : span[1]]:
-            return None
-        at = find_member(message, RELATED_TASK, *span)
-        related = json_value(message[at[0] : at[1]]) if at is not None else None
-        task_id = related.get("taskId") if isinstance(related, dict) else None
-        entry = self._tasks.get(task_id) if isinstance(task_id, str) else None
-        return entry[0] if entry is not None else None
 
     # -- LinkOwner ----------------------------------------------------------------------------------------
 
@@ -369,6 +349,8 @@ class Connection:
             token = envelope.progress_token
             target = self._pending.get(token) if token is not None else None
             span = envelope.progress_token_span
+            if target is None and token is not None and self._tasks.progressed(token, message, envelope):
+                return
             if target is None or target.client_token is None or span is None:
                 self.dropped += 1
                 return
@@ -382,6 +364,8 @@ class Connection:
             self._question_withdrawn(message, envelope)
         elif call is not None:
             call.listener.notified(message, envelope)
+        elif method == "notifications/tasks/status" and self._tasks.changed(message, envelope, self.session is None):
+            pass
         elif self.session is not None:
             self.session.tell(message, envelope, self._latest_exchange())
         elif method == "notifications/message":
@@ -416,7 +400,7 @@ class Connection:
             cause_of = _exchange_of(call.listener) if call is not None else None
             self.session.ask(question, cause_of or self._latest_exchange())
             return
-        task = self._task_listener(message, envelope)
+        task = self._tasks.related(message, envelope)
         if task is not None:
             task.asked(question)
             return

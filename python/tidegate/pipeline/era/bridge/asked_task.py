@@ -74,6 +74,10 @@ class AskedTask:
         self._ending: Members | None = None
         self._kept_bytes = 0
 
+    holds_connection = True
+    progress = None
+    """A task of the extension has none."""
+
     # -- what the client sends ------------------------------------------------------------------------------
 
     def show(self, exchange: Exchange, task: bytes) -> None:
@@ -118,7 +122,7 @@ class AskedTask:
     # -- what the server says: CallListener -----------------------------------------------------------------
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
-        """Progress and log lines have no place in a task of the extension."""
+        """Progress and log lines have no place in a task of the extension; its state is asked for."""
 
     def asked(self, question: Question) -> None:
         method = question.envelope.method or ""

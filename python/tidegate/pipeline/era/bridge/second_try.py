@@ -12,7 +12,6 @@ from collections.abc import Callable
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.task_shapes import extension_required, task_id_of
 from tidegate.pipeline.exchange import CallListener, Question
 
@@ -21,22 +20,15 @@ class SecondTry:
     """Implements `CallListener` for the server, `OpenCall` for the one who listens."""
 
     def __init__(
-        self,
-        listener: CallListener,
-        send: Send,
-        send_declaring: Send,
-        follow: Callable[[str], PolledTask],
-        ask: Callable[[Question], None],
+        self, listener: CallListener, send: Send, send_declaring: Send, follow: Callable[[str], OpenCall | None]
     ) -> None:
-        """`ask`: puts a question of the task to the client."""
+        """`follow`: takes over, when a task was made."""
         self._listener = listener
         self._send = send
         self._send_declaring = send_declaring
         self._follow = follow
-        self.ask = ask
         self._call: OpenCall | None = None
         self._first: tuple[bytes, Envelope] | None = None
-        self._task: PolledTask | None = None
         self._over = False
 
     def start(self, message: bytes, envelope: Envelope) -> SecondTry | None:
@@ -67,21 +59,15 @@ class SecondTry:
         elif envelope.result_type == "task" and envelope.result_span is not None:
             task_id = task_id_of(message[slice(*envelope.result_span)])
             if task_id is not None:
-                self._task = self._follow(task_id)
-                self._call = self._task.wait(_Ended(self))
+                self._call = self._follow(task_id)
                 return
-        self.ended(message, envelope)
+        self._over = True
+        self._listener.answered(message, envelope)
 
     def failed(self, error: TidegateError) -> None:
         self._call = None
         self._over = True
-        if self._task is not None:
-            self._task.give_up()
         self._listener.failed(error)
-
-    def ended(self, message: bytes, envelope: Envelope) -> None:
-        self._over = True
-        self._listener.answered(message, envelope)
 
     # -- OpenCall ---------------------------------------------------------------------------------------------
 
@@ -90,8 +76,6 @@ class SecondTry:
         call, self._call = self._call, None
         if call is not None:
             call.abandon()
-        if self._task is not None:
-            self._task.give_up()
 
     def hold(self) -> None:
         if self._call is not None:
@@ -102,22 +86,23 @@ class SecondTry:
             self._call.go_on(progress_token, timeout_s)
 
 
-class _Ended:
-    """Hears how the task ends, as the answer of the call."""
+class Asking:
+    """Hears how a task ends as if it were the call, and has its questions put by `ask`."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_ask", "_listener")
 
-    def __init__(self, call: SecondTry) -> None:
-        self._call = call
+    def __init__(self, listener: CallListener, ask: Callable[[Question], None]) -> None:
+        self._listener = listener
+        self._ask = ask
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
-        self._call.notified(message, envelope)
+        self._listener.notified(message, envelope)
 
     def asked(self, question: Question) -> None:
-        self._call.ask(question)
+        self._ask(question)
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
-        self._call.ended(message, envelope)
+        self._listener.answered(message, envelope)
 
     def failed(self, error: TidegateError) -> None:
-        self._call.failed(error)
+        self._listener.failed(error)

@@ -18,15 +18,17 @@ from tidegate.pipeline.exchange import CallListener, Exchange, Question
 
 
 class TaskFollow(Protocol):
-    """Where a connection is told whom the questions of a task are for."""
+    """A connection, which is told who hears of a task."""
 
-    def follow_task(self, task_id: str, listener: CallListener, ttl_ms: int | None) -> None: ...
+    def follow_task(self, task_id: str, task: TaskRun, ttl_ms: int | None) -> None: ...
 
     def unfollow_task(self, task_id: str) -> None: ...
 
 
 class TaskRun:
     """Implements `CallListener` for the server, `OpenCall` for the one who listens."""
+
+    holds_connection = True
 
     def __init__(self, listener: CallListener, send: Send, about: Callable[[str], Send], follow: TaskFollow) -> None:
         self.exchange = listener if isinstance(listener, Exchange) else None
@@ -37,10 +39,14 @@ class TaskRun:
         self._follow = follow
         self._call: OpenCall | None = None
         self._task_id: str | None = None
+        self._token: bytes | None = None
+        """The client's progress token, raw."""
+        self.progress: tuple[bytes, bytes] | None = None
         self._over = False
 
     def start(self, message: bytes, envelope: Envelope) -> TaskRun | None:
         """Sends the call, to which `send` adds `task`. None when it could not, of which the listener was told."""
+        self._token = envelope.progress_token
         call = self._send(self, message, envelope)
         if self._over:
             return None
@@ -51,7 +57,8 @@ class TaskRun:
     # -- CallListener -----------------------------------------------------------------------------------------
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
-        self._listener.notified(message, envelope)
+        if envelope.method != "notifications/tasks/status":
+            self._listener.notified(message, envelope)
 
     def asked(self, question: Question) -> None:
         self._listener.asked(question)
@@ -65,6 +72,9 @@ class TaskRun:
             task_id = task_id_of(task)
             if task_id is not None:
                 self._task_id = task_id
+                if self._token is not None and envelope.id is not None:
+                    # The call's own id was its token at the server, and stays so.
+                    self.progress = (envelope.id, self._token)
                 self._follow.follow_task(task_id, self, milliseconds(task, "ttl"))
                 self._call = ask_about(self._about(task_id), self, "tasks/result", task_id)
                 return
@@ -100,6 +110,8 @@ class TaskRun:
             self._call.hold()
 
     def go_on(self, progress_token: bytes | None, timeout_s: float) -> None:
+        if self.progress is not None and progress_token is not None:
+            self.progress = (self.progress[0], progress_token)
         if self._call is not None:
             self._call.go_on(progress_token, timeout_s)
 
