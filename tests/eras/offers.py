@@ -135,6 +135,9 @@ class Offers:
         self.journal.note("unsubscribed", str(params.uri))
         return types.EmptyResult()
 
+    async def roots_changed(self, ctx: Ctx, params: types.NotificationParams | None) -> None:
+        self.journal.note("roots-changed", "roots")
+
     # -- tools: plain ---------------------------------------------------------------------------------------------
 
     @offered
@@ -234,6 +237,22 @@ class Offers:
     @offered
     async def elicit_url(self, ctx: Ctx, params: Params) -> Answer:
         return await self._ask(ctx, params, {"page": visit(ctx, "Please look here", "https://example.org/look")})
+
+    @offered
+    async def page_done(self, ctx: Ctx, params: Params) -> Answer:
+        """Tells that the person has been on a page; sessions only."""
+        if in_session(ctx):
+            await ctx.session.send_elicit_complete("visit-1", related_request_id=ctx.request_id)
+        return text("told")
+
+    @offered
+    async def page_until_seen(self, ctx: Ctx, params: Params) -> Answer:
+        """Sends the person to a page again and again until the test says that it was seen; stateless only."""
+        key = str((params.arguments or {})["key"])
+        if (self.journal.folder / f"go-{key}").exists():
+            return text("seen")
+        page = visit(ctx, "Look and stay", "https://example.org/stay")
+        return types.InputRequiredResult(input_requests={"page": page}, request_state=json.dumps({}))
 
     @offered
     async def page_first(self, ctx: Ctx, params: Params) -> Answer:

@@ -116,6 +116,9 @@ def build(era: str, journal: Journal) -> EraServer:
     if era == "session":
         server.add_request_handler("resources/subscribe", types.SubscribeRequestParams, offers.subscribe)
         server.add_request_handler("resources/unsubscribe", types.UnsubscribeRequestParams, offers.unsubscribe)
+        server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, offers.roots_changed
+        )
         server.middleware.append(changes.note_session)
     else:
         listen = ListenHandler(changes.bus)

@@ -7,10 +7,13 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from clients import HttpClient
+from heard import within
+from houses import Houses
 from mcp import types
 from mcp.shared.exceptions import MCPError
 from person import REVISION, text_of
-from roads import SDK_TEST, Visit, on_roads
+from roads import ROADS, SDK_TEST, Road, Visit, on_roads
 
 pytestmark = SDK_TEST
 
@@ -111,10 +114,16 @@ async def test_a_failed_tool_says_so_in_its_result(visit: Visit) -> None:
     assert text_of(answer) == "it did not work"
 
 
-@pytest.mark.proves("cancel.notification", "cancel.stream")
-@on_roads()
+def how(road: Road) -> pytest.MarkDecorator:
+    """The SDK gives up a call by `notifications/cancelled`; stateless over HTTP, by closing the stream."""
+    by_stream = road.client == "stateless" and road.way_in == "http"
+    return pytest.mark.proves("cancel.stream" if by_stream else "cancel.notification")
+
+
+@pytest.mark.parametrize(
+    "_visit", [pytest.param(road, marks=how(road)) for road in ROADS], indirect=True, ids=map(str, ROADS)
+)
 async def test_a_call_that_is_given_up_is_cancelled_at_the_server(visit: Visit) -> None:
-    """How the SDK says it: `notifications/cancelled`, except stateless over HTTP, where it closes the stream."""
     key = uuid4().hex
     async with anyio.create_task_group() as group:
         group.start_soon(visit.client.call_tool, "wait", {"key": key}, name="waits")
@@ -122,6 +131,29 @@ async def test_a_call_that_is_given_up_is_cancelled_at_the_server(visit: Visit) 
         group.cancel_scope.cancel()
     await visit.house.journal.wait_entry("cancelled", key)
     assert text_of(await visit.client.call_tool("echo", {})) == "echo"
+
+
+@pytest.mark.proves("cancel.stream")
+@pytest.mark.parametrize(
+    "road", [road for road in ROADS if road.client == "session" and road.way_in == "http"], ids=str
+)
+async def test_a_session_call_whose_stream_is_closed_before_anything_was_said_on_it_is_cancelled(
+    houses: Houses, road: Road
+) -> None:
+    """By a raw client. Its answer could never arrive: without an event there is nothing to resume from."""
+    key = uuid4().hex
+    house = houses.open(road.server, road.way_out)
+    raw = HttpClient(house.gateway.http, "session")
+    try:
+        await raw.start()
+        pending = raw.tool("wait", {"key": key})
+        await house.journal.wait_entry("started", key)
+        assert pending.http is not None
+        pending.http.close()
+        await house.journal.wait_entry("cancelled", key)
+        await within(raw.open("DELETE", raw.headers(), b"", None).ended.wait())
+    finally:
+        raw.close()
 
 
 @pytest.mark.proves("cancel.only-its-own")

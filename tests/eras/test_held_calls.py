@@ -307,7 +307,6 @@ async def test_between_stateless_peers_the_state_is_the_servers_own_and_it_refus
         assert done(await call(client, answers=answers, state=state)) == "name: accept(name=Zoe)"
 
 
-@pytest.mark.proves("state.restart", cell="stateless-stateless")
 async def test_between_stateless_peers_a_state_outlives_the_gateway(tmp_path: Path) -> None:
     with server_table("stateless", "http", Journal(tmp_path)) as table:
         with gateway(table) as before:
@@ -317,3 +316,15 @@ async def test_between_stateless_peers_a_state_outlives_the_gateway(tmp_path: Pa
             async with Person().client(after.http, "stateless") as client:
                 answers = dict.fromkeys(questions, NAMED)
                 assert done(await call(client, answers=answers, state=state)) == "name: accept(name=Zoe)"
+
+
+@pytest.mark.proves("answers.some", "answers.unknown", cell="stateless-stateless")
+async def test_between_stateless_peers_some_and_unknown_answers_are_the_servers_to_judge(houses: Any) -> None:
+    where: House = houses.open("stateless", "http")
+    async with Person().client(where.gateway.http, "stateless") as client:
+        state, questions = await asked(client, "ask_together")
+        assert set(questions) == {"name", "model", "roots"}
+        answers: Answers = {"name": NAMED, "strange": NAMED}
+        answer = await call(client, "ask_together", answers=answers, state=state)
+        assert isinstance(answer, types.InputRequiredResult)
+        assert set(answer.input_requests or {}) == {"model", "roots"}

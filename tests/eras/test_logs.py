@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
+import anyio
 import pytest
 from mcp import types
 from mcp.shared.exceptions import MCPError
 from person import Person, text_of
-from roads import SDK_TEST, Visit, on_roads
+from roads import ROADS, SDK_TEST, Visit, on_roads
 
 pytestmark = SDK_TEST
 LEVELS = ["debug", "info", "notice", "warning", "error"]
@@ -73,3 +75,39 @@ async def test_lines_of_a_call_reach_nobody_else(visit: Visit) -> None:
         assert visit.person.logs == lines("debug")
         assert text_of(await theirs.call_tool("echo", {})) == "echo"
     assert other.logs == []
+
+
+async def lines_while_another_is_busy(visit: Visit) -> tuple[list[Any], list[Any]]:
+    """Who calls gets, and who waits for an answer meanwhile."""
+    other = Person("Bea")
+    key = uuid4().hex
+    more: dict[str, Any] = {"meta": at("debug")} if visit.road.client == "stateless" else {}
+    async with other.client(visit.transport, visit.road.client, log_level="debug") as theirs:
+        if visit.road.client == "session":
+            await visit.client.set_logging_level("debug")
+            await theirs.set_logging_level("debug")
+        async with anyio.create_task_group() as group:
+            group.start_soon(theirs.call_tool, "wait", {"key": key}, name="other")
+            await visit.house.journal.wait_entry("started", key)
+            await visit.client.call_tool("log", {}, **more)
+            group.cancel_scope.cancel()
+    return visit.person.logs, other.logs
+
+
+@pytest.mark.proves("logs.only-its-caller")
+@pytest.mark.parametrize("_visit", [road for road in ROADS if road.cell != "session-stateless"], indirect=True, ids=str)
+async def test_lines_of_a_call_reach_nobody_else_while_both_are_busy(visit: Visit) -> None:
+    mine, others = await lines_while_another_is_busy(visit)
+    assert set(mine) <= set(lines("debug"))
+    assert others == []
+
+
+@pytest.mark.shows_gap("logs.only-its-caller")
+@pytest.mark.parametrize(
+    "_visit",
+    [road for road in ROADS if road.cell == "stateless-stateless" and road.way_out == "stdio"],
+    indirect=True,
+    ids=str,
+)
+async def test_lines_that_no_call_can_be_shown_to_have_caused_reach_nobody(visit: Visit) -> None:
+    assert await lines_while_another_is_busy(visit) == ([], [])

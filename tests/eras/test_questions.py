@@ -66,6 +66,42 @@ async def test_a_stateless_client_is_asked_to_visit_the_page_and_the_call_is_mad
     assert (params.message, str(params.url)) == ("First look here", "https://example.org/first")
 
 
+@pytest.mark.proves("elicitation.complete")
+@on_roads(client="session", server="session")
+async def test_a_session_client_hears_that_the_page_was_visited(visit: Visit) -> None:
+    assert text_of(await visit.client.call_tool("page_done", {})) == "told"
+    await visit.person.wait_until(lambda: bool(visit.person.heard_of(types.ElicitCompleteNotification)))
+    [heard] = visit.person.heard_of(types.ElicitCompleteNotification)
+    assert heard.params.elicitation_id == "visit-1"
+
+
+@pytest.mark.proves("elicitation.complete")
+@on_roads(client="session", server="stateless")
+async def test_a_session_client_hears_when_a_stateless_server_asks_for_the_page_no_more(visit: Visit) -> None:
+    key = uuid4().hex
+    said: list[str] = []
+
+    async def call() -> None:
+        said.append(text_of(await visit.client.call_tool("page_until_seen", {"key": key})))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call, name="call")
+        await visit.person.wait_until(lambda: len(visit.person.asked) == 1)
+        visit.house.journal.let_go(key)
+    await visit.person.wait_until(lambda: bool(visit.person.heard_of(types.ElicitCompleteNotification)))
+    assert said == ["seen"]
+    [params] = visit.person.asked
+    [heard] = visit.person.heard_of(types.ElicitCompleteNotification)
+    assert heard.params.elicitation_id == params.elicitation_id
+
+
+@pytest.mark.shows_gap("elicitation.complete")
+@on_roads(client="stateless", server="session")
+async def test_a_stateless_client_hears_nothing_of_a_visited_page(visit: Visit) -> None:
+    assert text_of(await visit.client.call_tool("page_done", {})) == "told"
+    assert visit.person.heard == []
+
+
 @pytest.mark.proves("sampling")
 @on_roads()
 async def test_the_model_of_the_client_is_asked(visit: Visit) -> None:
@@ -81,6 +117,24 @@ async def test_the_roots_of_the_client_are_listed(visit: Visit) -> None:
     answer = text_of(await visit.client.call_tool("list_roots", {}))
     assert answer == "roots: file:///home/Ada"
     assert visit.person.asked == ["roots"]
+
+
+@pytest.mark.proves("roots.changed")
+@on_roads(client="session", server="session")
+async def test_a_session_server_hears_of_changed_roots(visit: Visit) -> None:
+    heard = len(visit.house.journal.entries("roots-changed"))
+    await visit.client.send_roots_list_changed()
+    await visit.person.wait_until(lambda: len(visit.house.journal.entries("roots-changed")) > heard)
+
+
+@pytest.mark.shows_gap("roots.changed")
+@on_roads(client="session", server="stateless")
+async def test_a_stateless_server_finds_changed_roots_when_it_asks(visit: Visit) -> None:
+    visit.person.name = "Eve"
+    await visit.client.send_roots_list_changed()
+    assert text_of(await visit.client.call_tool("list_roots", {})) == "roots: file:///home/Eve"
+    visit.person.name = "Ada"
+    assert visit.house.journal.entries("roots-changed") == []
 
 
 @pytest.mark.proves("questions.together")
@@ -110,9 +164,9 @@ async def test_progress_goes_on_around_a_question(visit: Visit) -> None:
     answer = await visit.client.call_tool("ask_while_reporting", {}, progress_callback=visit.person.on_progress)
     assert text_of(answer) == "go: accept(go=Ada's go)"
     told = [message for _, _, message in visit.person.progress]
-    # A stateless server starts the call again for its retry.
-    expected = ["before"] if visit.road.server == "session" else ["before", "before"]
-    assert told == [*expected, "after", "done"]
+    # A stateless server begins again with each round. To a session's client it is one call, whose progress has to rise.
+    again = ["before"] if visit.road.client == visit.road.server == "stateless" else []
+    assert told == ["before", *again, "after", "done"]
 
 
 @pytest.mark.proves("questions.prompt")
