@@ -382,6 +382,55 @@ async def test_cancelling_the_call_cancels_the_task_of_a_stateless_server() -> N
         assert declares(cancel)
 
 
+@roads
+async def test_a_stateless_client_without_tasks_on_a_server_that_needs_them(way_in: str, way_out: str) -> None:
+    async with house(stateless_server(), transport=way_out) as home:
+        client = await home.client(way_in, "modern", capabilities=ALL)
+        params: Json = {"name": "echo", "arguments": {"n": 1}}
+        pending = client.begin("tools/call", params)
+        call = await home.server.next_call()
+        assert not declares(call)
+        require(call)
+        call = await home.server.next_call()
+        assert set(call.params["_meta"][DECLARED]) == {*ALL, "extensions"}
+        # Its own rounds come before the task, and are the server's.
+        requests = {"a": {"method": "elicitation/create", "params": FORM | {"mode": "form"}}}
+        call.reply({"resultType": "input_required", "inputRequests": requests, "requestState": "tg1.of.server"})
+        asked = (await pending.reply()).result
+        assert asked["requestState"] == "tg1.of.server"
+        retried = params | {"inputResponses": {"a": ACCEPT}, "requestState": "tg1.of.server"}
+        pending = client.begin("tools/call", retried)
+        require(await home.server.next_call())
+        call = await home.server.next_call()
+        assert call.params["requestState"] == "tg1.of.server"
+        call.reply({"resultType": "task", **flat("working")})
+        await polled(home, "input_required", inputRequests=requests)
+        asked = (await pending.reply()).result
+        ((key, request),) = asked["inputRequests"].items()
+        assert request["params"]["message"] == "Name?"
+        last = client.begin(
+            "tools/call", params | {"inputResponses": {key: ACCEPT}, "requestState": asked["requestState"]}
+        )
+        call = await home.server.next_call()
+        while call.method == "tasks/get":
+            call.reply({"resultType": "complete", **flat("input_required", inputRequests=requests)})
+            call = await home.server.next_call()
+        assert call.method == "tasks/update"
+        assert call.params["inputResponses"] == {"a": ACCEPT}
+        call.reply({"resultType": "complete"})
+        await polled(home, "completed", result=CONTENT)
+        assert (await last.reply()).result == {**CONTENT, "resultType": "complete"}
+
+
+async def test_other_errors_of_a_server_with_tasks_pass_unchanged() -> None:
+    async with house(stateless_server(), transport="stdio") as home:
+        client = await home.client("tcp", "modern")
+        pending = client.tool("echo")
+        needed = {"requiredCapabilities": {"sampling": {}}}
+        (await home.server.next_call()).fail(-32021, "needs sampling", needed)
+        assert (await pending.reply()).error == {"code": -32021, "message": "needs sampling", "data": needed}
+
+
 # -- a stateless client, a session server ----------------------------------------------------------------------
 
 

@@ -59,6 +59,8 @@ class Calls:
                     self._send_in_rounds(exchange, target, slot, connection)
                 return
             if self.tasks.making.concerns(exchange, target, connection):
+                if client.stateless and self._goes_on(exchange):
+                    return
                 send = self._way(exchange, target, slot, connection)
                 opened = send(exchange, exchange.message, exchange.envelope)
                 if opened is not None and not exchange.done:
@@ -127,6 +129,17 @@ class Calls:
                 lambda slot, connection: use(slot, connection, lambda finished: None),
                 exchange.failed,
             )
+
+    def _goes_on(self, exchange: Exchange) -> bool:
+        """Whether the request goes on with a call of ours, on a server that has states of its own, too."""
+        if _RETRY_BYTES[1] not in exchange.message:
+            return False
+        try:
+            state, _ = read_retry(exchange.message, exchange.envelope)
+            return state is not None and self.suspended.issued(state) and self._resumed(exchange)
+        except TidegateError as error:
+            exchange.failed(error)
+            return True
 
     def _resumed(self, exchange: Exchange) -> bool:
         """Whether the request goes on with a call that waits for it. Raises: InvalidParams, InvalidRequest."""

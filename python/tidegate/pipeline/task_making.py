@@ -22,6 +22,7 @@ from tidegate.pipeline.era.bridge.pieces import members, text_of
 from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.results import result_for
 from tidegate.pipeline.era.bridge.second_try import Asking, SecondTry
+from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.bridge.task_requests import Turned
 from tidegate.pipeline.era.bridge.task_run import TaskRun
@@ -86,7 +87,8 @@ class TaskMaking:
                 return making.for_stateless(send) if client_declares(client) else making.run(send)
             if client_declares(client):
                 exchange.on_result = making.learn_result
-            return send
+                return send
+            return making.second_try(send, carry(declaring(client))) if offers else send
         wanted = _wanted_task(exchange)
         if wanted is not None and not knows_tasks(client.version):
             wanted, send = None, partial(_send_without_task, send)
@@ -143,6 +145,12 @@ class TaskMaking:
             answer_timeout_s=self._limits.suspended_s,
             call_timeout_s=service.config.call_timeout_s,
         )
+
+
+    def suspendable(self, exchange: Exchange, service: Service, polled: PolledTask) -> None:
+        """Lets the request of a stateless client wait for the end of a task, and ask it on the way."""
+        call = SuspendableCall(exchange, self._suspended, service.config.call_timeout_s, lambda finished: None)
+        call.start(lambda listener, _, __: polled.wait(listener), exchange.message, exchange.envelope)
 
 
 class _Making:
@@ -243,8 +251,11 @@ class _Making:
         service, slot, exchange = self._service, self._slot, self._exchange
 
         def start(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
-            def follow(task_id: str) -> OpenCall:
+            def follow(task_id: str) -> OpenCall | None:
                 polled = self._owner.polled_task(exchange, service, slot, task_id, shown=False)
+                if exchange.client.stateless:
+                    self._owner.suspendable(exchange, service, polled)
+                    return None
                 return polled.wait(Asking(listener, exchange.asked))
 
             return SecondTry(listener, send, send_declaring, follow).start(message, envelope)

@@ -96,6 +96,8 @@ class StatelessDialect:
         if span is not None:
             if meta is not None:
                 changes.append((PROGRESS_TOKEN, upstream_id))
+            if _TOKEN_BYTES in message[span[0] : span[1]]:
+                changes.append((TOKEN, None))
             meta = (span[0], span[1], patch_object(message[span[0] : span[1]], changes))
             return _apply(message, envelope, upstream_id, edits, meta)
         shaped = _apply(message, envelope, upstream_id, edits, None)

@@ -111,9 +111,7 @@ class AskedTask:
 
     def forget(self) -> None:
         """It was cancelled, or is not to be known any more."""
-        for question in list(self._open.values()):
-            question.refuse("The task was cancelled")
-        self._open.clear()
+        self._refuse_open("The task is not waited for any more")
         call, self._call = self._call, None
         if call is not None:
             call.abandon()
@@ -129,6 +127,8 @@ class AskedTask:
         refusal = may_ask(self._abilities, method, question.params)
         if refusal is not None:
             question.refuse(refusal)
+        elif sum(len(other.message) for other in self._open.values()) + len(question.message) > self._room.most_bytes:
+            question.refuse(f"The open questions of this task have more than {self._room.most_bytes} bytes")
         elif len(self._open) >= _MAX_QUESTIONS:
             question.refuse(f"{_MAX_QUESTIONS} questions of this task are open already")
         else:
@@ -144,7 +144,7 @@ class AskedTask:
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         self._call = None
-        self._open.clear()
+        self._refuse_open("The task is over")
         if envelope.kind == ERROR:
             span = envelope.error_span
             assert span is not None
@@ -160,12 +160,18 @@ class AskedTask:
         self._show_all(ending)
 
     def failed(self, error: TidegateError) -> None:
+        """Of `tasks/result`, not of the task: questions stay open, unless the connection took them along."""
         self._call = None
-        self._open.clear()
         self._stop_timer()
         shown, self._shown = self._shown, []
         for exchange, _ in shown:
             exchange.failed(error)
+
+    def _refuse_open(self, why: str) -> None:
+        """Whatever is not answered would count as open on the connection for ever."""
+        questions, self._open = self._open, {}
+        for question in questions.values():
+            question.refuse(why)
 
     def _withdrawn(self, key: str) -> None:
         self._open.pop(key, None)

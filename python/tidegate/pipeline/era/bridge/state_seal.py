@@ -40,6 +40,10 @@ class StateSeal:
         sealed = seal(self._key, plain, self._run.encode())
         return f"{_MARK}.{self._run}.{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
+    def issued(self, state: str) -> bool:
+        """Whether it looks like one of this run; a server may give out states of its own."""
+        return state.startswith(f"{_MARK}.{self._run}.")
+
     def open(self, state: str, principal: str, request: bytes, now_s: float) -> bytes:
         """The call it stands for. Raises: InvalidParams, saying what is wrong and what to do."""
         mark, _, rest = state.partition(".")

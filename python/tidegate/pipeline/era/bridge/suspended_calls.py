@@ -80,6 +80,10 @@ class SuspendedCalls:
         """A state that no call stands behind: whoever comes back with it has the request sent again."""
         return self._seal.issue(_NO_CALL, principal, request, self._clock.now_s() + self._limits.suspended_s)
 
+    def issued(self, state: str) -> bool:
+        """Whether it looks like one of ours. `find` tells whether it is."""
+        return self._seal.issued(state)
+
     def find(self, state: str, principal: str, request: bytes) -> Suspended | None:
         """The call that a retry belongs to; None for a request that is to be sent again.
 
