@@ -148,7 +148,7 @@ class Service:
         if slot.client is not None:
             slot.used_at_s = self._owner.clock.now_s()
         connection = slot.connection
-        if connection is not None:
+        if connection is not None and not connection.closed:
             use(slot, connection)
             return
         if self._stopped:
@@ -164,7 +164,8 @@ class Service:
         self._open_soon(slot)
 
     def _open_soon(self, slot: Slot) -> None:
-        if not slot.opening and not self._stopped and not slot.closed:
+        # While its loss is being told to those who were served, the lost connection is still there.
+        if not slot.opening and not self._stopped and not slot.closed and slot.connection is None:
             slot.opening = True
             self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.serves}")
 
@@ -172,6 +173,9 @@ class Service:
         try:
             async with asyncio.timeout(self.config.start_timeout_s + self.config.probe_timeout_s):
                 opened = await self._connect(slot)
+                if opened is not None and opened.closed:
+                    await opened.aclose()
+                    raise opened.lost_by or UpstreamClosed(f"backend `{self.name}` closed the connection at once")
                 if opened is not None and slot.key == (slot.group or slot.key):
                     # A further lane offers what the first one does.
                     await self._hear_out(slot, opened)
@@ -568,6 +572,7 @@ class Service:
         slot.restarts += 1
         self._owner.spawn(connection.link.aclose, name=f"close {self.name}/{slot.serves}")
         if slot.closed or self._stopped:
+            self._turn_away(slot)
             return
         _log.warning("backend_lost backend=%s slot=%s error=%s", self.name, slot.serves, error)
         now_s = self._owner.clock.now_s()
@@ -579,6 +584,10 @@ class Service:
         slot.retry_at_s = now_s + delay_s if slot.backoff.attempt > _QUICK_RESTARTS else 0.0
         self._owner.slot_changed(self, slot)
         asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
+        # Who came while the loss was told, such as the next one for a lane.
+        waiting, slot.waiting = slot.waiting, []
+        for client, use, fail in waiting:
+            self.use_slot(slot, client, use, fail)
 
     # -- the end ----------------------------------------------------------------------------------------------
 

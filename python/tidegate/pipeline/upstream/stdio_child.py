@@ -124,7 +124,7 @@ class StdioChild(asyncio.SubprocessProtocol):
         if code is None:
             how = "closed its output"
         elif code < 0:
-            how = f"was ended by signal {signal.Signals(-code).name}"
+            how = f"was ended by signal {_signal_name(-code)}"
         else:
             how = f"exited with status {code}"
         last = f"; it last said: {self.stderr_tail[-1]}" if self.stderr_tail else ""
@@ -184,3 +184,11 @@ class StdioChild(asyncio.SubprocessProtocol):
 
     def statistics(self) -> dict[str, object]:
         return {"pid": self.pid, "running": not self._exited.is_set(), "stderr": list(self.stderr_tail)[-5:]}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # Most of the real-time ones have no name.
+        return str(number)
