@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Literal
 
 from tidegate.clock import Clock
@@ -58,6 +59,8 @@ from tidegate.protocol.param_headers import argument_text, encode_value, same_va
 _log = logging.getLogger("tidegate.serve")
 
 _MAX_VIEWS: Final = 4096
+_WATCHED_S: Final = 0.5
+"""How long the first word on a listening stream waits until all servers watch the resources."""
 _STRAGGLER_S: Final = 5.0
 """How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
 _INFO: Final = json.dumps(GATEWAY_INFO).encode()
@@ -118,7 +121,7 @@ class Gateway:
         self._ready_views.pop(session.key, None)
         for key in [key for key in self._followed if key[0] is session]:
             service, slot = self._followed.pop(key)
-            service.unsubscribe(slot, key[1])
+            service.following.unfollow(slot, key[1])
         self.calls.tasks.session_ended(session.key)
         for service in self.services:
             service.close_slot(session.key)
@@ -397,8 +400,19 @@ class Gateway:
             self._listeners[exchange] = listener
             # It may stay open for ever: it is a stream, not work in flight.
             self.admission.leave()
+            waiting = set(listener.uris)
+
+            def watched(uri: str) -> None:
+                waiting.discard(uri)
+                if not waiting:
+                    listener.acknowledge()
+
+            if not waiting:
+                listener.acknowledge()
+                return
+            asyncio.get_running_loop().call_later(_WATCHED_S, listener.acknowledge)
             for uri in listener.uris:
-                self._follow(listener, exchange.client, uri, None, view)
+                self._follow(listener, exchange.client, uri, None, view, partial(watched, uri))
 
         self.with_view(exchange.client, open_stream, exchange.failed)
 
@@ -407,7 +421,7 @@ class Gateway:
         for uri in listener.uris:
             found = self._followed.pop((listener, uri), None)
             if found is not None:
-                found[0].unsubscribe(found[1], uri)
+                found[0].following.unfollow(found[1], uri)
 
     def follow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         session = client.session
@@ -417,36 +431,57 @@ class Gateway:
             exchange.failed(_unknown("resources", uri))
             return
         fail = exchange.failed if exchange is not None else _ignore
-        self.with_view(client, lambda view: self._follow(session, client, uri, exchange, view), fail)
 
-    def _follow(self, who: object, client: ClientView, uri: str, exchange: Exchange | None, view: View) -> None:
+        def answer() -> None:
+            if exchange is not None:
+                exchange.answer_result(b"{}")
+
+        self.with_view(client, lambda view: self._follow(session, client, uri, exchange, view, answer), fail)
+
+    def _follow(
+        self,
+        who: Session | Listener,
+        client: ClientView,
+        uri: str,
+        exchange: Exchange | None,
+        view: View,
+        then: Callable[[], None],
+    ) -> None:
+        """`then` is called when the server watches, or when that cannot be had; `exchange`, if given, is answered."""
         route = view.resource_route(uri)
         sole = view.sole()
         handle = route.handle if route is not None else sole.handle if sole is not None else None
         if handle is None:
             if exchange is not None:
                 exchange.failed(_unknown("resources", uri))
+            then()
             return
         service = _service(handle)
 
         def use(slot: Slot, connection: Connection) -> None:
-            first = service.subscribe(slot, uri)
+            if who.ended:
+                return
             self._followed[(who, uri)] = (service, slot)
-            session_server = connection.dialect is not None and connection.dialect.keeps_session
-            if exchange is None:
-                if first and session_server:
-                    connection.forward_request("resources/subscribe", {"uri": uri}, service.config.call_timeout_s)
-            elif first and session_server:
-                self.calls.send(exchange, Target(service, uri, []))
-            else:
-                exchange.answer_result(b"{}")
+            if exchange is None or not connection.keeps_session or uri in slot.subscribed:
+                service.following.follow(slot, uri, then)
+                return
+            # The first one asks the server itself, and hears what it says to that.
+            service.following.count(slot, uri)
+            self.calls.send(exchange, Target(service, uri, []))
 
-        service.acquire(client, use, exchange.failed if exchange is not None else _ignore)
+        def fail(error: TidegateError) -> None:
+            if exchange is not None:
+                exchange.failed(error)
+            else:
+                _ignore(error)
+            then()
+
+        service.acquire(client, use, fail)
 
     def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         found = self._followed.pop((client.session, uri), None)
         if found is not None:
-            found[0].unsubscribe(found[1], uri)
+            found[0].following.unfollow(found[1], uri)
         if exchange is not None:
             exchange.answer_result(b"{}")
 

@@ -5,7 +5,6 @@ Checks the per-request `_meta`, makes exchanges of requests, and keeps the `subs
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from tidegate.errors import INTERNAL_ERROR, InvalidParams, MethodNotFound, TidegateError, UnsupportedProtocolVersion
@@ -207,16 +206,37 @@ class Listener:
             self.uris = frozenset(named)
             honoured["resourceSubscriptions"] = named
         self._tag = b'{"' + SUBSCRIPTION_ID.encode() + b'":' + (envelope.id or b"null") + b"}"
-        acknowledged = json.dumps({"notifications": honoured}, separators=(",", ":")).encode()
-        self._notify("notifications/subscriptions/acknowledged", patch_object(acknowledged, [("_meta", self._tag)]))
+        self._honoured = json_bytes({"notifications": honoured})
+        self._early: dict[str, tuple[str, bytes]] | None = {}
+        """What happened before the stream may say so, the last of each kind; None once it may."""
+
+    @property
+    def ended(self) -> bool:
+        return self.exchange.done
+
+    def acknowledge(self) -> None:
+        """The first word of the stream. Says it once."""
+        early, self._early = self._early, None
+        if early is None:
+            return
+        params = patch_object(self._honoured, [("_meta", self._tag)])
+        self._notify("notifications/subscriptions/acknowledged", params)
+        for method, params in early.values():
+            self._notify(method, params)
 
     def list_changed(self, kind: str) -> None:
         if kind in self.kinds:
-            self._notify(f"notifications/{kind}/list_changed", b'{"_meta":' + self._tag + b"}")
+            self._tell(kind, f"notifications/{kind}/list_changed", b'{"_meta":' + self._tag + b"}")
 
     def resource_updated(self, uri: str, params: bytes) -> None:
         if uri in self.uris:
-            self._notify("notifications/resources/updated", patch_object(params, [("_meta", self._tag)]))
+            self._tell(uri, "notifications/resources/updated", patch_object(params, [("_meta", self._tag)]))
+
+    def _tell(self, what: str, method: str, params: bytes) -> None:
+        if self._early is not None:
+            self._early[what] = (method, params)
+        else:
+            self._notify(method, params)
 
     def close(self) -> None:
         """Ends the stream gracefully, with a result."""

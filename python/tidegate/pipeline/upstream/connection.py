@@ -24,6 +24,7 @@ from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Quest
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks
 from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
 
 _MAX_ASKED = 256
@@ -362,6 +363,8 @@ class Connection:
             self._owner.resource_updated(self, message, envelope)
         elif method == "notifications/cancelled":
             self._question_withdrawn(message, envelope)
+        elif method == "notifications/subscriptions/acknowledged":
+            self._acknowledged(message, envelope)
         elif call is not None:
             call.listener.notified(message, envelope)
         elif method == "notifications/tasks/status" and self._tasks.changed(message, envelope, self.session is None):
@@ -376,6 +379,13 @@ class Connection:
                 self._owner.logged(self, message, envelope)
         else:
             self.dropped += 1
+
+    def _acknowledged(self, message: bytes, envelope: Envelope) -> None:
+        span = envelope.meta_span
+        at = find_member(message, SUBSCRIPTION_ID, *span) if span is not None else None
+        listening = self._pending.get(message[at[0] : at[1]]) if at is not None else None
+        if listening is not None:
+            listening.listener.notified(message, envelope)
 
     def _question(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
         asked_id = envelope.id

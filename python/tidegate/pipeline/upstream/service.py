@@ -33,7 +33,8 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.exchange import ClientView, SessionPort
-from tidegate.pipeline.upstream.connection import Connection, OwnCall
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.following import Following
 from tidegate.pipeline.upstream.lanes import Lanes, Lease
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
@@ -92,6 +93,7 @@ class Service:
         self._owner = owner
         self._transport: str = config.transport
         self._stopped = False
+        self.following = Following(config.call_timeout_s)
         self._lanes = Lanes(
             self,
             owner.clock,
@@ -219,7 +221,7 @@ class Service:
         slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
         slot.generation += 1
         waiting, slot.waiting = slot.waiting, []
-        self._follow(slot)
+        self.following.opened(slot)
         self._owner.slot_changed(self, slot)
         if again:
             for kind in ("tools", "prompts", "resources"):
@@ -462,80 +464,6 @@ class Service:
             _log.warning("refresh_failed backend=%s list=%s error=%s", self.name, kind, error)
         finally:
             slot.refreshing.discard(kind)
-
-    # -- following changes --------------------------------------------------------------------------------
-
-    def _follow(self, slot: Slot) -> None:
-        """Asks the server to say what changes, in the way its era has it."""
-        connection = slot.connection
-        if connection is None or connection.dialect is None:
-            return
-        if connection.dialect.keeps_session:
-            for uri in slot.subscribed:
-                connection.forward_request("resources/subscribe", {"uri": uri}, self.config.call_timeout_s)
-            return
-        wanted: dict[str, object] = {}
-        for capability, flag in (
-            ("tools", "toolsListChanged"),
-            ("prompts", "promptsListChanged"),
-            ("resources", "resourcesListChanged"),
-        ):
-            declared = connection.capabilities.get(capability)
-            if isinstance(declared, dict) and declared.get("listChanged"):
-                wanted[flag] = True
-        if slot.subscribed:
-            wanted["resourceSubscriptions"] = list(slot.subscribed)
-        old, slot.listen = slot.listen, None
-        if wanted:
-            params = {**own_meta(connection.version), "notifications": wanted}
-            own = OwnCall()
-            slot.listen = connection.request(own, "subscriptions/listen", params, 0.0)
-            own.future.add_done_callback(lambda done: self._listen_ended(slot, connection, own, done))
-        if old is not None:
-            connection.abandon(old)
-
-    def _listen_ended(
-        self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[tuple[bytes, Envelope]]
-    ) -> None:
-        failed = done.cancelled() or done.exception() is not None
-        if slot.connection is not connection or slot.listen is None or slot.listen.listener is not own:
-            return
-        slot.listen = None
-        delay_s = slot.backoff.next_s() if failed or connection.closed else 1.0
-        asyncio.get_running_loop().call_later(delay_s, self._follow_again, slot, connection)
-
-    def _follow_again(self, slot: Slot, connection: Connection) -> None:
-        if slot.connection is connection and not connection.closed and slot.listen is None:
-            self._follow(slot)
-
-    def subscribe(self, slot: Slot, uri: str) -> bool:
-        """One more client follows `uri`. True when the server must still be told (a session's server is told by
-        the client's own request).
-        """
-        count = slot.subscribed.get(uri, 0)
-        slot.subscribed[uri] = count + 1
-        connection = slot.connection
-        if count == 0 and connection is not None and connection.dialect is not None:
-            if not connection.dialect.keeps_session:
-                self._follow(slot)
-            return True
-        return False
-
-    def unsubscribe(self, slot: Slot, uri: str, *, tell: bool = True) -> bool:
-        """One client fewer. True when it was the last."""
-        count = slot.subscribed.get(uri, 0)
-        if count > 1:
-            slot.subscribed[uri] = count - 1
-            return False
-        if slot.subscribed.pop(uri, None) is None:
-            return False
-        connection = slot.connection
-        if tell and connection is not None and connection.dialect is not None and not connection.closed:
-            if connection.dialect.keeps_session:
-                connection.forward_request("resources/unsubscribe", {"uri": uri}, self.config.call_timeout_s)
-            else:
-                self._follow(slot)
-        return True
 
     # -- ConnectionOwner ------------------------------------------------------------------------------------
 
