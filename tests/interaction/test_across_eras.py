@@ -476,3 +476,23 @@ async def test_a_listener_hears_of_a_session_servers_changes(way_out: str) -> No
             home.server.announce("notifications/tools/list_changed", None)
             await client.notices.wait(lambda one: one["method"] == "notifications/tools/list_changed")
             assert sum(one["method"] == "notifications/resources/updated" for one in client.notices) == 1
+
+
+@pytest.mark.requirement("across.subscriptions")
+@pytest.mark.parametrize("way_out", ["stdio", "http"])
+async def test_whoever_is_told_that_a_resource_is_watched_misses_no_update(way_out: str) -> None:
+    update = "notifications/resources/updated", {"uri": "test://one/a"}
+    async with house(ScriptedServer("modern"), transport=way_out) as home:
+        client = await home.client("tcp", "session")
+        assert (await client.call("resources/subscribe", {"uri": "test://one/a"})).result == {}
+        home.server.announce(*update)
+        notice = await client.notices.wait(lambda one: one["method"] == update[0])
+        assert notice["params"]["uri"] == "test://one/a"
+    async with house(ScriptedServer("session"), transport=way_out) as home:
+        client = await home.client("tcp", "modern")
+        client.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["test://one/a"]}})
+        first = await client.notices.wait(lambda one: True)
+        assert first["method"] == "notifications/subscriptions/acknowledged"
+        assert home.server.said("resources/subscribe")
+        home.server.announce(*update)
+        await client.notices.wait(lambda one: one["method"] == update[0])
