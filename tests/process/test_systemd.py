@@ -313,6 +313,10 @@ def test_a_blocked_loop_is_not_fed_for_and_is_again_when_it_turns(tmp_path: Path
         while b"backend_lost" not in os.read(process.popen.stderr.fileno(), 1 << 20):
             pass
         systemd.wait_for("WATCHDOG", "1")
+        process.popen.send_signal(signal.SIGABRT)  # what the manager does to a daemon that does not feed
+        _, said = process.popen.communicate(timeout=END_S)
+        assert b"Fatal Python error: Aborted" in said
+        assert b"daemon.py" in said
 
 
 @dataclass

@@ -65,8 +65,12 @@ class Contract:
         """Begins to feed the watchdog, if the manager has one. `serve` makes the protocol of a stream connection."""
         if self._watchdog_s is None:
             return
+        import faulthandler
+
         from tidegate.systemd.canary import Canary
 
+        # A watchdog that is not fed ends in SIGABRT: the log then has the line that the loop stood at.
+        faulthandler.enable()
         watchdog = Watchdog(
             self._watchdog_s,
             self._clock,
