@@ -68,6 +68,13 @@ ABILITIES: Final[dict[str, str]] = {
     "logs.set-level": "log lines from the level that `logging/setLevel` set",
     "logs.by-request": "log lines from the level that the request carries",
     "logs.only-its-caller": "log lines reach their caller only",
+    "tasks.follow": "a tool called as a task, its state and its result",
+    "tasks.question": "a task that asks on the way",
+    "tasks.cancel": "cancelling a task",
+    "tasks.owner": "a task of somebody else looks like none",
+    "tasks.plain": "a tool that runs as a task only, called by a client that has no tasks",
+    "tasks.list": "`tasks/list`",
+    "tasks.status": "notifications of a task's status",
     "errors.tool": "a tool that failed",
     "errors.protocol": "unknown names; a server's own error arrives whole",
     "errors.not-found": "an unknown resource has the code of the client's revision",
@@ -136,6 +143,18 @@ GAPS: Final[tuple[Gap, ...]] = (
         "Should the server ask all the same, the client gets the question and refuses it by itself.",
     ),
     Gap(
+        "tasks.list",
+        ("session-stateless",),
+        "The extension has no list of tasks.",
+        "`tasks.list` is not declared, and the method is answered with -32601.",
+    ),
+    Gap(
+        "tasks.status",
+        ("session-stateless", *_BY_STATELESS),
+        "They are optional in both eras, and of a stateless server one would have to be asked for by each task's id.",
+        "`taskIds` is missing from what `subscriptions/listen` acknowledges; the state is there for the asking.",
+    ),
+    Gap(
         "logs.set-level",
         _BY_STATELESS,
         "2026-07-28 has no `logging/setLevel`; each request carries its level.",
@@ -189,6 +208,7 @@ MOOT: Final[dict[str, dict[str, str]]] = {
         "stateless-stateless": _NOTHING_WAITS,
         "stateless-session": "a held call may be taken up by its client later",
     },
+    "tasks.list": dict.fromkeys(_BY_STATELESS, "the extension has none"),
     "logs.by-request": dict.fromkeys(_BY_SESSION, "the session's level is carried by each request"),
 }
 """Ability → cell → why the question does not arise there."""

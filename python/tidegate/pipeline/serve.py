@@ -371,7 +371,13 @@ class Gateway:
             sole = view.sole()
             service = _service(sole.handle) if sole is not None else None
             try:
-                self.calls.tasks.serve(exchange, service, alone=alone or self._serves_one(exchange), pass_on=pass_on)
+                self.calls.tasks.serve(
+                    exchange,
+                    service,
+                    alone=alone or self._serves_one(exchange),
+                    anonymous=not self.bearer.required,
+                    pass_on=pass_on,
+                )
             except TidegateError as error:
                 exchange.failed(error)
 

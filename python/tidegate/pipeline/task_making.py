@@ -146,7 +146,6 @@ class TaskMaking:
             call_timeout_s=service.config.call_timeout_s,
         )
 
-
     def suspendable(self, exchange: Exchange, service: Service, polled: PolledTask) -> None:
         """Lets the request of a stateless client wait for the end of a task, and ask it on the way."""
         call = SuspendableCall(exchange, self._suspended, service.config.call_timeout_s, lambda finished: None)

@@ -46,9 +46,11 @@ class Tasks:
         for task in self._owned.of_owner(key):
             self._owned.forget(task)
 
-    def serve(self, exchange: Exchange, sole: Service | None, *, alone: bool, pass_on: PassOn) -> None:
-        """Answers, now or later. `sole`: who may know a task that is not known here, the only server there is.
-        `alone`: nobody else can have made a task on the connection that this client has with it.
+    def serve(
+        self, exchange: Exchange, sole: Service | None, *, alone: bool, anonymous: bool, pass_on: PassOn
+    ) -> None:
+        """Answers, now or later. `sole`: the only server there is. `alone`: nobody else can have made a task on the
+        connection that this client has with it. `anonymous`: all clients are one to this gateway.
 
         Raises: InvalidParams, MethodNotFound, MissingClientCapability.
         """
@@ -61,7 +63,9 @@ class Tasks:
         task_id = _task_id(exchange)
         task = self._owned.find(task_id, owner_key(exchange), self._clock.now_s())
         if task is None:
-            if sole is None or self._owned.has(task_id) or not _of_one_era(exchange, sole):
+            # It may have been made before the gateway was started; that it is not another's, nobody could tell.
+            early = exchange.client.stateless and anonymous and not self._owned.has(task_id)
+            if not early or sole is None or not _of_one_era(exchange, sole):
                 raise InvalidParams(f"Unknown task: `{task_id}`")
             pass_on(sole, task_id)
             return
@@ -86,10 +90,11 @@ class Tasks:
 
         def go(send: Send, connection: Connection) -> None:
             connection.follow_task(task.task_id, asked, None)
-            if method == "tasks/cancel":
-                listener: AskedCancel | Shown = AskedCancel(exchange, lambda: self._owned.forget(task))
-            else:
-                listener = Shown(exchange, asked, lambda: connection.unfollow_task(task.task_id))
+
+            def ended() -> None:
+                connection.unfollow_task(task.task_id)
+
+            listener = (AskedCancel if method == "tasks/cancel" else Shown)(exchange, asked, ended)
             call = ask_about(send, listener, method, task.task_id)
             if call is not None and not exchange.done:
                 exchange.abandon = call.abandon

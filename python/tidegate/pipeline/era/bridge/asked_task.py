@@ -258,11 +258,12 @@ class Shown:
 class AskedCancel:
     """The server's answer to `tasks/cancel`: to a stateless client, that it was heard."""
 
-    __slots__ = ("_exchange", "_forget")
+    __slots__ = ("_ended", "_exchange", "_task")
 
-    def __init__(self, exchange: Exchange, forget: Callable[[], None]) -> None:
+    def __init__(self, exchange: Exchange, task: AskedTask, ended: Callable[[], None]) -> None:
         self._exchange = exchange
-        self._forget = forget
+        self._task = task
+        self._ended = ended
 
     def notified(self, message: bytes, envelope: Envelope) -> None: ...
 
@@ -278,7 +279,8 @@ class AskedCancel:
             self._exchange.answered(*_translated(message, envelope, self._exchange))
             return
         # -32602 says that it has ended already, which the extension does not call an error.
-        self._forget()
+        self._ended()
+        self._task.forget()
         self._exchange.answer_result(b'{"resultType":"complete"}')
 
 
