@@ -37,6 +37,8 @@ from daemon_process import (
 from tidegate.clock import ManualClock
 from tidegate.config.snapshot import Listen
 from tidegate.errors import ConfigError
+from tidegate.pipeline.accept.listener import listen_tcp
+from tidegate.systemd.canary import Canary
 from tidegate.systemd.contract import Contract, status_text
 from tidegate.systemd.notify import Notifier, socket_address
 from tidegate.systemd.sockets import Inherited, Passed
@@ -319,6 +321,57 @@ def test_a_blocked_loop_is_not_fed_for_and_is_again_when_it_turns(tmp_path: Path
         assert b"daemon.py" in said
 
 
+def test_clients_that_use_up_all_connections_do_not_starve_the_watchdog(tmp_path: Path) -> None:
+    config = tmp_path / "tidegate.toml"
+    config.write_text("[limits]\nconnections = 1\nrate_per_s = 0.001\nburst = 1\n", encoding="utf-8")
+    words = ("--config", str(config), "--http", "127.0.0.1:0", "--unix", str(tmp_path / "s"), "--admin", "")
+    with manager(tmp_path) as systemd, watched(systemd, *words), socket.socket(socket.AF_UNIX) as only:
+        only.connect(str(tmp_path / "s"))
+        for _ in range(5):
+            systemd.wait_for("WATCHDOG", "1")
+        with pytest.raises((json.JSONDecodeError, ConnectionError, BrokenPipeError)):
+            ask(str(tmp_path / "s"), INITIALIZE)
+
+
+class Echo(asyncio.Protocol):
+    """Answers whatever it hears with the same id; `deaf` hangs up instead."""
+
+    def __init__(self, deaf: bool) -> None:
+        self._deaf = deaf
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            self._transport.abort()
+        else:
+            self._transport.write(json.dumps({"id": json.loads(data)["id"]}).encode() + b"\n")
+
+
+def test_a_canary_opens_a_new_connection_when_its_own_broke() -> None:
+    async def fly() -> list[str]:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        deaf = iter([True, False])
+        async with asyncio.TaskGroup() as tasks:
+            canary = Canary(
+                lambda: Echo(next(deaf)),
+                spawn=lambda step, *, name: tasks.create_task(step(), name=name),
+                answered=lambda: heard.put_nowait("answered"),
+                lost=lambda: heard.put_nowait("lost"),
+            )
+            found = []
+            for _ in range(3):
+                canary.ask()
+                async with asyncio.timeout(READY_S):
+                    found.append(await heard.get())
+            canary.close()
+        return found
+
+    assert asyncio.run(fly()) == ["lost", "answered", "answered"]
+
+
 @dataclass
 class Bench:
     """A `Watchdog` on a clock that is turned by hand: what it asked and fed, and its timers."""
@@ -593,14 +646,14 @@ def test_something_else_than_a_listening_socket_is_refused(tmp_path: Path) -> No
 
 
 def test_an_inherited_public_address_needs_what_a_bound_one_needs() -> None:
-    public = listening(("0.0.0.0", 0))
-    try:
-        with launched([public], "tcp", *NOTHING_ELSE) as process:
-            assert "listen.allow_public" in refusal(process)
-        with launched([public], "tcp", *NOTHING_ELSE, "--allow-public") as process:
-            assert read_line(process.popen.stdout)["tcp"] == [where(public)]
-    finally:
-        public.close()
+    with socket.socket() as made:
+        inherited = Inherited([Passed("tcp", made, "0.0.0.0:8810")])
+        (address,) = inherited.adopt(Listen()).tcp
+        passed = inherited.take("tcp", address)
+        assert passed is made
+        with pytest.raises(ConfigError, match=r"listen\.allow_public"):
+            asyncio.run(listen_tcp(asyncio.Protocol, address, public=False, inherited=passed))
+    assert inherited.take("tcp", address) is None
 
 
 @pytest.mark.parametrize(
@@ -662,4 +715,6 @@ def test_every_unit_says_what_the_daemon_relies_on() -> None:
     ):
         assert f"\n{line}\n" in text
     assert re.search(r"\nWatchdogSec=\d+s\n", text)
+    # setpriv starts every child; a later line adds to what an earlier one took away.
+    assert re.search(r"\nSystemCallFilter=~@privileged @resources\n(#.*\n)*SystemCallFilter=capset\n", text)
     assert "Accept=" not in service("tidegate.socket")

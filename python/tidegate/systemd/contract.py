@@ -21,7 +21,7 @@ _STATUS_DELAY_S: Final = 0.25
 _NAMES: Final = 5
 """Backends named in the status line."""
 _CHILDREN_S: Final = 15.0
-"""What ending takes beside the drain time, at most: children that ignore SIGTERM (docs/operations/systemd.md)."""
+"""What ending takes beside the drain time, at most: a child is asked, told and killed, 2 s each, on a busy box."""
 _ORDER: Final = ("ready", "starting", "down", "idle")
 _WORDS: Final = {"idle": "not needed yet"}
 
