@@ -716,5 +716,5 @@ def test_every_unit_says_what_the_daemon_relies_on() -> None:
         assert f"\n{line}\n" in text
     assert re.search(r"\nWatchdogSec=\d+s\n", text)
     # setpriv starts every child; a later line adds to what an earlier one took away.
-    assert re.search(r"\nSystemCallFilter=~@privileged @resources\n(#.*\n)*SystemCallFilter=capset\n", text)
+    assert re.search(r"\nSystemCallFilter=~@privileged @resources\n(#.*\n)*SystemCallFilter=capset ", text)
     assert "Accept=" not in service("tidegate.socket")
