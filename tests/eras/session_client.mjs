@@ -53,8 +53,10 @@ const way = {
     await client.setLoggingLevel(level);
     return client.callTool({ name, arguments: {} });
   },
-  // A session is told of its lists unasked.
-  watchTools: async () => () => {},
+  watch: async ({ uri }) => {
+    if (uri) await client.subscribeResource({ uri });
+    return async () => uri && client.unsubscribeResource({ uri });
+  },
 };
 const seen = await visit(way, wanted);
 process.stdout.write(`${JSON.stringify({ ...seen, revision })}\n`);

@@ -32,8 +32,8 @@ const way = {
   call: (params, options) => client.callTool(params, options),
   quiet: (level, name) =>
     client.callTool({ name, arguments: {}, _meta: { 'io.modelcontextprotocol/logLevel': level } }),
-  watchTools: async () => {
-    const listening = await client.listen({ toolsListChanged: true });
+  watch: async ({ tools, uri }) => {
+    const listening = await client.listen({ toolsListChanged: tools, resourceSubscriptions: uri && [uri] });
     return () => listening.close();
   },
 };

@@ -292,6 +292,15 @@ def test_a_change_of_the_tools_is_told_and_the_new_one_works(visits: Visits, roa
     assert grows["grown"].startswith("I am visit-"), grows
 
 
+@pytest.mark.proves("changes.resources")
+@on_roads()
+def test_a_resource_that_changes_once_it_is_watched_is_told_of(visits: Visits, road: Road) -> None:
+    """It changes a single time, right after the client heard that it is watched."""
+    updates = visits.through(road)["updates"]
+    assert updates.get("told") == ["eras://watched"], updates
+    assert updates["now"].startswith("visit-")
+
+
 @pytest.mark.proves("abilities.undeclared")
 @on_roads()
 def test_a_client_that_declared_nothing_is_never_asked(visits: Visits, road: Road) -> None:

@@ -81,7 +81,7 @@ export function answering(diary) {
   };
 }
 
-// `way`: {client, diary, call(params, options), quiet(level, tool), watchTools() → stop()}: each SDK's own way.
+// `way`: {client, diary, call(params, options), quiet(level, tool), watch({tools, uri}) → stop()}: each SDK's own way.
 export const steps = {
   tools: async ({ client }) => {
     const { tools } = await client.listTools();
@@ -154,8 +154,17 @@ export const steps = {
     await journal(folder, 'cancelled', key);
     return answer;
   },
-  grows: async ({ call, watchTools, diary }, { key, folder }) => {
-    const stop = await watchTools();
+  updates: async ({ client, watch, diary }, { key, folder }) => {
+    const stop = await watch({ tools: true, uri: watched });
+    diary.take('changed');
+    write(folder, 'watched', key);
+    const told = await diary.changes([watched]);
+    const { contents } = await client.readResource({ uri: watched });
+    await stop();
+    return { told, now: contents[0].text };
+  },
+  grows: async ({ call, watch, diary }, { key, folder }) => {
+    const stop = await watch({ tools: true });
     diary.take('changed');
     write(folder, 'tools', key);
     const told = await diary.changes(['tools']);
