@@ -14,8 +14,8 @@ reported for information: what must not change is the cost of the others.
     python benches/instructions.py --commit b31c1cc --save old.json   a commit, built in `.work/trees`
     python benches/instructions.py --compare old.json --record  the working tree beside it, into `record/DATE-eras.*`
 
-Needs valgrind (`apt-get install -y valgrind`), for `--commit` cargo too. Loopback only; some fifteen minutes. It measures
-and never judges: nothing here is a test.
+Needs valgrind (`apt-get install -y valgrind`), for `--commit` cargo too. Loopback only; some fifteen minutes. It
+measures and never judges: nothing here is a test.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import platform
 import re
 import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -84,6 +85,7 @@ class Counted:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=self._folder,  # `-m` imports from there first
                 env={**os.environ, "PYTHONPATH": str(tree / "python"), "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"},
             )
         try:
@@ -100,7 +102,8 @@ class Counted:
 
     def count(self) -> int:
         """Instructions since the last count; sets the counters to zero."""
-        run("callgrind_control", "--dump", str(self._process.pid))
+        command = ["callgrind_control", "--dump", str(self._process.pid)]
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)  # noqa: S603 - our words
         return int(re.findall(r"(?m)^totals: (\d+)", self._last_dump().read_text())[-1])
 
     def keep(self, folder: Path, name: str) -> None:
@@ -256,6 +259,8 @@ def main() -> None:
     if shutil.which("valgrind") is None or shutil.which("callgrind_control") is None:
         sys.exit("instructions need valgrind with callgrind: `apt-get install -y valgrind`")
     WORK.mkdir(exist_ok=True)
+    # So that the daemon is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     tree: Path = built(args.commit) if args.commit else (args.tree or HERE.parent).resolve()
     before = json.loads(args.compare.read_text()) if args.compare else None
     found: dict[str, Any] = {
