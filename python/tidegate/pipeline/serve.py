@@ -608,6 +608,7 @@ class Gateway:
             for service in self.services:
                 tasks.start_soon(service.aclose)
         self.sessions.close()
+        self.calls.tasks.close()
         if self._http is not None:
             await self._http.aclose()
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
+from tidegate.clock import Clock
+from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.era.bridge.asked_task import AskedTask
 from tidegate.pipeline.era.bridge.kept_task import KeptTask
 from tidegate.pipeline.era.bridge.polled_task import PolledTask
@@ -18,6 +21,8 @@ from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
 _MAX_TASKS: Final = 10_000
+_GRAIN_S: Final = 10.0
+"""How late the end of a task's time may be noticed."""
 
 Bridge = AskedTask | PolledTask | KeptTask
 """How a task of a server of the other era is seen, or one of the gateway's own."""
@@ -26,7 +31,7 @@ Bridge = AskedTask | PolledTask | KeptTask
 class OwnedTask:
     """One task."""
 
-    __slots__ = ("bridge", "on_forgotten", "owner", "service", "slot", "task_id", "until_s")
+    __slots__ = ("bridge", "deadline_s", "on_expired", "on_forgotten", "owner", "service", "slot", "task_id")
 
     def __init__(
         self,
@@ -35,7 +40,7 @@ class OwnedTask:
         service: Service,
         slot: Slot,
         bridge: Bridge | None = None,
-        until_s: float = float("inf"),
+        deadline_s: float = inf,
     ) -> None:
         self.task_id = task_id
         self.owner = owner
@@ -45,15 +50,22 @@ class OwnedTask:
         """The connection that made it is in here."""
         self.bridge = bridge
         """None: client and server are of one era."""
-        self.until_s = until_s
+        self.deadline_s = deadline_s
         """On the gateway's clock; later it is not known any more."""
         self.on_forgotten: Callable[[], None] | None = None
+        self.on_expired: Callable[[OwnedTask], None] | None = None
+        """Set by `TaskOwners`."""
+
+    def deadline_passed(self, now_s: float) -> None:
+        if self.on_expired is not None:
+            self.on_expired(self)
 
 
 class TaskOwners:
     """Every task that is known, by owner and id."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._deadlines = Deadlines(clock, _GRAIN_S)
         self._known: OrderedDict[tuple[str, str], OwnedTask] = OrderedDict()
         self._ids: dict[str, int] = {}
         """How many owners have a task of this id."""
@@ -66,16 +78,14 @@ class TaskOwners:
         if old is not None:
             self.forget(old)
         self._known[task.owner, task.task_id] = task
+        task.on_expired = self.forget
+        self._deadlines.watch(task)
         self._ids[task.task_id] = self._ids.get(task.task_id, 0) + 1
         if len(self._known) > _MAX_TASKS:
             self.forget(next(iter(self._known.values())))
 
-    def find(self, task_id: str, owner: str, now_s: float) -> OwnedTask | None:
-        task = self._known.get((owner, task_id))
-        if task is not None and task.until_s <= now_s:
-            self.forget(task)
-            return None
-        return task
+    def find(self, task_id: str, owner: str) -> OwnedTask | None:
+        return self._known.get((owner, task_id))
 
     def has(self, task_id: str) -> bool:
         """Whether it is anybody's."""
@@ -84,9 +94,13 @@ class TaskOwners:
     def of_owner(self, owner: str) -> list[OwnedTask]:
         return [task for task in self._known.values() if task.owner == owner]
 
+    def close(self) -> None:
+        self._deadlines.stop()
+
     def forget(self, task: OwnedTask) -> None:
         if self._known.pop((task.owner, task.task_id), None) is not task:
             return
+        self._deadlines.forget(task)
         left = self._ids.pop(task.task_id) - 1
         if left:
             self._ids[task.task_id] = left

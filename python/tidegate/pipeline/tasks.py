@@ -12,7 +12,8 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability, Overloaded
 from tidegate.pipeline.codec import find_member
-from tidegate.pipeline.era.bridge.asked_task import AskedCancel, AskedTask, Shown
+from tidegate.pipeline.era.bridge.asked_requests import AskedCancel, Shown
+from tidegate.pipeline.era.bridge.asked_task import AskedTask
 from tidegate.pipeline.era.bridge.kept_task import KeptTask
 from tidegate.pipeline.era.bridge.open_call import Send
 from tidegate.pipeline.era.bridge.polled_requests import serve_polled
@@ -38,17 +39,17 @@ class Tasks:
     """All tasks that the gateway knows."""
 
     def __init__(self, limits: Limits, clock: Clock, suspended: SuspendedCalls) -> None:
-        self._clock = clock
-        self._owned = TaskOwners()
+        self._owned = TaskOwners(clock)
         self.making = TaskMaking(limits, clock, suspended, self._owned)
 
     def session_ended(self, key: str) -> None:
         for task in self._owned.of_owner(key):
             self._owned.forget(task)
 
-    def serve(
-        self, exchange: Exchange, sole: Service | None, *, alone: bool, anonymous: bool, pass_on: PassOn
-    ) -> None:
+    def close(self) -> None:
+        self._owned.close()
+
+    def serve(self, exchange: Exchange, sole: Service | None, *, alone: bool, anonymous: bool, pass_on: PassOn) -> None:
         """Answers, now or later. `sole`: the only server there is. `alone`: nobody else can have made a task on the
         connection that this client has with it. `anonymous`: all clients are one to this gateway.
 
@@ -61,7 +62,7 @@ class Tasks:
             pass_on(sole, None)
             return
         task_id = _task_id(exchange)
-        task = self._owned.find(task_id, owner_key(exchange), self._clock.now_s())
+        task = self._owned.find(task_id, owner_key(exchange))
         if task is None:
             # It may have been made before the gateway was started; that it is not another's, nobody could tell.
             early = exchange.client.stateless and anonymous and not self._owned.has(task_id)

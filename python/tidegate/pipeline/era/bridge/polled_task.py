@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamProtocol, UpstreamTimeout
-from tidegate.pipeline.codec import ERROR, RESULT, Envelope, scan
-from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
+from tidegate.errors import INTERNAL_ERROR, InvalidParams, TidegateError, UpstreamProtocol, UpstreamTimeout
+from tidegate.pipeline.codec import ERROR, Envelope
+from tidegate.pipeline.era.bridge.abilities import Abilities
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.pieces import members, text_of
-from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.era.bridge.results import result_for
+from tidegate.pipeline.era.bridge.task_questions import TaskQuestions
 from tidegate.pipeline.era.bridge.task_requests import (
     Unheard,
     ask_about,
@@ -26,13 +26,9 @@ from tidegate.pipeline.era.bridge.task_requests import (
     result_message,
 )
 from tidegate.pipeline.era.bridge.task_shapes import milliseconds, related, status_of
-from tidegate.pipeline.exchange import CallListener, Question
-from tidegate.pipeline.json_text import json_bytes, json_value
+from tidegate.pipeline.exchange import CallListener
+from tidegate.pipeline.json_text import json_bytes
 
-_MAX_QUESTIONS: Final = 32
-"""Questions of one task that may be open."""
-_MAX_KEYS: Final = 1000
-"""Questions of one task over its life."""
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 60.0
 """Between these a server's `pollIntervalMs` is followed."""
@@ -64,18 +60,20 @@ class PolledTask:
         """By the client, which is told so from then on, whatever the server makes of it."""
         self._backend = backend
         self._send = send
-        self._abilities = abilities
         self._revision = revision
         self._shown = shown
-        self._answer_timeout_s = answer_timeout_s
         self._call_timeout_s = call_timeout_s
         self._waiting: list[Waiting] = []
-        self._open: dict[str, Question] = {}
-        self._asked_until_s = 0.0
-        self._answers: dict[str, bytes] = {}
-        """Given, but not yet taken by the server."""
-        self._done: set[str] = set()
-        """Keys that were answered."""
+        self._questions = TaskQuestions(
+            task_id,
+            backend,
+            abilities=abilities,
+            revision=revision,
+            shown=shown,
+            timeout_s=answer_timeout_s,
+            answered=self._update,
+            refused=self._refused,
+        )
         self._call: OpenCall | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pause_s = _FIRST_S
@@ -105,8 +103,8 @@ class PolledTask:
         ask_about(self._send, Unheard(), "tasks/cancel", self.task_id)
 
     def forget(self) -> None:
-        self._waiting.clear()
-        self._rest()
+        """Its time is over, or nobody can come back to it."""
+        self._fail(InvalidParams(f"Task has expired: `{self.task_id}`"))
 
     # -- polling ----------------------------------------------------------------------------------------------
 
@@ -122,7 +120,7 @@ class PolledTask:
             pause_s = min(max(wanted_s, _SHORTEST_S), _LONGEST_S)
         self._stop_timer()
         loop = asyncio.get_running_loop()
-        if not self._open:
+        if not self._questions.open:
             now_s = loop.time()
             for waiting in [each for each in self._waiting if each.until_s <= now_s]:
                 self._out_of_time(waiting)
@@ -186,7 +184,7 @@ class PolledTask:
         result = result_for("tools/call", result, self._revision)
         if self._shown:
             result = related(result, self.task_id)
-        self._withdraw()
+        self._questions.withdraw()
         for each in self._all_leave():
             each.listener.answered(*result_message(result))
 
@@ -197,71 +195,22 @@ class PolledTask:
             return error
         return own_error(INTERNAL_ERROR, text_of(known.get("statusMessage")) or "The task failed")
 
-    # -- questions --------------------------------------------------------------------------------------------
+    # -- answers ----------------------------------------------------------------------------------------------
 
     def _ask(self, wanted: dict[str, bytes]) -> None:
-        """Raises: UpstreamProtocol."""
-        for key in [key for key in self._open if key not in wanted]:
-            self._open.pop(key).withdraw()
-        new = [key for key in wanted if key not in self._open and key not in self._done]
-        if len(self._open) + len(new) > _MAX_QUESTIONS or len(self._done) > _MAX_KEYS:
-            raise UpstreamProtocol(f"backend `{self._backend}` asks too much for one task")
-        loop = asyncio.get_running_loop()
-        if new:
-            self._asked_until_s = loop.time() + self._answer_timeout_s
-        elif self._open and loop.time() > self._asked_until_s:
-            raise UpstreamTimeout(f"the client did not answer within {self._answer_timeout_s:g} s what was asked")
-        for key in new:
-            self._open[key] = self._question(key, wanted[key])
-        for key in new:
-            question = self._open.get(key)
-            if question is not None and self._waiting:
-                self._waiting[0].listener.asked(question)
-        if self._answers and not self._open:
-            self._update()
+        """Raises: UpstreamProtocol, UpstreamTimeout."""
+        if self._waiting:
+            self._questions.want(wanted, self._waiting[0].listener.asked)
+            if self._questions.unsent and not self._questions.open:
+                self._update()
 
-    def _question(self, key: str, raw: bytes) -> Question:
-        known = members(raw)
-        method = text_of(known.get("method"))
-        params = known.get("params", b"{}")
-        if method is None or not params.startswith(b"{"):
-            raise UpstreamProtocol(f"backend `{self._backend}` asked for `{key}` with what is no request")
-        refusal = may_ask(self._abilities, method, params)
-        if refusal is not None:
-            raise UpstreamProtocol(f"backend `{self._backend}` asks for `{method}`: {refusal}")
-        params = question_for(method, params, self._revision, self._abilities)
-        if self._shown:
-            params = related(params, self.task_id)
-        message = b'{"jsonrpc":"2.0","id":0,"method":' + json_bytes(method) + b',"params":' + params + b"}"
-        return Question(message, scan(message, 256), lambda reply: self._replied(key, method, reply))
-
-    def _replied(self, key: str, method: str, reply: bytes) -> None:
-        if self._open.pop(key, None) is None:
-            return
-        self._done.add(key)
-        envelope = scan(reply, 256)
-        if envelope.kind == RESULT and envelope.result_span is not None:
-            self._answers[key] = reply[slice(*envelope.result_span)]
-        elif method == "elicitation/create":
-            # The one question whose answer can say that there is none.
-            self._answers[key] = b'{"action":"cancel"}'
-        else:
-            span = envelope.error_span
-            error = json_value(reply[slice(*span)]) if span is not None else None
-            said = error.get("message") if isinstance(error, dict) else None
-            self.tell_cancelled()
-            self._fail(
-                UpstreamProtocol(f"backend `{self._backend}` needs the answer to `{method}`, which was refused: {said}")
-            )
-            return
-        if not self._open:
-            # All at once: a server need not take a part of them.
-            self._update()
+    def _refused(self, error: TidegateError) -> None:
+        self.tell_cancelled()
+        self._fail(error)
 
     def _update(self) -> None:
-        answers = self._answers
+        answers = self._questions.take()
         raw = b",".join(json_bytes(key) + b":" + value for key, value in answers.items())
-        self._answers = {}
         until_s = asyncio.get_running_loop().time() + self._call_timeout_s
         for waiting in self._waiting:
             waiting.until_s = until_s
@@ -276,18 +225,18 @@ class PolledTask:
 
     def not_updated(self, answers: dict[str, bytes]) -> None:
         """Told again with the next poll that finds the server waiting for them."""
-        self._answers = answers | self._answers
+        self._questions.give_back(answers)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def _end(self, error: bytes) -> None:
         error, _ = error_for("tools/call", error, self._revision, server_keeps_session=False)
-        self._withdraw()
+        self._questions.withdraw()
         for each in self._all_leave():
             each.listener.answered(*error_message(error))
 
     def _fail(self, error: TidegateError) -> None:
-        self._withdraw()
+        self._questions.withdraw()
         for each in self._all_leave():
             each.listener.failed(error)
 
@@ -298,16 +247,11 @@ class PolledTask:
 
     def _rest(self) -> None:
         """Nobody waits: no polls, and nobody is asked. Open questions are asked again when somebody comes back."""
-        self._withdraw()
+        self._questions.withdraw()
         self._stop_timer()
         call, self._call = self._call, None
         if call is not None:
             call.abandon()
-
-    def _withdraw(self) -> None:
-        questions, self._open = self._open, {}
-        for question in questions.values():
-            question.withdraw()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
