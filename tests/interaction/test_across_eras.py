@@ -496,3 +496,22 @@ async def test_whoever_is_told_that_a_resource_is_watched_misses_no_update(way_o
         assert home.server.said("resources/subscribe")
         home.server.announce(*update)
         await client.notices.wait(lambda one: one["method"] == update[0])
+
+
+@pytest.mark.requirement("across.undeclared")
+@pytest.mark.parametrize(("way_in", "way_out"), [("tcp", "stdio"), ("http", "http")])
+async def test_a_stateless_server_cannot_use_what_a_stateless_client_did_not_declare(way_in: str, way_out: str) -> None:
+    async with house(ScriptedServer("modern"), transport=way_out) as home:
+        client = await home.client(way_in, "modern", capabilities={"elicitation": {}})
+        wanted = {
+            "a": {"method": "elicitation/create", "params": FORM},
+            "b": {"method": "sampling/createMessage", "params": SAMPLE},
+        }
+        pending = client.tool("echo")
+        (await home.server.next_call()).reply({"resultType": "input_required", "inputRequests": wanted})
+        error = (await pending.reply()).error
+        assert (error["code"], error["data"]) == (-32021, {"requiredCapabilities": {"sampling": {}}})
+        pending = client.tool("echo")
+        del wanted["b"]
+        (await home.server.next_call()).reply({"resultType": "input_required", "inputRequests": wanted})
+        assert (await input_required(pending))["inputRequests"] == wanted

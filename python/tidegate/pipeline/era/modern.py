@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from tidegate.errors import INTERNAL_ERROR, InvalidParams, MethodNotFound, TidegateError, UnsupportedProtocolVersion
+from tidegate.errors import (
+    INTERNAL_ERROR,
+    InvalidParams,
+    MethodNotFound,
+    MissingClientCapability,
+    TidegateError,
+    UnsupportedProtocolVersion,
+)
 from tidegate.pipeline.codec import Envelope, patch_object, splice
-from tidegate.pipeline.era.bridge.abilities import asked_abilities
+from tidegate.pipeline.era.bridge.abilities import asked_abilities, undeclared
 from tidegate.pipeline.era.bridge.entries import capabilities_for
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS, rank, reaches
@@ -27,6 +34,7 @@ _VIEW_CACHE_KEY_BYTES: Final = 4096
 """Longest `_meta` that is remembered: clients write it, so the memory is bounded in bytes too."""
 _REMOVED: Final = ("notifications/elicitation/complete", "notifications/tasks/status")
 """Notifications of the session era that went with it."""
+_INPUT_REQUIRED: Final = b'"input_required"'
 _VERSION_BYTES: Final = PROTOCOL_VERSION.encode()
 
 
@@ -120,12 +128,19 @@ class StatelessExchange(Exchange):
         self.outlet.notify(message)
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
-        if envelope.result_type_span is not None:
+        kind = envelope.result_type_span
+        span = envelope.result_span
+        assert span is not None
+        if kind is not None:
+            if message[kind[0] : kind[1]] == _INPUT_REQUIRED:
+                missing = undeclared(self.client.abilities, message[span[0] : span[1]])
+                if missing:
+                    words = f"backend `{self.backend}` needs to ask this client what it did not declare"
+                    self.send_error(MissingClientCapability(words, data={"requiredCapabilities": missing}))
+                    return
             self.outlet.reply(splice(message, [id_edit]), None)
             return
         # From a server of the session era.
-        span = envelope.result_span
-        assert span is not None
         changes: list[tuple[str, bytes | None]] = [("resultType", b'"complete"')]
         if self.envelope.method == "resources/read":
             changes += [("ttlMs", b"0"), ("cacheScope", b'"private"')]

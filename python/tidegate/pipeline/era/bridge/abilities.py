@@ -83,6 +83,19 @@ def needed(method: str, params: bytes) -> Abilities:
     return {ability: {}}
 
 
+def undeclared(abilities: bytes, result: bytes) -> Abilities:
+    """What an `InputRequiredResult` (a raw JSON object) asks that a client of these abilities (raw) did not declare."""
+    declared = json_value(abilities)
+    missing: Abilities = {}
+    for raw in members(members(result).get("inputRequests", b"{}")).values():
+        request = members(raw)
+        method = text_of(request.get("method")) or ""
+        params = request.get("params", b"{}")
+        if may_ask(declared, method, params) is not None:
+            missing |= needed(method, params)
+    return missing
+
+
 def _mode(raw: bytes | None) -> str:
     """How an elicitation is to be made; by form unless it says otherwise."""
     if raw is None or raw == b"null":
