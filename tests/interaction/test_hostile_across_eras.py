@@ -32,7 +32,7 @@ def _no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """An exception in a callback of a protocol ends a connection: there must be none, whatever peers say."""
     yield
     for phase in ("setup", "call"):
-        for record in caplog.get_records(phase):  # type: ignore[arg-type]
+        for record in caplog.get_records(phase):
             assert record.levelno < logging.ERROR, record.getMessage()
             assert record.exc_info is None, record.getMessage()
 
@@ -351,7 +351,7 @@ async def test_odd_answers_to_a_url_harm_nobody(answer: bytes) -> None:
 )  # fmt: skip
 async def test_odd_requests_for_input_end_the_call_or_are_asked(requests: bytes) -> None:
     async with house(ScriptedServer("modern"), transport="stdio", limits=LIMITS) as home:
-        abilities = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
+        abilities: Json = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
         client, pending, call = await called(home, "session", capabilities=abilities)
         call.reply(b'{"resultType":"input_required","requestState":{"odd":[1]},"inputRequests":%b}' % requests)
         for _ in range(100):
