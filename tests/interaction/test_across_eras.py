@@ -117,11 +117,21 @@ async def test_a_malformed_answer_is_refused_and_the_call_still_waits() -> None:
         client, pending, call = await asking_call(home, "http")
         answer = call.ask("elicitation/create", FORM)
         asked = await input_required(pending)
-        for bad in ([], "x", 1, None):
+        for bad in ([], "x", 1, None, {}, {"action": "perhaps"}, {"action": "accept", "content": "x"}):
             assert (await retry(client, asked, {"q1": bad}).reply()).error["code"] == -32602
         assert (await retry(client, asked, []).reply()).error["code"] == -32602
         last = retry(client, asked, {"q1": ACCEPT})
         assert (await within(answer))["result"] == ACCEPT
+        for method, params, bad, good in (
+            ("sampling/createMessage", SAMPLE, {"role": "assistant", "content": []}, SAMPLED),
+            ("roots/list", {}, {"roots": [{"name": "x"}]}, {"roots": [{"uri": "file:///x"}]}),
+        ):
+            answer = call.ask(method, params)
+            asked = await input_required(last)
+            (key,) = asked["inputRequests"]
+            assert (await retry(client, asked, {key: bad}).reply()).error["code"] == -32602
+            last = retry(client, asked, {key: good})
+            assert (await within(answer))["result"] == good
         call.text("done")
         assert (await last.reply()).text == "done"
 

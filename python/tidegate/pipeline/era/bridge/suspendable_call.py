@@ -22,6 +22,7 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, member_spans, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask, needed
+from tidegate.pipeline.era.bridge.answers import fault_of
 from tidegate.pipeline.era.bridge.errors import URL_ELICITATION_REQUIRED, error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.questions import question_for
@@ -192,8 +193,9 @@ class SuspendableCall:
             raise InvalidRequest("another request with this `requestState` is being answered")
         known = {key: value for key, value in responses.items() if key in self._open}
         for key, value in known.items():
-            if not value.startswith(b"{"):
-                raise InvalidParams(f"`inputResponses.{key}` must be an object: the result of what was asked")
+            fault = fault_of(self._open[key].envelope.method or "", value)
+            if fault is not None:
+                raise InvalidParams(f"`inputResponses.{key}` {fault}")
         self._exchange = exchange
         self._table.resumed(self)
         if self._ending is not None:
