@@ -40,7 +40,8 @@ class Road:
         return f"{self.client}>{self.way_in}>{self.way_out}>{self.server}"
 
 
-WAYS: tuple[tuple[Front, WayOut], ...] = (("http", "stdio"), ("http", "http"), ("tcp", "stdio"))
+WAYS: tuple[tuple[Front, WayOut], ...] = (("http", "http"), ("tcp", "stdio"))
+"""Both kinds of framing on either side; every transport is tried in `tests/interaction` and `tests/ecosystem`."""
 ERAS: tuple[Era, ...] = ("session", "stateless")
 ROADS = [Road(client, way_in, way_out, server) for server in ERAS for client in ERAS for way_in, way_out in WAYS]
 

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from mcp import Client, types
 from mcp.shared.exceptions import MCPError
-from person import ALL, Person, text_of
-from roads import SDK_TEST, Visit, on_roads
+from person import Person, text_of
+from roads import ROADS, SDK_TEST, Visit, on_roads
 
 pytestmark = SDK_TEST
 
@@ -205,41 +205,25 @@ async def test_calls_that_ask_at_the_same_time_on_one_client_get_their_own_answe
     assert said == {who: f"name: accept(name={who})" for who in people}
 
 
-UNDECLARED = pytest.mark.parametrize(
-    ("ability", "tool"), [("elicitation", "elicit_form"), ("sampling", "sample"), ("roots", "list_roots")]
+@pytest.mark.proves("abilities.undeclared")
+@pytest.mark.parametrize(
+    "_visit", [road for road in ROADS if road.cell != "stateless-stateless"], indirect=True, ids=str
 )
-
-
-@pytest.mark.proves("abilities.undeclared")
-@on_roads(client="session")
-@UNDECLARED
-async def test_an_ability_that_a_session_client_did_not_declare_is_never_used(
-    visit: Visit, ability: str, tool: str
-) -> None:
-    await _never_used(visit, ability, tool)
-
-
-@pytest.mark.proves("abilities.undeclared")
-@on_roads(client="stateless", server="session")
-@UNDECLARED
-async def test_an_ability_that_a_stateless_client_did_not_declare_is_never_used(
-    visit: Visit, ability: str, tool: str
-) -> None:
-    await _never_used(visit, ability, tool)
-
-
-async def _never_used(visit: Visit, ability: str, tool: str) -> None:
-    others = tuple(each for each in ALL if each != ability)
-    async with visit.person.client(visit.transport, visit.road.client, abilities=others) as client:
+@pytest.mark.parametrize("declared", [(), ("sampling",)], ids=["nothing", "sampling only"])
+async def test_an_ability_that_was_not_declared_is_never_used(visit: Visit, declared: tuple[str, ...]) -> None:
+    async with visit.person.client(visit.transport, visit.road.client, abilities=declared) as client:
         _answer_all_the_same(client, visit)
-        try:
-            answer = await client.call_tool(tool, {})
-        except MCPError as refused:
-            assert refused.error.code != types.CONNECTION_CLOSED  # noqa: PT017 - either way of refusing will do
-        else:
-            assert answer.is_error
+        for ability, tool in (("elicitation", "elicit_form"), ("sampling", "sample"), ("roots", "list_roots")):
+            visit.person.asked.clear()
+            try:
+                answer = await client.call_tool(tool, {})
+            except MCPError as refused:
+                assert ability not in declared
+                assert refused.error.code != types.CONNECTION_CLOSED  # noqa: PT017 - either way of refusing will do
+            else:
+                assert answer.is_error == (ability not in declared)
+            assert len(visit.person.asked) == (ability in declared)
         assert text_of(await client.call_tool("echo", {})) == "echo"
-    assert visit.person.asked == []
 
 
 @pytest.mark.shows_gap("abilities.undeclared")

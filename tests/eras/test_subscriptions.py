@@ -12,8 +12,6 @@ from person import BOUND_S, Person, text_of
 from roads import SDK_TEST, Visit, on_roads
 
 pytestmark = SDK_TEST
-AGAIN_S = 0.5
-"""After which a resource is changed once more: the gateway may still be about to follow it at the server."""
 
 
 def add_tool(visit: Visit) -> str:
@@ -25,12 +23,10 @@ def add_tool(visit: Visit) -> str:
 
 
 async def touch(visit: Visit, name: str, heard: Subscription) -> str:
-    """Changes a resource until its listener hears of it; the text it has then."""
-    while True:
-        visit.house.journal.write(name, mark := uuid4().hex)
-        with anyio.move_on_after(AGAIN_S):
-            assert await anext(aiter(heard)) == ResourceUpdated(uri=f"eras://{name}")
-            return mark
+    """Changes a resource once and waits until its listener hears of it; the text it has then."""
+    visit.house.journal.write(name, mark := uuid4().hex)
+    assert await anext(aiter(heard)) == ResourceUpdated(uri=f"eras://{name}")
+    return mark
 
 
 @pytest.mark.proves("changes.lists")
