@@ -643,6 +643,61 @@ async def test_a_tool_that_need_not_be_a_task_is_called_directly(support: str) -
         assert (await pending.reply()).text == "done"
 
 
+async def test_a_stateless_client_cannot_ask_for_a_task() -> None:
+    async with house(session_server(support="optional"), transport="stdio") as home:
+        client = await home.client("tcp", "modern", capabilities=EXTENDED)
+        params = {"name": "echo", "arguments": {"task": {"ttl": 1}}, "task": {"ttl": 1}}
+        pending = client.begin("tools/call", params)
+        call = await home.server.next_call()
+        assert "task" not in call.params
+        assert call.params["arguments"] == {"task": {"ttl": 1}}
+        call.text("done")
+        assert (await pending.reply()).text == "done"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"status": 7},
+        {"status": "completed"},
+        {"status": "completed", "result": "text"},
+        {"status": "failed", "error": []},
+        {"status": "input_required", "inputRequests": []},
+        {"status": "input_required", "inputRequests": {"a": 1}},
+        {"status": "input_required", "inputRequests": {"a": {"method": "sampling/createMessage", "params": []}}},
+        {"status": "input_required", "inputRequests": {"a": {"method": "tools/call", "params": {}}}},
+    ],
+)
+async def test_a_server_that_makes_no_sense_of_its_task_ends_the_wait_or_is_asked_again(said: Json) -> None:
+    async with house(stateless_server(), transport="http") as home:
+        client = await home.client("http", "session", capabilities=ALL)
+        await made(home, client)
+        pending = about(client, "result")
+        await polled(home, **{"status": "working"} | said)
+        if said.get("status") not in ("completed", "failed") and not isinstance(said.get("inputRequests"), dict):
+            await polled(home, "completed", result=CONTENT)
+            assert (await pending.reply()).text == "done"
+        else:
+            assert "code" in (await pending.reply()).error
+        assert not client.questions.items
+        await client.call("ping")
+
+
+@pytest.mark.parametrize("task", [7, None, {}, {"taskId": 7}, {"taskId": "t-1", "status": []}])
+async def test_a_session_server_that_makes_no_sense_of_its_task_harms_nobody(task: Json) -> None:
+    async with house(session_server(), transport="stdio") as home:
+        for declared in (EXTENDED, {}):
+            client = await home.client("tcp", "modern", capabilities=declared)
+            pending = client.tool("echo")
+            (await home.server.next_call()).reply({"task": task})
+            if declared or not isinstance(task, dict) or task.get("taskId") != "t-1":
+                await pending.reply()
+            pending = client.tool("plain")
+            (await home.server.next_call("tools/call")).text("done")
+            assert (await pending.reply()).text == "done"
+
+
 # -- a plain call, a session server that makes a task of it -----------------------------------------------------
 
 

@@ -69,7 +69,7 @@ class TaskMaking:
             return False
         client = exchange.client
         if connection.keeps_session:
-            return target.needs_task or (not client.stateless and b'"task"' in exchange.message)
+            return target.needs_task or b'"task"' in exchange.message
         if client.stateless:
             return "extensions" in client.features or connection.offers_extensions
         return connection.offers_extensions or b'"task"' in exchange.message
@@ -83,7 +83,8 @@ class TaskMaking:
         if client.stateless:
             if connection.keeps_session:
                 if not target.needs_task:
-                    return send
+                    # The extension has no such member: to this client's server it would mean something.
+                    return partial(_send_without_task, send)
                 return making.for_stateless(send) if client_declares(client) else making.run(send)
             if client_declares(client):
                 exchange.on_result = making.learn_result
