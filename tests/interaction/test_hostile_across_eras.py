@@ -285,6 +285,16 @@ async def test_a_child_killed_by_a_nameless_signal_is_lost_in_words() -> None:
         await still_serves(home, client)
 
 
+@pytest.mark.parametrize("era", ["session", "modern"])
+@pytest.mark.parametrize("result", [b"5", b"null", b"[]", b'"x"'])
+async def test_a_result_that_is_no_object_ends_the_call_in_words(result: bytes, era: str) -> None:
+    async with house(ScriptedServer("session"), transport="stdio", limits=LIMITS) as home:
+        client, pending, call = await called(home, era)
+        call.say(b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (dump(call.id), result))
+        assert "no object" in (await pending.reply()).error["message"]
+        await still_serves(home, client)
+
+
 # -- a session's client, a stateless server --------------------------------------------------------------------------
 
 

@@ -30,6 +30,8 @@ from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
 _MAX_ASKED = 256
 """Questions of one server that may be open."""
 
+_OBJECT = ord("{")
+
 _log = logging.getLogger("tidegate.upstream")
 
 
@@ -268,6 +270,13 @@ class Connection:
         except TidegateError as error:
             self.garbled(str(error), call)
             return
+        try:
+            self._take(message, envelope, call)
+        except Exception:
+            # What else came with this message, for others, must not be lost over it.
+            _log.exception("message_failed backend=%s", self.backend)
+
+    def _take(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
         kind = envelope.kind
         if kind in (RESULT, ERROR):
             key = envelope.id
@@ -278,6 +287,11 @@ class Connection:
                 self._answer_to_nobody(envelope)
                 return
             self._disarm(found)
+            span = envelope.result_span
+            if span is not None and message[span[0]] != _OBJECT:
+                error = UpstreamProtocol(f"backend `{self.backend}` answered with a result that is no object")
+                found.listener.failed(error)
+                return
             found.listener.answered(message, envelope)
         elif kind == NOTIFICATION:
             self._notification(message, envelope, call)
