@@ -808,6 +808,26 @@ async def test_a_connection_with_an_unfinished_task_stays(monkeypatch: pytest.Mo
         await within(call.channel.closed.wait())
 
 
+@pytest.mark.parametrize("over", ["get", "result", "cancel"])
+async def test_the_connection_of_a_session_stays_while_its_task_runs(over: str) -> None:
+    async with house(session_server(), transport="stdio") as home:
+        client = await home.client("tcp", "session", capabilities=ALL)
+        pending = client.begin("tools/call", {"name": "echo", "task": {}})
+        (await home.server.next_call()).reply({"task": state("working")})
+        await pending.reply()
+        service = home.daemon.gateway.services[0]
+        (slot,) = [slot for slot in service.slots.values() if slot.client is not None]
+        assert slot.connection is not None
+        pending = about(client, "get")
+        (await home.server.next_call()).reply(state("working"))
+        await pending.reply()
+        assert slot.connection.has_tasks
+        pending = about(client, over)
+        (await home.server.next_call()).reply(CONTENT if over == "result" else state("cancelled"))
+        await pending.reply()
+        assert not slot.connection.has_tasks
+
+
 # -- several servers --------------------------------------------------------------------------------------------
 
 

@@ -9,8 +9,7 @@ from tidegate.pipeline.exchange import Question, SessionPort
 class SessionTask:
     """Implements `FollowedTask` of `upstream/followed_tasks.py`."""
 
-    holds_connection = False
-    """The connection lives as long as the session, or serves many."""
+    known_to_client = True
 
     __slots__ = ("_session", "progress")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability, Overloaded
-from tidegate.pipeline.codec import find_member
+from tidegate.pipeline.codec import Envelope, find_member
 from tidegate.pipeline.era.bridge.asked_requests import AskedCancel, Shown
 from tidegate.pipeline.era.bridge.asked_task import AskedTask
 from tidegate.pipeline.era.bridge.kept_task import KeptTask
@@ -21,7 +21,7 @@ from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.suspendable_call import read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.bridge.task_requests import ask_about
-from tidegate.pipeline.era.bridge.task_shapes import EXTENSION_REQUIRED
+from tidegate.pipeline.era.bridge.task_shapes import EXTENSION_REQUIRED, TERMINAL, status_of
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.task_making import TaskMaking
@@ -73,6 +73,8 @@ class Tasks:
         exchange.backend = task.service.name
         bridge = task.bridge
         if bridge is None:
+            if exchange.client.session is not None:
+                exchange.on_result = lambda message, envelope: _seen(task, method, message, envelope)
             pass_on(task.service, task_id)
         elif isinstance(bridge, KeptTask):
             _serve_kept(exchange, method, bridge)
@@ -121,6 +123,14 @@ class Tasks:
             service.acquire(client, go, exchange.failed)
         else:
             service.use_slot(task.slot, client, go, exchange.failed)
+
+
+def _seen(task: OwnedTask, method: str, message: bytes, envelope: Envelope) -> None:
+    """A task that is over keeps no connection open."""
+    span = envelope.result_span
+    over = method == "tasks/result" or (span is not None and status_of(message[slice(*span)]) in TERMINAL)
+    if over and task.on_forgotten is not None:
+        task.on_forgotten()
 
 
 def _serve_kept(exchange: Exchange, method: str, kept: KeptTask) -> None:

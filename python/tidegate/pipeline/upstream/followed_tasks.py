@@ -25,8 +25,8 @@ class FollowedTask(Protocol):
     """Who hears of a task."""
 
     @property
-    def holds_connection(self) -> bool:
-        """Whether the connection is kept open for it."""
+    def known_to_client(self) -> bool:
+        """Whether it is as the server has it for the client, too."""
 
     @property
     def progress(self) -> tuple[bytes, bytes] | None:
@@ -63,7 +63,7 @@ class FollowedTasks:
         if not self._tasks:
             return False
         self._drop_old()
-        return any(task.holds_connection for task, _ in self._tasks.values())
+        return bool(self._tasks)
 
     def _drop_old(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -86,7 +86,7 @@ class FollowedTasks:
         """
         span = envelope.params_span
         task = self._named(message[span[0] : span[1]]) if span is not None else None
-        if task is not None and not (shared or task.holds_connection):
+        if task is not None and task.known_to_client and not shared:
             return False
         if task is not None:
             task.notified(message, envelope)

@@ -71,7 +71,7 @@ class AskedTask:
         self._ending: Members | None = None
         self._kept_bytes = 0
 
-    holds_connection = True
+    known_to_client = False
     progress = None
     """A task of the extension has none."""
 

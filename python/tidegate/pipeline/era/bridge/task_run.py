@@ -28,7 +28,7 @@ class TaskFollow(Protocol):
 class TaskRun:
     """Implements `CallListener` for the server, `OpenCall` for the one who listens."""
 
-    holds_connection = True
+    known_to_client = False
 
     def __init__(self, listener: CallListener, send: Send, about: Callable[[str], Send], follow: TaskFollow) -> None:
         self.exchange = listener if isinstance(listener, Exchange) else None
