@@ -6,6 +6,8 @@ themselves; those that see a plain call, and the stateless one with an extension
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +24,7 @@ from gateway_process import Gateway, backend, gateway
 from mcp import Client, ClientSession, types
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
+from node_runtime import node
 from person import BOUND_S, Era, Person, text_of
 from pydantic import TypeAdapter
 from roads import SDK_TEST
@@ -90,6 +93,24 @@ async def test_a_session_client_follows_a_task(home: tuple[Era, Gateway]) -> Non
         state = types.GetTaskResult.model_validate((await client.call("tasks/get", about)).result)
         assert state.status == "completed"
         assert len(client.questions) == 1
+
+
+@pytest.mark.proves("tasks.follow", "tasks.question", cells=["session-session", "session-stateless"])
+def test_the_typescript_sdk_follows_a_task(home: tuple[Era, Gateway]) -> None:
+    era, running = home
+    run = subprocess.run(
+        [node(), str(Path(__file__).with_name("task_client.mjs")), running.http],
+        capture_output=True,
+        text=True,
+        timeout=3 * BOUND_S,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    said = json.loads(run.stdout)
+    assert said["support"] == ("required" if era == "session" else "optional")
+    assert said["seen"][0] == "working"
+    assert said["seen"][-1] == "result"
+    assert said["text"] == "Hello Ada"
+    assert said["asked"] == ["Whom shall I greet?"]
 
 
 @pytest.mark.proves("tasks.cancel", cells=["session-session", "session-stateless"])
