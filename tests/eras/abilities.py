@@ -42,6 +42,7 @@ ABILITIES: Final[dict[str, str]] = {
     "questions.progress": "progress before and after a question",
     "questions.prompt": "questions during `prompts/get`",
     "questions.resource": "questions during `resources/read`",
+    "questions.aside": "a question that names no request, while one call runs",
     "questions.own": "calls of one client that ask at the same time get their own answers",
     "questions.own-client": "clients that make the same call at the same time are each asked their own question",
     "questions.refused": "a question refused by an error",
@@ -137,24 +138,6 @@ GAPS: Final[tuple[Gap, ...]] = (
         "The caller sees its own refusal. The call of a session server ends after `limits.suspended_s`.",
     ),
     Gap(
-        "abilities.undeclared",
-        ("stateless-stateless",),
-        "Between two stateless ends nothing is read or changed.",
-        "Should the server ask all the same, the client gets the question and refuses it by itself.",
-    ),
-    Gap(
-        "tasks.list",
-        ("session-stateless",),
-        "The extension has no list of tasks.",
-        "`tasks.list` is not declared, and the method is answered with -32601.",
-    ),
-    Gap(
-        "tasks.status",
-        ("session-stateless", *_BY_STATELESS),
-        "They are optional in both eras, and of a stateless server one would have to be asked for by each task's id.",
-        "`taskIds` is missing from what `subscriptions/listen` acknowledges; the state is there for the asking.",
-    ),
-    Gap(
         "logs.set-level",
         _BY_STATELESS,
         "2026-07-28 has no `logging/setLevel`; each request carries its level.",
@@ -181,6 +164,7 @@ MOOT: Final[dict[str, dict[str, str]]] = {
     "elicitation.required": dict.fromkeys(("stateless-stateless", "session-stateless"), _SESSION_BY_URL),
     "elicitation.complete": {"stateless-stateless": "of 2025-11-25 only"},
     "roots.changed": dict.fromkeys(_BY_STATELESS, "of sessions only"),
+    "questions.aside": dict.fromkeys(("stateless-stateless", "session-stateless"), "questions are answers to requests"),
     "questions.reconnect": {
         **dict.fromkeys(_BY_SESSION, "a session's client is asked on its own connection"),
         "stateless-stateless": _NOTHING_WAITS,

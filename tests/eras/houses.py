@@ -15,7 +15,8 @@ from journal import Journal
 from person import Era
 
 WayOut: TypeAlias = Literal["stdio", "http"]
-LIMITS = "[limits]\nrate_per_s = 0\n"
+LIMITS = "[limits]\nrate_per_s = 0\nsuspended_per_client = 200\n"
+"""All tests of a house are one client to it, and some leave calls behind that wait for their answers."""
 
 
 @dataclass(frozen=True)

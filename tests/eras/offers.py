@@ -275,6 +275,13 @@ class Offers:
         return await self._ask(ctx, params, {"roots": types.ListRootsRequest()})
 
     @offered
+    async def ask_aside(self, ctx: Ctx, params: Params) -> Answer:
+        """Asks by the session's own channel, which names no request; sessions only."""
+        if not in_session(ctx):
+            return text("nothing to ask")
+        return text(f"roots: {said(await ctx.session.list_roots())}")
+
+    @offered
     async def ask_together(self, ctx: Ctx, params: Params) -> Answer:
         questions: Questions = {
             "name": form("Your name?", "name"),

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client, types
 from mcp.shared.exceptions import MCPError
 from person import Person, text_of
-from roads import ROADS, SDK_TEST, Visit, on_roads
+from roads import SDK_TEST, Visit, on_roads
 
 pytestmark = SDK_TEST
 
@@ -185,6 +185,14 @@ async def test_a_resource_may_ask(visit: Visit) -> None:
     assert content.text == "accept(reason=Ada's reason)"
 
 
+@pytest.mark.proves("questions.aside")
+@on_roads(server="session")
+async def test_a_question_that_names_no_request_goes_to_the_client_whose_call_runs_alone(visit: Visit) -> None:
+    answer = text_of(await visit.client.call_tool("ask_aside", {}))
+    assert answer == "roots: file:///home/Ada"
+    assert visit.person.asked == ["roots"]
+
+
 @pytest.mark.proves("questions.own")
 @on_roads()
 async def test_calls_that_ask_at_the_same_time_on_one_client_get_their_own_answers(visit: Visit) -> None:
@@ -206,9 +214,7 @@ async def test_calls_that_ask_at_the_same_time_on_one_client_get_their_own_answe
 
 
 @pytest.mark.proves("abilities.undeclared")
-@pytest.mark.parametrize(
-    "_visit", [road for road in ROADS if road.cell != "stateless-stateless"], indirect=True, ids=str
-)
+@on_roads()
 @pytest.mark.parametrize("declared", [(), ("sampling",)], ids=["nothing", "sampling only"])
 async def test_an_ability_that_was_not_declared_is_never_used(visit: Visit, declared: tuple[str, ...]) -> None:
     async with visit.person.client(visit.transport, visit.road.client, abilities=declared) as client:
@@ -224,14 +230,6 @@ async def test_an_ability_that_was_not_declared_is_never_used(visit: Visit, decl
                 assert answer.is_error == (ability not in declared)
             assert len(visit.person.asked) == (ability in declared)
         assert text_of(await client.call_tool("echo", {})) == "echo"
-
-
-@pytest.mark.shows_gap("abilities.undeclared")
-@on_roads(client="stateless", server="stateless")
-async def test_between_two_stateless_peers_an_undeclared_question_is_left_to_them(visit: Visit) -> None:
-    async with visit.person.client(visit.transport, "stateless", abilities=("roots",)) as client:
-        answer = await client.session.call_tool("elicit_form", {}, allow_input_required=True)
-        assert isinstance(answer, types.InputRequiredResult)
 
 
 def _answer_all_the_same(client: Client, visit: Visit) -> None:
