@@ -138,6 +138,18 @@ GAPS: Final[tuple[Gap, ...]] = (
         "The caller sees its own refusal. The call of a session server ends after `limits.suspended_s`.",
     ),
     Gap(
+        "tasks.list",
+        ("session-stateless",),
+        "The extension has no list of tasks.",
+        "`tasks.list` is not declared, and the method is answered with -32601.",
+    ),
+    Gap(
+        "tasks.status",
+        ("session-stateless", *_BY_STATELESS),
+        "They are optional in both eras, and of a stateless server one would have to be asked for by each task's id.",
+        "`taskIds` is missing from what `subscriptions/listen` acknowledges; the state is there for the asking.",
+    ),
+    Gap(
         "logs.set-level",
         _BY_STATELESS,
         "2026-07-28 has no `logging/setLevel`; each request carries its level.",
