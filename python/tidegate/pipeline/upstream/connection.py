@@ -31,6 +31,8 @@ _MAX_ASKED = 256
 """Questions of one server that may be open."""
 
 _OBJECT = ord("{")
+_SETTLE_S = 5.0
+"""How long a request that was given up may still have a question on its way."""
 
 _log = logging.getLogger("tidegate.upstream")
 
@@ -122,6 +124,8 @@ class Connection:
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
         self._asked: dict[bytes, Question] = {}
+        self._unsettled_until_s = 0.0
+        """Until then, on the loop's clock, what comes without a stream may belong to a request that was given up."""
         self._tasks = FollowedTasks()
 
     # -- towards the server -------------------------------------------------------------------------------
@@ -206,6 +210,8 @@ class Connection:
         if self._pending.pop(call.id, None) is None:
             return
         self._disarm(call)
+        if call.method in ASKABLE:
+            self._unsettled_until_s = asyncio.get_running_loop().time() + _SETTLE_S
         if not self.closed:
             if not self.link.cancels_by_closing:
                 self.notify(
@@ -344,6 +350,8 @@ class Connection:
     def _sole_askable(self) -> Call | None:
         """The client's request that a message without a stream must belong to: only one is running."""
         sole: Call | None = None
+        if asyncio.get_running_loop().time() < self._unsettled_until_s:
+            return None
         for call in self._pending.values():
             if call.method in ASKABLE or call.method == "tasks/result":
                 if sole is not None:

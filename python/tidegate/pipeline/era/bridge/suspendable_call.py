@@ -19,6 +19,7 @@ from tidegate.errors import (
     InvalidRequest,
     TidegateError,
     UpstreamProtocol,
+    UpstreamTimeout,
 )
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, member_spans, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask, needed
@@ -129,7 +130,8 @@ class SuspendableCall:
             self._ending = UpstreamProtocol("the result came while the client was away, and was too large to be kept")
 
     def failed(self, error: TidegateError) -> None:
-        self._server_ended(True)
+        # A server that took too long was told, and may still ask something.
+        self._server_ended(not isinstance(error, UpstreamTimeout))
         if self._exchange is not None:
             self._close()
             self._exchange.failed(error)
