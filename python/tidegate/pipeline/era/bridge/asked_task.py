@@ -13,6 +13,7 @@ from typing import Final
 from tidegate.errors import InvalidParams, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
+from tidegate.pipeline.era.bridge.answers import fault_of
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.questions import question_for
@@ -99,8 +100,9 @@ class AskedTask:
         """`tasks/update`: raw JSON values by key. What is unknown or answered is ignored. Raises: InvalidParams."""
         known = {key: value for key, value in responses.items() if key in self._open}
         for key, value in known.items():
-            if not value.startswith(b"{"):
-                raise InvalidParams(f"`inputResponses.{key}` must be an object: the result of what was asked")
+            fault = fault_of(self._open[key].envelope.method or "", value)
+            if fault is not None:
+                raise InvalidParams(f"`inputResponses.{key}` {fault}")
         for key, value in known.items():
             self._open.pop(key).answer(value)
         if not self._open and self._call is not None:
