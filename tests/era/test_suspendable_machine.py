@@ -278,7 +278,7 @@ class Suspending(RuleBasedStateMachine):
             return
         link = FakeLink(self.transport == "http")
         connection = Connection("files", cast(Link, link), self.service, depth=64, session=None)
-        connection.dialect = SessionDialect()
+        connection.speak(SessionDialect())
         link.connection = connection
         self.links.append(link)
         self.service._opened(slot, connection)

@@ -49,7 +49,8 @@ class Calls:
             return
 
         def use(slot: Slot, connection: Connection) -> None:
-            if _refused(exchange, connection, service):
+            if exchange.done or connection.in_flight >= service.config.max_in_flight:
+                _full(exchange, service)
                 return
             if connection.keeps_session is client.stateless:
                 if client.stateless:
@@ -113,7 +114,8 @@ class Calls:
             message, envelope = _without_retry(message, envelope, self._limits.depth)
 
         def use(slot: Slot, connection: Connection, release: Callable[[bool], None]) -> None:
-            if _refused(exchange, connection, service):
+            if exchange.done or connection.in_flight >= service.config.max_in_flight:
+                _full(exchange, service)
                 release(True)
                 return
             call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
@@ -154,14 +156,9 @@ class Calls:
         return True
 
 
-def _refused(exchange: Exchange, connection: Connection, service: Service) -> bool:
-    if exchange.done:
-        return True
-    if connection.in_flight >= service.config.max_in_flight:
-        most = service.config.max_in_flight
-        exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
-        return True
-    return False
+def _full(exchange: Exchange, service: Service) -> None:
+    most = service.config.max_in_flight
+    exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
 
 
 def _carry(

@@ -8,7 +8,7 @@ exchange is moved along by the event loop's protocol callbacks, never by a task 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, splice
@@ -133,6 +133,10 @@ class ClientView:
         asked = ("sampling", "elicitation", "roots", "tasks")
         self.needs_own_session = abilities != b"{}" or (session is not None and not features.isdisjoint(asked))
         """A shared connection could not tell whom a server's question is for."""
+
+
+UNREAD: Final = ClientView(stateless=True)
+"""The client of a stateless request whose `_meta` was not read yet. Shared: nobody changes it."""
 
 
 class CallListener(Protocol):

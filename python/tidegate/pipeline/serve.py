@@ -136,7 +136,10 @@ class Gateway:
 
     def _session_servers(self) -> bool:
         """Whether stateless clients of different abilities may see different lists."""
-        return any(service.stateless is False for service in self.services)
+        for service in self.services:  # noqa: SIM110 - asked for every call, and a generator costs more than the loop
+            if service.stateless is False:
+                return True
+        return False
 
     def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
         """Calls `use` with the client's catalogue, at once when every backend has been heard."""

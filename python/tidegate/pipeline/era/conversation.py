@@ -16,7 +16,7 @@ from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.era.wire import error_message
-from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.exchange import UNREAD
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, PROTOCOL_VERSION, TOKEN
@@ -156,8 +156,7 @@ class Conversation:
     def _stateless_request(
         self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet, principal: Principal
     ) -> None:
-        blank = ClientView(stateless=True)
-        exchange = StatelessExchange(message, envelope, blank, principal, self._transport, outlet)
+        exchange = StatelessExchange(message, envelope, UNREAD, principal, self._transport, outlet)
         request_id = envelope.id or b""
         if request_id in self._stateless:
             exchange.failed(InvalidRequest(f"the id {request_id.decode()} is already in use"))

@@ -35,7 +35,7 @@ from tidegate.pipeline.era.streams import (
     read_event_id,
 )
 from tidegate.pipeline.era.wire import error_message
-from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.exchange import UNREAD
 from tidegate.pipeline.peer import HttpPost
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import (
@@ -157,7 +157,7 @@ class HttpBinding:
         if envelope.kind != REQUEST:
             raise InvalidRequest("the body must be one JSON-RPC request or notification")
         outlet = StatelessOutlet(request)
-        exchange = StatelessExchange(message, envelope, ClientView(stateless=True), principal, "http", outlet)
+        exchange = StatelessExchange(message, envelope, UNREAD, principal, "http", outlet)
         try:
             try:
                 exchange.client = self._views.read(message, envelope, exchange.principal)

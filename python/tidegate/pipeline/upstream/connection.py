@@ -110,6 +110,8 @@ class Connection:
         self.link = link
         self.session = session
         self.dialect: Dialect | None = None
+        self.keeps_session = False
+        """Whether the server was greeted by a handshake."""
         self.capabilities: dict[str, object] = {}
         self.server_info: bytes | None = None
         self.instructions: str | None = None
@@ -127,6 +129,11 @@ class Connection:
         self._unsettled_until_s = 0.0
         """Until then, on the loop's clock, what comes without a stream may belong to a request that was given up."""
         self._tasks = FollowedTasks()
+
+    def speak(self, dialect: Dialect) -> None:
+        """What the server speaks has been found out."""
+        self.dialect = dialect
+        self.keeps_session = dialect.keeps_session
 
     # -- towards the server -------------------------------------------------------------------------------
 
@@ -218,11 +225,6 @@ class Connection:
                     "notifications/cancelled", {"requestId": json.loads(call.id), "reason": "the caller gave up"}
                 )
             self.link.abandon(call)
-
-    @property
-    def keeps_session(self) -> bool:
-        """Whether the server was greeted by a handshake."""
-        return self.dialect is not None and self.dialect.keeps_session
 
     @property
     def in_flight(self) -> int:

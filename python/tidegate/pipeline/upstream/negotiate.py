@@ -81,7 +81,7 @@ async def probe(connection: Connection, timeout_s: float, version: str = LATEST_
     if info is not None:
         at = find_member(message, SERVER_INFO, *info)
         connection.server_info = message[at[0] : at[1]] if at else None
-    connection.dialect = StatelessDialect(connection.version)
+    connection.speak(StatelessDialect(connection.version))
     link.stateless(connection.version)
     return True
 
@@ -149,7 +149,7 @@ async def handshake(connection: Connection, client: ClientView | None, timeout_s
     _learn(connection, result)
     at = find_member(message, "serverInfo", *span)
     connection.server_info = message[at[0] : at[1]] if at else None
-    connection.dialect = SessionDialect()
+    connection.speak(SessionDialect())
     connection.notify("notifications/initialized")
     connection.link.stateful(agreed)
 

@@ -135,7 +135,12 @@ class Service:
 
     def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
         """Calls `use` with an open slot, at once if there is one, or `fail`."""
-        self.use_slot(self.slot_for(client), client, use, fail)
+        slot = self.slot_for(client)
+        connection = slot.connection
+        if connection is not None and slot.client is None and not connection.closed:
+            use(slot, connection)
+        else:
+            self.use_slot(slot, client, use, fail)
 
     def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
         """As `acquire`, for a request whose client the server may ask something: its questions can be told apart
