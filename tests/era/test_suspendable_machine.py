@@ -236,7 +236,7 @@ class Suspending(RuleBasedStateMachine):
                 responses[key] = {"action": "accept", "content": {"said": said}}
         meta = json.loads(ask.exchange.message)["params"]["_meta"]
         thief = data.draw(st.sampled_from([False, False, False, True]))
-        who = ask.exchange.principal.key
+        who = ask.exchange.principal.name
         if thief:
             who = "bob" if who == "ann" else "ann"
         self._came_back(

@@ -157,7 +157,7 @@ GAPS: Final[tuple[Gap, ...]] = (
     ),
     Gap(
         "logs.only-its-caller",
-        ("stateless-stateless",),
+        ("stateless-stateless", "session-stateless"),
         "A log line names no request, and on stdio, TCP and unix sockets requests share one stream.",
         "While several calls run on such a connection, their lines reach nobody rather than somebody else.",
         "partly",

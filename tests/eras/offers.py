@@ -199,11 +199,12 @@ class Offers:
 
     @offered
     async def wait(self, ctx: Ctx, params: Params) -> Answer:
-        """Never answers; notes when it is cancelled."""
+        """Answers when it is let go; notes when it is cancelled."""
         key = str((params.arguments or {})["key"])
         self.journal.note("started", key)
         try:
-            await anyio.sleep(LONG_S)
+            with anyio.move_on_after(LONG_S):
+                await self.journal.wait_flag(key)
         except anyio.get_cancelled_exc_class():
             self.journal.note("cancelled", key)
             raise

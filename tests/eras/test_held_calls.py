@@ -109,7 +109,7 @@ async def test_an_altered_state_is_refused_and_the_call_still_waits(patient: Hou
     async with connected(patient) as client:
         state, questions = await asked(client)
         answers = dict.fromkeys(questions, NAMED)
-        for place in (4, len(state) // 2, len(state) - 6):
+        for place in (0, 4, len(state) // 2, len(state) - 6):
             other = "A" if state[place] != "A" else "B"
             words = await refusal(client, answers=answers, state=state[:place] + other + state[place + 1 :])
             assert "requestState" in words

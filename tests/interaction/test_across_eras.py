@@ -525,3 +525,21 @@ async def test_a_stateless_server_cannot_use_what_a_stateless_client_did_not_dec
         del wanted["b"]
         (await home.server.next_call()).reply({"resultType": "input_required", "inputRequests": wanted})
         assert (await input_required(pending))["inputRequests"] == wanted
+
+
+@pytest.mark.requirement("across.undeclared")
+async def test_whoever_comes_back_with_fewer_abilities_is_asked_no_more_than_those() -> None:
+    async with house(ScriptedServer("session"), transport="stdio") as home:
+        _, pending, call = await asking_call(home, "http")
+        form, sample = call.ask("elicitation/create", FORM), call.ask("sampling/createMessage", SAMPLE)
+        asked = await input_required(pending)
+        less = await home.client("http", "modern", capabilities={"elicitation": {}})
+        last = retry(less, asked, {})
+        assert "error" in await within(sample)
+        asked = await input_required(last)
+        assert [one["method"] for one in asked["inputRequests"].values()] == ["elicitation/create"]
+        last = retry(less, asked, {next(iter(asked["inputRequests"])): ACCEPT})
+        assert (await within(form))["result"] == ACCEPT
+        assert "error" in await within(call.ask("roots/list", {}))
+        call.text("done")
+        assert (await last.reply()).text == "done"

@@ -21,7 +21,8 @@ class Principal:
 
     def __init__(self, name: str, client: Client | None, *, rate_per_s: float, burst: int) -> None:
         self.name = name
-        self.key = name
+        self.key = name if client is not None else f":{name}"
+        """Unlike that of any other. No name in a configuration has a colon."""
         self.patterns: dict[str, tuple[str, ...]] | None = None
         """None: everything."""
         if client is not None:

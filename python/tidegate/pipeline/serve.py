@@ -578,6 +578,9 @@ class Gateway:
             self.changes.resource_updated(envelope.name, params, lambda client: service.serves(slot, client))
 
     def logged(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
+        if slot.client is None and len(self.snapshot.clients) > 1:
+            # What the server does for one of them is none of the others' affair.
+            return
         for session in self.sessions:
             if session.level is not None and service.serves(slot, session.client):
                 session.logged(message, envelope)

@@ -399,8 +399,11 @@ class Connection:
             sole = self._sole_askable()
             if sole is not None:
                 sole.listener.notified(message, envelope)
-            else:
+            elif self.keeps_session:
                 self._owner.logged(self, message, envelope)
+            else:
+                # Each line is some request's alone, and nothing says which.
+                self.dropped += 1
         else:
             self.dropped += 1
 

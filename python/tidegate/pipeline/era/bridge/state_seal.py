@@ -23,6 +23,7 @@ from tidegate.pipeline.json_text import json_value
 _MARK: Final = "tg1"
 _LAYOUT: Final = struct.Struct(">16sd32s32s")
 """Call, expiry on the gateway's clock, digest of the request, digest of the principal's key."""
+_MOST_BYTES: Final = 1024
 _NOT_OF_THE_REQUEST: Final = ("_meta", "inputResponses", "requestState")
 _WAY_OUT: Final = "send the request again without `requestState` and `inputResponses`"
 
@@ -54,7 +55,8 @@ class StateSeal:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             sealed = b""
-        plain = unseal(self._key, sealed, run.encode()) if run == self._run and len(sealed) < 1024 else None
+        ours = mark == _MARK and run == self._run and len(sealed) <= _MOST_BYTES
+        plain = unseal(self._key, sealed, run.encode()) if ours else None
         if plain is None:
             raise InvalidParams(f"`requestState` is not one that this gateway gave out, or was altered; {_WAY_OUT}")
         call, expires_s, digest, owner = _LAYOUT.unpack(plain)
@@ -63,7 +65,7 @@ class StateSeal:
         if not secrets.compare_digest(digest, request):
             raise InvalidParams("`requestState` belongs to another request: repeat method and params unchanged")
         if now_s >= expires_s:
-            raise InvalidParams(f"`requestState` has expired and the call it stood for was cancelled; {_WAY_OUT}")
+            raise InvalidParams(f"`requestState` has expired, its call does not wait any more; {_WAY_OUT}")
         return bytes(call)
 
 

@@ -210,8 +210,22 @@ class SuspendableCall:
             question = self._open.pop(key, None)
             if question is not None:
                 question.answer(value)
+        self._keep_to(exchange)
         if self._open:
             self._put_soon()
+
+    def _keep_to(self, exchange: Exchange) -> None:
+        """Whoever came back may have declared less than whoever asked first."""
+        self._abilities = json_value(exchange.client.abilities)
+        for key, question in list(self._open.items()):
+            refusal = may_ask(self._abilities, question.envelope.method or "", question.params)
+            if refusal is not None:
+                del self._open[key]
+                question.refuse(refusal)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(len(question.message) for question in self._open.values())
 
     def _deliver(self, exchange: Exchange, ending: tuple[bytes, Envelope] | TidegateError) -> None:
         self._close()

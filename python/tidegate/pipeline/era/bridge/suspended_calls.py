@@ -20,7 +20,7 @@ from tidegate.pipeline.exchange import Exchange
 
 _NO_CALL: Final = bytes(16)
 _KEPT_RESULTS: Final = 4
-"""Results of the largest size that may wait for their clients."""
+"""Results, and questions, of the largest size that may wait for their clients."""
 
 
 class Suspended(Protocol):
@@ -32,6 +32,10 @@ class Suspended(Protocol):
     request: bytes
     """Digest of the request it answers."""
     deadline_s: float
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the questions that it keeps to ask again."""
 
     def deadline_passed(self, now_s: float) -> None: ...
 
@@ -64,6 +68,9 @@ class SuspendedCalls:
 
     def suspend(self, call: Suspended) -> str:
         """Starts its deadline; the `requestState` to give out. Raises: Overloaded."""
+        others = sum(other.held_bytes for other in self._calls.values() if other is not call)
+        if others + call.held_bytes > _KEPT_RESULTS * self._limits.result_bytes:
+            raise Overloaded("what servers ask clients takes all the memory that the gateway has for it")
         if not call.key:
             mine = sum(1 for other in self._calls.values() if other.principal == call.principal)
             if mine >= self._limits.suspended_per_client:
