@@ -97,11 +97,8 @@ async def test_calls_that_may_be_asked_overlap_only_where_a_question_tells_whose
 async def test_at_the_bound_requests_of_one_client_take_turns(way_out: str) -> None:
     server = ScriptedServer("session")
     async with house(server, transport=way_out, fields=[{"max_connections": 1}]) as home:
-        client = await home.client("http", "modern", capabilities=ALL)
-        pendings: list[Pending] = []
-        for n in range(4):
-            pendings.append(client.tool("echo", {"n": n}))
-            await asyncio.sleep(0.02)  # In this order, each over an HTTP connection of its own.
+        client = await home.client("tcp", "modern", capabilities=ALL)
+        pendings: list[Pending] = [client.tool("echo", {"n": n}) for n in range(4)]
         for n, pending in enumerate(pendings):
             call = await server.next_call()
             assert call.params["arguments"] == {"n": n}

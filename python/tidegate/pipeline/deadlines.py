@@ -30,10 +30,15 @@ class Expiring(Protocol):
 class Deadlines:
     """A set of `Expiring` entries. Needs a running event loop from the first `watch` on."""
 
-    __slots__ = ("_clock", "_entries", "_grain_s", "_timer", "_wake_s")
+    __slots__ = ("_clock", "_entries", "_grain_s", "_lingers", "_timer", "_wake_s")
 
-    def __init__(self, clock: Clock, grain_s: float = 1.0) -> None:
-        """`grain_s`: least time between two looks at all entries; how late a deadline may be noticed."""
+    def __init__(self, clock: Clock, grain_s: float = 1.0, *, lingers: bool = False) -> None:
+        """`grain_s`: least time between two looks at all entries; how late a deadline may be noticed.
+
+        `lingers`: the timer of the last entry stays when that is gone, and finds nothing: for entries that come
+        and go far more often than they are due.
+        """
+        self._lingers = lingers
         self._clock = clock
         self._grain_s = grain_s
         self._entries: set[Expiring] = set()
@@ -55,7 +60,7 @@ class Deadlines:
 
     def forget(self, entry: Expiring) -> None:
         self._entries.discard(entry)
-        if not self._entries:
+        if not self._entries and not self._lingers:
             self.stop()
 
     def moved(self, deadline_s: float) -> None:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from tidegate.clock import Clock
 from tidegate.errors import (
     TidegateError,
     UpstreamClosed,
@@ -20,6 +21,7 @@ from tidegate.errors import (
     UpstreamTimeout,
 )
 from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
+from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks
@@ -39,6 +41,9 @@ _log = logging.getLogger("tidegate.upstream")
 
 class ConnectionOwner(Protocol):
     """A service, as its connections see it."""
+
+    clock: Clock
+    deadlines: Deadlines
 
     def list_changed(self, connection: Connection, kind: str) -> None: ...
 
@@ -122,6 +127,7 @@ class Connection:
         self.dropped = 0
         """Messages nobody could be found for."""
         self._owner = owner
+        self._deadlines = owner.deadlines
         self._depth = depth
         self._pending: dict[bytes, Call] = {}
         self._next_id = 0
@@ -235,22 +241,22 @@ class Connection:
         return b"%d" % self._next_id
 
     def set_deadline(self, call: Call, timeout_s: float) -> None:
+        """0 for none."""
         if timeout_s > 0:
-            call.deadline = asyncio.get_running_loop().call_later(timeout_s, self._expired, call, timeout_s)
+            call.timeout_s = timeout_s
+            call.deadline_s = self._owner.clock.now_s() + timeout_s
+            self._deadlines.watch(call)
 
-    def _expired(self, call: Call, timeout_s: float) -> None:
+    def expired(self, call: Call) -> None:
         if call.id in self._pending:
             self.abandon(call)
             call.listener.failed(
-                UpstreamTimeout(f"backend `{self.backend}` did not answer `{call.method}` within {timeout_s:g} s")
+                UpstreamTimeout(f"backend `{self.backend}` did not answer `{call.method}` within {call.timeout_s:g} s")
             )
 
-    @staticmethod
-    def _disarm(call: Call) -> None:
+    def _disarm(self, call: Call) -> None:
         call.open = False
-        if call.deadline is not None:
-            call.deadline.cancel()
-            call.deadline = None
+        self._deadlines.forget(call)
 
     # -- tasks of a session server ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ knows framing and delivery, never what a message means.
 
 from __future__ import annotations
 
-import asyncio
+from math import inf
 from typing import Protocol
 
 from tidegate.errors import TidegateError
@@ -18,7 +18,7 @@ class Call:
 
     __slots__ = (
         "client_token",
-        "deadline",
+        "deadline_s",
         "desk",
         "headers",
         "id",
@@ -27,6 +27,7 @@ class Call:
         "method",
         "open",
         "params_name",
+        "timeout_s",
     )
 
     def __init__(self, desk: Desk, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
@@ -39,7 +40,9 @@ class Call:
         """The server's own name for the tool, prompt or resource: the `Mcp-Name` header."""
         self.client_token: bytes | None = None
         """The caller's raw progress token; upstream the request's id stands in for it."""
-        self.deadline: asyncio.TimerHandle | None = None
+        self.deadline_s = inf
+        self.timeout_s = 0.0
+        """How long the deadline was set for."""
         self.open = True
         """Somebody still waits for the answer."""
         self.link_state: object = None
@@ -53,16 +56,16 @@ class Call:
 
     def hold(self) -> None:
         """Its deadline does not run while the server itself waits for the caller."""
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
+        self.deadline_s = inf
 
     def go_on(self, progress_token: bytes | None, timeout_s: float) -> None:
         """The server goes on working, for at most `timeout_s`; progress carries this raw token from now on."""
         self.client_token = progress_token
         if self.open:
-            self.hold()
             self.desk.set_deadline(self, timeout_s)
+
+    def deadline_passed(self, now_s: float) -> None:
+        self.desk.expired(self)
 
 
 class Desk(Protocol):
@@ -71,6 +74,8 @@ class Desk(Protocol):
     def abandon(self, call: Call) -> None: ...
 
     def set_deadline(self, call: Call, timeout_s: float) -> None: ...
+
+    def expired(self, call: Call) -> None: ...
 
 
 class LinkOwner(Protocol):

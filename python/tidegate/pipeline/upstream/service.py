@@ -32,6 +32,7 @@ from tidegate.errors import (
     UpstreamUnreachable,
 )
 from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import ClientView, SessionPort
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
@@ -47,6 +48,7 @@ _log = logging.getLogger("tidegate.upstream")
 
 _MAX_WAITING = 1024
 """Requests that may wait for one slot to open."""
+_GRAIN_S = 0.05
 _SETTLED_S = 10.0
 """A connection that lived this long ended by an accident, not by a fault that repeats."""
 _QUICK_RESTARTS = 3
@@ -93,6 +95,9 @@ class Service:
         self._owner = owner
         self._transport: str = config.transport
         self._stopped = False
+        self.clock = owner.clock
+        self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
+        """Of the calls on all connections. A call is over long before its deadline."""
         self.following = Following(config.call_timeout_s)
         self._lanes = Lanes(
             self,
@@ -540,6 +545,7 @@ class Service:
     async def aclose(self) -> None:
         self._stopped = True
         self._lanes.close()
+        self.deadlines.stop()
         connections = [slot.connection for slot in self.slots.values() if slot.connection is not None]
         for slot in self.slots.values():
             slot.closed = True
