@@ -57,7 +57,7 @@ def test_a_module_imports_only_its_own_layer_and_lower_ones(module: str) -> None
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_imports_another(stage: str) -> None:
-    for path in (PACKAGE / "pipeline" / stage).glob("*.py"):
+    for path in (PACKAGE / "pipeline" / stage).rglob("*.py"):
         for name in imports(path):
             parts = name.split(".")
             if parts[:2] == ["tidegate", "pipeline"] and len(parts) > 2:

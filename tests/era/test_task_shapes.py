@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.pipeline.era.bridge.task_shapes import (
+from tidegate.pipeline.era.bridge.tasks.shapes import (
     asking,
     completed,
     declares_extension,

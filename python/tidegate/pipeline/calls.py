@@ -21,7 +21,7 @@ from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.log_level import rank
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
 from tidegate.pipeline.target import Target
-from tidegate.pipeline.tasks import Tasks
+from tidegate.pipeline.tasks.requests import Tasks
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.service import Service

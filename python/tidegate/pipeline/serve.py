@@ -31,7 +31,7 @@ from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.entries import entry_for
-from tidegate.pipeline.era.bridge.task_shapes import declares_extension, runs_tools
+from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, runs_tools
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS
 from tidegate.pipeline.era.modern import ClientViews, Listener, StatelessExchange, discover_result, server_info_meta

@@ -7,7 +7,7 @@ from tidegate.pipeline.upstream.service import Service
 
 
 class Target:
-    """Found by `serve.py` in the catalogue, used by `calls.py` and `tasks.py`."""
+    """Found by `serve.py` in the catalogue, used by `calls.py` and `tasks/`."""
 
     __slots__ = ("edits", "headers", "name", "needs_task", "service")
 

@@ -11,7 +11,7 @@ from typing import Final
 from tidegate.pipeline.codec import patch_object
 from tidegate.pipeline.era.bridge.content import annotated_for
 from tidegate.pipeline.era.bridge.pieces import for_each, for_each_member, members, mentions, within, without
-from tidegate.pipeline.era.bridge.task_shapes import task_capabilities
+from tidegate.pipeline.era.bridge.tasks.shapes import task_capabilities
 from tidegate.pipeline.era.bridge.vocabulary import AUDIO, STRUCTURED, lacking
 from tidegate.protocol.revisions import MODERN
 

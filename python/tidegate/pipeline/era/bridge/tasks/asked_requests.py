@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import Envelope
-from tidegate.pipeline.era.bridge.asked_task import AskedTask
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.pieces import members
-from tidegate.pipeline.era.bridge.task_requests import error_message
-from tidegate.pipeline.era.bridge.task_shapes import TERMINAL, status_of
+from tidegate.pipeline.era.bridge.tasks.asked_task import AskedTask
+from tidegate.pipeline.era.bridge.tasks.requests import error_message
+from tidegate.pipeline.era.bridge.tasks.shapes import TERMINAL, status_of
 from tidegate.pipeline.exchange import Exchange, Question
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tidegate.errors import InvalidParams
-from tidegate.pipeline.era.bridge.task_shapes import related, reports_error
+from tidegate.pipeline.era.bridge.tasks.shapes import related, reports_error
 from tidegate.pipeline.json_text import json_bytes
 
 LONGEST_TTL_MS: Final = 3_600_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.errors import UpstreamClosed
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.task_shapes import declares_extension, with_extension
+from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, with_extension
 from tidegate.pipeline.exchange import CallListener, ClientView
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.service import Service

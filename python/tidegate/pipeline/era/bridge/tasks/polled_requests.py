@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from tidegate.errors import INTERNAL_ERROR, InvalidParams, TidegateError
 from tidegate.pipeline.codec import Envelope, patch_object
 from tidegate.pipeline.era.bridge.open_call import Send
-from tidegate.pipeline.era.bridge.polled_task import PolledTask
-from tidegate.pipeline.era.bridge.task_requests import Turned, ask_about, error_message, own_error
-from tidegate.pipeline.era.bridge.task_shapes import TERMINAL, session_task, status_of
+from tidegate.pipeline.era.bridge.tasks.polled_task import PolledTask
+from tidegate.pipeline.era.bridge.tasks.requests import Turned, ask_about, error_message, own_error
+from tidegate.pipeline.era.bridge.tasks.shapes import TERMINAL, session_task, status_of
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.json_text import json_bytes
 

@@ -15,7 +15,7 @@ from tidegate.pipeline.codec import RESULT, scan
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
 from tidegate.pipeline.era.bridge.pieces import members, text_of
 from tidegate.pipeline.era.bridge.questions import question_for
-from tidegate.pipeline.era.bridge.task_shapes import related
+from tidegate.pipeline.era.bridge.tasks.shapes import related
 from tidegate.pipeline.exchange import Question
 from tidegate.pipeline.json_text import json_bytes
 

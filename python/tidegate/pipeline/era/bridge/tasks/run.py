@@ -12,8 +12,8 @@ from typing import Protocol
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, find_member
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.task_requests import Unheard, ask_about, result_message
-from tidegate.pipeline.era.bridge.task_shapes import milliseconds, task_id_of, unrelated
+from tidegate.pipeline.era.bridge.tasks.requests import Unheard, ask_about, result_message
+from tidegate.pipeline.era.bridge.tasks.shapes import milliseconds, task_id_of, unrelated
 from tidegate.pipeline.exchange import CallListener, Exchange, Question
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.task_shapes import extension_required, task_id_of
+from tidegate.pipeline.era.bridge.tasks.shapes import extension_required, task_id_of
 from tidegate.pipeline.exchange import CallListener, Question
 
 

@@ -13,9 +13,9 @@ from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.pipeline.deadlines import Deadlines
-from tidegate.pipeline.era.bridge.asked_task import AskedTask
-from tidegate.pipeline.era.bridge.kept_task import KeptTask
-from tidegate.pipeline.era.bridge.polled_task import PolledTask
+from tidegate.pipeline.era.bridge.tasks.asked_task import AskedTask
+from tidegate.pipeline.era.bridge.tasks.kept_task import KeptTask
+from tidegate.pipeline.era.bridge.tasks.polled_task import PolledTask
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot

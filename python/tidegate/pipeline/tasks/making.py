@@ -1,7 +1,7 @@
 """Tool calls that may become tasks: which way each is sent, and whose the task is that comes of it.
 
-Called by `calls.py` for every `tools/call` that `concerns` names. What happens between the eras is in `era/bridge`
-(`polled_task`, `asked_task`, `kept_task`, `task_run`, `second_try`); here is decided which of them it is.
+Called by `calls.py` for every `tools/call` that `concerns` names. What happens between the eras is in `era/bridge/tasks`
+(`polled_task`, `asked_task`, `kept_task`, `run`, `second_try`); here is decided which of them it is.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, scan, splice
-from tidegate.pipeline.era.bridge.asked_task import AskedTask
-from tidegate.pipeline.era.bridge.kept_task import KeptTask
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.pieces import members, text_of
-from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.results import result_for
-from tidegate.pipeline.era.bridge.second_try import Asking, SecondTry
 from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
-from tidegate.pipeline.era.bridge.task_requests import Turned
-from tidegate.pipeline.era.bridge.task_run import TaskRun
-from tidegate.pipeline.era.bridge.task_shapes import (
+from tidegate.pipeline.era.bridge.tasks.asked_task import AskedTask
+from tidegate.pipeline.era.bridge.tasks.kept_task import KeptTask
+from tidegate.pipeline.era.bridge.tasks.polled_task import PolledTask
+from tidegate.pipeline.era.bridge.tasks.requests import Turned
+from tidegate.pipeline.era.bridge.tasks.run import TaskRun
+from tidegate.pipeline.era.bridge.tasks.second_try import Asking, SecondTry
+from tidegate.pipeline.era.bridge.tasks.shapes import (
     declares_extension,
     knows_tasks,
     milliseconds,
@@ -35,10 +35,10 @@ from tidegate.pipeline.era.bridge.task_shapes import (
     task_id_of,
 )
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
-from tidegate.pipeline.session_task import SessionTask
 from tidegate.pipeline.target import Target
-from tidegate.pipeline.task_owners import Bridge, OwnedTask, TaskOwners, owner_key
-from tidegate.pipeline.task_sending import about, client_declares, declaring
+from tidegate.pipeline.tasks.owners import Bridge, OwnedTask, TaskOwners, owner_key
+from tidegate.pipeline.tasks.sending import about, client_declares, declaring
+from tidegate.pipeline.tasks.session_task import SessionTask
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot

@@ -18,8 +18,8 @@ from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
-from tidegate.pipeline.era.bridge.task_requests import ask_about
-from tidegate.pipeline.era.bridge.task_shapes import (
+from tidegate.pipeline.era.bridge.tasks.requests import ask_about
+from tidegate.pipeline.era.bridge.tasks.shapes import (
     Members,
     asking,
     completed,

@@ -1,6 +1,6 @@
 """Requests about tasks: whose the task is, and the way to its server in that server's era.
 
-Called by `serve.py` for `tasks/…`. How tasks are made is in `task_making.py`, what is said about one between the
+Called by `serve.py` for `tasks/…`. How tasks are made is in `tasks/making.py`, what is said about one between the
 eras in `era/bridge`.
 """
 
@@ -12,21 +12,21 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability, Overloaded
 from tidegate.pipeline.codec import Envelope, find_member
-from tidegate.pipeline.era.bridge.asked_requests import AskedCancel, Shown
-from tidegate.pipeline.era.bridge.asked_task import AskedTask
-from tidegate.pipeline.era.bridge.kept_task import KeptTask
 from tidegate.pipeline.era.bridge.open_call import Send
-from tidegate.pipeline.era.bridge.polled_requests import serve_polled
-from tidegate.pipeline.era.bridge.polled_task import PolledTask
 from tidegate.pipeline.era.bridge.suspendable_call import read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
-from tidegate.pipeline.era.bridge.task_requests import ask_about
-from tidegate.pipeline.era.bridge.task_shapes import EXTENSION_REQUIRED, TERMINAL, status_of
+from tidegate.pipeline.era.bridge.tasks.asked_requests import AskedCancel, Shown
+from tidegate.pipeline.era.bridge.tasks.asked_task import AskedTask
+from tidegate.pipeline.era.bridge.tasks.kept_task import KeptTask
+from tidegate.pipeline.era.bridge.tasks.polled_requests import serve_polled
+from tidegate.pipeline.era.bridge.tasks.polled_task import PolledTask
+from tidegate.pipeline.era.bridge.tasks.requests import ask_about
+from tidegate.pipeline.era.bridge.tasks.shapes import EXTENSION_REQUIRED, TERMINAL, status_of
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.json_text import json_value
-from tidegate.pipeline.task_making import TaskMaking
-from tidegate.pipeline.task_owners import OwnedTask, TaskOwners, owner_key
-from tidegate.pipeline.task_sending import about, client_declares, declaring
+from tidegate.pipeline.tasks.making import TaskMaking
+from tidegate.pipeline.tasks.owners import OwnedTask, TaskOwners, owner_key
+from tidegate.pipeline.tasks.sending import about, client_declares, declaring
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot

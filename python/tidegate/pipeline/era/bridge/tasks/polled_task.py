@@ -17,15 +17,15 @@ from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.pieces import members, text_of
 from tidegate.pipeline.era.bridge.results import result_for
-from tidegate.pipeline.era.bridge.task_questions import TaskQuestions
-from tidegate.pipeline.era.bridge.task_requests import (
+from tidegate.pipeline.era.bridge.tasks.questions import TaskQuestions
+from tidegate.pipeline.era.bridge.tasks.requests import (
     Unheard,
     ask_about,
     error_message,
     own_error,
     result_message,
 )
-from tidegate.pipeline.era.bridge.task_shapes import milliseconds, related, status_of
+from tidegate.pipeline.era.bridge.tasks.shapes import milliseconds, related, status_of
 from tidegate.pipeline.exchange import CallListener
 from tidegate.pipeline.json_text import json_bytes
 

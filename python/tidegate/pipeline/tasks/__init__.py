@@ -1,0 +1,1 @@
+"""Tasks: whose each is, how calls become one, and requests about them."""
