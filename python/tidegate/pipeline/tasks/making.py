@@ -1,7 +1,7 @@
 """Tool calls that may become tasks: which way each is sent, and whose the task is that comes of it.
 
-Called by `calls.py` for every `tools/call` that `concerns` names. What happens between the eras is in `era/bridge/tasks`
-(`polled_task`, `asked_task`, `kept_task`, `run`, `second_try`); here is decided which of them it is.
+Called by `calls.py` for every `tools/call` that `concerns` names. What happens between the eras is in
+`era/bridge/tasks` (`polled_task`, `asked_task`, `kept_task`, `run`, `second_try`); here is decided which of them it is.
 """
 
 from __future__ import annotations
