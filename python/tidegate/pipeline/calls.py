@@ -92,6 +92,10 @@ class Calls:
             return self.tasks.making.sending(exchange, target, slot, connection, as_client)
         return as_client(exchange.client)
 
+    def close(self) -> None:
+        self.tasks.close()
+        self.suspended.close()
+
     # -- a session's client, a stateless server ---------------------------------------------------------------
 
     def _send_in_rounds(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> None:
@@ -104,7 +108,8 @@ class Calls:
     def _send_over_session(self, exchange: Exchange, target: Target) -> None:
         service = target.service
         message, envelope = exchange.message, exchange.envelope
-        if any(word in message for word in _RETRY_BYTES):
+        askable = envelope.method in ASKABLE
+        if askable and any(word in message for word in _RETRY_BYTES):
             try:
                 if self._resumed(exchange):
                     return
@@ -118,12 +123,18 @@ class Calls:
                 _full(exchange, service)
                 release(True)
                 return
+            if not connection.keeps_session and service.stateless is True:
+                # It came back in the other era while this request waited.
+                release(True)
+                self.send(exchange, target)
+                return
             call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
 
             way = self._way(exchange, target, slot, connection)
-            _at_level(slot, connection, exchange.client, lambda: call.start(way, message, envelope))
+            alone = askable and slot.leased
+            _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
 
-        if envelope.method in ASKABLE:
+        if askable:
             service.acquire_askable(exchange.client, use, exchange.failed)
         else:
             service.acquire(
@@ -195,17 +206,17 @@ def _without_retry(message: bytes, envelope: Envelope, depth: int) -> tuple[byte
     return stripped, scan(stripped, depth)
 
 
-def _at_level(slot: Slot, connection: Connection, client: ClientView, go_on: Callable[[], None]) -> None:
+def _at_level(slot: Slot, connection: Connection, client: ClientView, alone: bool, go_on: Callable[[], None]) -> None:
     """Goes on once the server logs at the level that this request wants, or at a more talkative one.
 
-    A lane serves one request at a time and follows each; what others share only grows more talkative, and the
-    client is spared the rest on its way back.
+    A lane follows the request that has it `alone`; what others share only grows more talkative, and the client is
+    spared the rest on its way back.
     """
     wanted = rank(client.log_level)
     if wanted is None or "logging" not in connection.capabilities:
         go_on()
         return
-    enough = slot.level is not None and (slot.level == wanted or (slot.level < wanted and not slot.leased))
+    enough = slot.level is not None and (slot.level == wanted or (slot.level < wanted and not alone))
     if enough:
         go_on()
         return

@@ -3,8 +3,7 @@
 A connection or call moves its deadline at every request; a loop timer for each move would cost more than the
 request. So an owner keeps its deadline in an attribute, and a `Deadlines` set has at most one timer, at the
 earliest deadline it was told of. When the timer fires it looks at every entry: what is due is told so, and the
-timer is set again for the earliest that is left. No entries, no timer. Used by `accept/` for slow and idle peers
-and by `upstream/` for calls.
+timer is set again for the earliest that is left. No entries, no timer, or a last one that finds nothing.
 """
 
 from __future__ import annotations

@@ -502,12 +502,16 @@ class Gateway:
         exchange.answer_result(b"{}")
 
     def _set_level(self, service: Service, slot: Slot) -> None:
-        """A server is set to the most talkative level that any of the sessions on this connection wants."""
+        """A server is set to the most talkative level that any of the sessions on this connection wants. What
+        requests without a session share with them only grows more talkative: one of those may be running.
+        """
         connection = slot.connection
         if connection is None or not connection.keeps_session or "logging" not in connection.capabilities:
             return
         wanted = [session.level for session in self.sessions if service.serves(slot, session.client)]
         levels = [level for level in wanted if level is not None]
+        if slot.client is None and slot.level is not None:
+            levels.append(slot.level)
         if levels:
             slot.level = min(levels)
             params: dict[str, object] = {"level": LEVELS[slot.level]}
@@ -614,7 +618,7 @@ class Gateway:
             for service in self.services:
                 tasks.start_soon(service.aclose)
         self.sessions.close()
-        self.calls.tasks.close()
+        self.calls.close()
         if self._http is not None:
             await self._http.aclose()
 

@@ -1,6 +1,6 @@
 """A server's errors in the numbers of the client's revision.
 
-Called by the era stage with the raw `error` of a response. Messages and data stay what the server said,
+Called by the listeners of this folder with the raw `error` of a response. Messages and data stay what the server said,
 except where the error is about the hop between the gateway and the server, of which the client knows nothing.
 Source: 2026-07-28, basic "Error Codes"; 2025-11-25, server/resources "Error Handling".
 """
