@@ -340,6 +340,7 @@ class Request:
         self.error: TidegateError | None = None
         self.release: Release | None = None
         self.given_up = False
+        self.goes_wrong = False
         host.lanes.lease(client, self._use, self._fail)
 
     def served(self) -> bool:
@@ -351,6 +352,8 @@ class Request:
         if self.given_up:
             release(True)
             return
+        if self.goes_wrong:
+            raise RuntimeError("this request")
         self.slot, self.release = slot, release
 
     def _fail(self, error: TidegateError) -> None:
@@ -532,6 +535,19 @@ def test_many_requests_that_were_given_up_while_they_waited_are_passed_over(time
     last = host.request(ANN)
     first.done()
     assert last.served()
+
+
+def test_a_waiting_request_that_goes_wrong_harms_neither_the_one_before_nor_the_one_behind(timers: Timers) -> None:
+    host = Host(timers, 1)
+    first, second, third = (host.request(ANN) for _ in range(3))
+    second.goes_wrong = True
+    first.done()
+    assert second.error is not None
+    assert "this request" in str(second.error)
+    assert third.error is None
+    # The server may have got it, and ask.
+    timers.advance(6.0)
+    assert third.served()
 
 
 def test_more_than_may_wait_are_refused_in_words(timers: Timers) -> None:

@@ -9,6 +9,7 @@ until it is answered. Further lanes are opened while requests wait, up to a boun
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -31,6 +32,8 @@ _PAUSE_S: Final = 60.0
 _LEFT_S: Final = 300.0
 """A session that asked nothing for so long may have been left: its connection is closed when others need room."""
 _SWEEP_S: Final = 30.0
+
+_log = logging.getLogger("tidegate.upstream")
 
 Release = Callable[[bool], None]
 """Gives a lane back. Told whether the server had finished with the request."""
@@ -169,9 +172,17 @@ class Lanes:
                 release(True)
                 waiter.fail(error)
 
-        self._host.use_slot(
-            slot, waiter.client, lambda opened, connection: waiter.use(opened, connection, release), failed
-        )
+        def use(opened: Slot, connection: Connection) -> None:
+            try:
+                waiter.use(opened, connection, release)
+            except Exception as error:
+                # It is no fault of the request whose lane this was, which is the one that calls.
+                _log.exception("request_failed backend=%s slot=%s", self._host.name, opened.serves)
+                waiter.fail(TidegateError(f"the gateway failed over this request: {error}"))
+                # The server may have got it.
+                release(False)
+
+        self._host.use_slot(slot, waiter.client, use, failed)
 
     def _take_back(self, slot: Slot, waiter: _Waiter) -> None:
         """A further lane could not be opened. Whoever it was for is the next one again."""
