@@ -24,7 +24,7 @@ _MAX_QUESTIONS: Final = 32
 _MAX_KEYS: Final = 1000
 """Questions of one task over its life."""
 _DEPTH: Final = 1 << 16
-"""What is scanned here was part of a message that was scanned under the limit of the gateway."""
+"""What is scanned here was part of a message that was scanned under the limit of the gateway, and may lie deeper."""
 
 
 class TaskQuestions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, scan, splice
@@ -11,6 +12,9 @@ from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.exchange import CallListener, Question
 from tidegate.pipeline.json_text import json_bytes
 
+_DEPTH: Final = 1 << 16
+"""What others say in a message written here was scanned under the limit of the gateway, and may lie deeper in it."""
+
 
 def ask_about(send: Send, listener: CallListener, method: str, task_id: str, more: bytes = b"") -> OpenCall | None:
     """Sends `tasks/…`. `more`: further members of the params, raw, each led by a comma."""
@@ -18,7 +22,7 @@ def ask_about(send: Send, listener: CallListener, method: str, task_id: str, mor
         b'{"jsonrpc":"2.0","id":0,"method":' + json_bytes(method)
         + b',"params":{"taskId":' + json_bytes(task_id) + more + b"}}"
     )  # fmt: skip
-    return send(listener, message, scan(message))
+    return send(listener, message, scan(message, _DEPTH))
 
 
 def result_message(result: bytes) -> tuple[bytes, Envelope]:
@@ -31,10 +35,6 @@ def error_message(error: bytes) -> tuple[bytes, Envelope]:
     """An ERROR, likewise."""
     message = b'{"jsonrpc":"2.0","id":0,"error":' + error + b"}"
     return message, scan(message, _DEPTH)
-
-
-_DEPTH = 256
-"""What is scanned here was scanned as part of a server's message, under the limit that holds there."""
 
 
 def own_error(code: int, message: str) -> bytes:
