@@ -313,7 +313,9 @@ class Host:
             slot.connection = cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False))
         use(slot, slot.connection)
 
-    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
+    def acquire_askable(
+        self, client: ClientView, use: Lease, fail: Fail, wanted: Callable[[], bool] | None = None
+    ) -> None:
         use(
             Slot("stateless", None),
             cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False)),
@@ -341,13 +343,16 @@ class Request:
         self.release: Release | None = None
         self.given_up = False
         self.goes_wrong = False
-        host.lanes.lease(client, self._use, self._fail)
+        self.over = False
+        """Cancelled, of which the lanes are told when they ask."""
+        host.lanes.lease(client, self._use, self._fail, lambda: not self.over)
 
     def served(self) -> bool:
         return self.slot is not None
 
     def _use(self, slot: Slot, connection: Connection, release: Release) -> None:
         assert not self.served()
+        assert not self.over
         assert self.error is None
         if self.given_up:
             release(True)
@@ -548,6 +553,45 @@ def test_a_waiting_request_that_goes_wrong_harms_neither_the_one_before_nor_the_
     # The server may have got it, and ask.
     timers.advance(6.0)
     assert third.served()
+
+
+def test_requests_that_are_over_open_no_lanes(timers: Timers) -> None:
+    """Each further lane of a stdio server is a process."""
+    host = Host(timers, 8)
+    host.request(ANN)
+    gone = [host.request(ANN) for _ in range(5)]
+    for request in gone:
+        request.over = True
+    timers.advance(1.0)
+    assert len(host.slots) == 1
+    assert host.lanes.waiting_for(host.slots[ANN.own_key]) == 0
+    last = host.request(ANN)
+    timers.advance(0.2)
+    assert last.served()
+    assert len(host.slots) == 2
+    timers.advance(1000.0)
+    assert [request.error for request in gone] == [None] * 5
+
+
+def test_requests_that_are_over_keep_no_place(timers: Timers) -> None:
+    host = Host(timers, 1)
+    first = host.request(ANN)
+    gone = [host.request(ANN) for _ in range(1024)]
+    for request in gone:
+        request.over = True
+    last = host.request(ANN)
+    assert last.error is None
+    first.done()
+    assert last.served()
+
+
+def test_a_lane_goes_to_the_first_request_that_is_not_over(timers: Timers) -> None:
+    host = Host(timers, 1)
+    first, second, third = (host.request(ANN) for _ in range(3))
+    second.over = True
+    first.done()
+    assert third.served()
+    assert not second.served()
 
 
 def test_more_than_may_wait_are_refused_in_words(timers: Timers) -> None:

@@ -38,6 +38,8 @@ _log = logging.getLogger("tidegate.upstream")
 Release = Callable[[bool], None]
 """Gives a lane back. Told whether the server had finished with the request."""
 Lease = Callable[[Slot, Connection, Release], None]
+Wanted = Callable[[], bool]
+"""Whether a request is not over yet. One that is over while it waits is dropped without a word."""
 
 
 class LaneHost(Protocol):
@@ -48,7 +50,7 @@ class LaneHost(Protocol):
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None: ...
 
-    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None: ...
+    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail, wanted: Wanted | None = None) -> None: ...
 
     def close_slot(self, key: str) -> None: ...
 
@@ -99,7 +101,7 @@ class Lanes:
 
     def waiting_for(self, slot: Slot) -> int:
         """Requests that wait for a lane, told of the main one."""
-        return len(self._waiting.get(slot.key, ())) if slot.group else 0
+        return sum(waiter.wanted() for waiter in self._waiting.get(slot.key, ())) if slot.group else 0
 
     def has_room(self) -> bool:
         """Whether one more connection of a single client may be opened; closes one that idles, if need be: a lane
@@ -114,7 +116,7 @@ class Lanes:
         self._close(min(idle, key=lambda slot: slot.used_at_s))
         return True
 
-    def lease(self, client: ClientView, use: Lease, fail: Fail) -> None:
+    def lease(self, client: ClientView, use: Lease, fail: Fail, wanted: Wanted | None = None) -> None:
         """Calls `use` with a lane of the client's, now or when one is free."""
         key = client.own_key
         if not self._groups.get(key):
@@ -122,11 +124,13 @@ class Lanes:
             if slot.closed and slot.error is not None:
                 fail(slot.error)
                 return
-        waiter = _Waiter(client, use, fail)
+        waiter = _Waiter(client, use, fail, wanted or _always)
         free = self._free(key)
         if free is not None and not self._waiting.get(key):
             self._take(free, waiter)
             return
+        if len(self._waiting.get(key, ())) >= _MAX_WAITING:
+            self._drop_unwanted(key)
         queue = self._waiting.setdefault(key, deque())
         if len(queue) >= _MAX_WAITING:
             fail(Overloaded(f"{_MAX_WAITING} requests wait for a connection to backend `{self._host.name}` already"))
@@ -216,10 +220,21 @@ class Lanes:
                     return
                 waiter = queue.popleft()
                 waiter.stop()
-                self._take(slot, waiter)
+                if waiter.wanted():
+                    self._take(slot, waiter)
             self._waiting.pop(key, None)
         finally:
             self._serving.discard(key)
+
+    def _drop_unwanted(self, key: str) -> None:
+        wanted: deque[_Waiter] = deque()
+        for waiter in self._waiting.pop(key, ()):
+            if waiter.wanted():
+                wanted.append(waiter)
+            else:
+                waiter.stop()
+        if wanted:
+            self._waiting[key] = wanted
 
     def _grow_soon(self, key: str) -> None:
         if key not in self._growing:
@@ -231,6 +246,7 @@ class Lanes:
         """
         del self._growing[key]
         self._serve(key)
+        self._drop_unwanted(key)
         ripe_s = asyncio.get_running_loop().time() - _PATIENCE_S + 0.005
         while (queue := self._waiting.get(key)) and queue[0].since_s <= ripe_s:
             if self._paused_s.get(key, 0.0) > self._clock.now_s() or self._add(queue[0].client) is None:
@@ -308,7 +324,7 @@ class Lanes:
         if key not in self._groups:
             for waiter in self._waiting.pop(key, ()):
                 waiter.stop()
-                self._host.acquire_askable(waiter.client, waiter.use, waiter.fail)
+                self._host.acquire_askable(waiter.client, waiter.use, waiter.fail, waiter.wanted)
 
     def _sweep(self) -> None:
         self._sweeper = None
@@ -323,16 +339,21 @@ class Lanes:
 
 
 class _Waiter:
-    def __init__(self, client: ClientView, use: Lease, fail: Fail) -> None:
+    def __init__(self, client: ClientView, use: Lease, fail: Fail, wanted: Wanted) -> None:
         self.client = client
         self.use = use
         self.fail = fail
+        self.wanted = wanted
         self.since_s = asyncio.get_running_loop().time()
         self.timer: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
+
+
+def _always() -> bool:
+    return True
 
 
 def _busy(slot: Slot) -> bool:

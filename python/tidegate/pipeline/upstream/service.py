@@ -36,7 +36,7 @@ from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import ClientView, SessionPort
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
-from tidegate.pipeline.upstream.lanes import Lanes, Lease
+from tidegate.pipeline.upstream.lanes import Lanes, Lease, Wanted
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
@@ -147,12 +147,12 @@ class Service:
         else:
             self.use_slot(slot, client, use, fail)
 
-    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail) -> None:
+    def acquire_askable(self, client: ClientView, use: Lease, fail: Fail, wanted: Wanted | None = None) -> None:
         """As `acquire`, for a request whose client the server may ask something: its questions can be told apart
-        from those of other requests.
+        from those of other requests. One that is no longer `wanted` loses its place among those who wait.
         """
         if client.stateless and self._transport != "http" and self.slot_key(client) == client.own_key:
-            self._lanes.lease(client, use, fail)
+            self._lanes.lease(client, use, fail, wanted)
         else:
             self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
 
