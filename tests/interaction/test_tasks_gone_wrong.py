@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import pytest
 from gateway import house
-from heard import Json
+from heard import Json, within
 from test_tasks_across_eras import (
+    ACCEPT,
     ALL,
     CONTENT,
+    EXTENDED,
+    FORM,
+    RELATED,
     SAMPLE,
     SAMPLED,
     about,
+    begun,
     flat,
     made,
     polled,
+    session_server,
+    state,
     stateless_server,
+    update,
 )
 
 from tidegate.config.snapshot import Limits
@@ -46,3 +54,48 @@ async def test_answers_may_be_as_deep_as_the_gateway_lets_them(limit: int, depth
         call.reply({"resultType": "complete"})
         await polled(home, "completed", result={**CONTENT, "_meta": {"deep": deep}})
         assert (await pending.reply()).text == "done"
+
+
+# -- a stateless client, a session server ----------------------------------------------------------------------
+
+
+async def test_a_question_of_a_task_that_nobody_follows_is_not_put_to_a_call() -> None:
+    async with house(session_server(), transport="stdio") as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        for known in (False, True):
+            if known:
+                await begun(home, client)
+            pending = client.tool("plain")
+            call = await home.server.next_call("tools/call")
+            answer = call.channel.ask("elicitation/create", FORM | {"_meta": {RELATED: {"taskId": "t-9"}}})
+            assert "error" in await within(answer)
+            assert not pending.answer.done()
+            call.text("done")
+            assert (await pending.reply()).text == "done"
+
+
+async def test_a_question_that_names_no_task_is_the_call_s_while_a_result_is_waited_for() -> None:
+    async with house(session_server(), transport="stdio") as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        await begun(home, client)
+        about(client, "get")
+        (await home.server.next_call("tasks/get")).reply(state("input_required"))
+        waits = await home.server.next_call("tasks/result")
+        pending = client.tool("plain")
+        call = await home.server.next_call("tools/call")
+        assert call.channel is waits.channel
+        answer = call.channel.ask("elicitation/create", FORM)
+        asked = (await pending.reply()).result
+        ((key, _),) = asked["inputRequests"].items()
+        params = {"name": "plain", "arguments": {}, "inputResponses": {key: ACCEPT}}
+        last = client.begin("tools/call", params | {"requestState": asked["requestState"]})
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("done")
+        assert (await last.reply()).text == "done"
+        # Without a call it can only be the task's.
+        answer = waits.channel.ask("elicitation/create", FORM)
+        pending = about(client, "get")
+        (await home.server.next_call("tasks/get")).reply(state("input_required"))
+        ((key, _),) = (await pending.reply()).result["inputRequests"].items()
+        await update(client, **{key: ACCEPT})
+        assert (await within(answer))["result"] == ACCEPT

@@ -24,7 +24,7 @@ from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelo
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
-from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks
+from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks, names_task
 from tidegate.pipeline.upstream.link import Call, Link
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
@@ -355,17 +355,17 @@ class Connection:
     def _answer_to_nobody(self, envelope: Envelope) -> None:
         self.dropped += 1
 
-    def _sole_askable(self) -> Call | None:
-        """The client's request that a message without a stream must belong to: only one is running."""
-        sole: Call | None = None
+    def _sole_askable(self, *, asks: bool = False) -> Call | None:
+        """The client's request that a message without a stream must belong to: only one is running.
+
+        `asks`: it is a question that names no task, which a task would have named.
+        """
         if asyncio.get_running_loop().time() < self._unsettled_until_s:
             return None
-        for call in self._pending.values():
-            if call.method in ASKABLE or call.method == "tasks/result":
-                if sole is not None:
-                    return None
-                sole = call
-        return sole
+        calls = [call for call in self._pending.values() if call.method in ASKABLE]
+        if not asks or not calls:
+            calls += [call for call in self._pending.values() if call.method == "tasks/result"]
+        return calls[0] if len(calls) == 1 else None
 
     def _latest_exchange(self) -> Exchange | None:
         for call in reversed(self._pending.values()):
@@ -447,7 +447,9 @@ class Connection:
         if task is not None:
             task.asked(question)
             return
-        cause = call or self._sole_askable()
+        cause = call
+        if cause is None and not names_task(message, envelope):
+            cause = self._sole_askable(asks=True)
         if cause is not None:
             cause.listener.asked(question)
         else:

@@ -18,7 +18,6 @@ from tidegate.protocol.meta_keys import RELATED_TASK
 _MAX_TASKS: Final = 1000
 _TASK_S: Final = 3600.0
 """Longest time that a task is followed while its client is not heard of."""
-_RELATED_BYTES: Final = RELATED_TASK.encode()
 
 
 class FollowedTask(Protocol):
@@ -73,10 +72,7 @@ class FollowedTasks:
 
     def related(self, message: bytes, envelope: Envelope) -> FollowedTask | None:
         """Whose a question is."""
-        span = envelope.meta_span
-        if not self._tasks or span is None or _RELATED_BYTES not in message[span[0] : span[1]]:
-            return None
-        at = find_member(message, RELATED_TASK, *span)
+        at = _related_at(message, envelope) if self._tasks else None
         return self._named(message[at[0] : at[1]]) if at is not None else None
 
     def changed(self, message: bytes, envelope: Envelope, shared: bool) -> bool:
@@ -108,3 +104,15 @@ class FollowedTasks:
         task_id = named.get("taskId") if isinstance(named, dict) else None
         entry = self._tasks.get(task_id) if isinstance(task_id, str) else None
         return entry[0] if entry is not None else None
+
+
+def names_task(message: bytes, envelope: Envelope) -> bool:
+    """Whether a question says that it is a task's, be it one that nobody follows."""
+    return _related_at(message, envelope) is not None
+
+
+def _related_at(message: bytes, envelope: Envelope) -> tuple[int, int] | None:
+    span = envelope.meta_span
+    if span is None or message[span[0] : span[0] + 1] != b"{":
+        return None
+    return find_member(message, RELATED_TASK, *span)
