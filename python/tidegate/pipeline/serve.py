@@ -120,8 +120,7 @@ class Gateway:
         self.changes.remove(session)
         self._ready_views.pop(session.key, None)
         for key in [key for key in self._followed if key[0] is session]:
-            service, slot = self._followed.pop(key)
-            service.following.unfollow(slot, key[1])
+            self._let_go(session, key[1])
         self.calls.tasks.session_ended(session.key)
         for service in self.services:
             service.close_slot(session.key)
@@ -428,17 +427,28 @@ class Gateway:
     def _stop_listening(self, listener: Listener) -> None:
         self.changes.remove(listener)
         for uri in listener.uris:
-            found = self._followed.pop((listener, uri), None)
-            if found is not None:
-                found[0].following.unfollow(found[1], uri)
+            self._let_go(listener, uri)
+
+    def _let_go(self, who: object, uri: str, *, refused: bool = False) -> None:
+        """`who` follows `uri` no more, or never did because the server `refused`."""
+        found = self._followed.pop((who, uri), None)
+        if found is not None:
+            found[0].following.unfollow(found[1], uri, refused=refused)
 
     def follow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         session = client.session
         assert isinstance(session, Session)
-        if exchange is not None and not exchange.principal.may_use("resources", uri):
-            session.followed.discard(uri)
-            exchange.failed(_unknown("resources", uri))
-            return
+
+        def settled(done: Exchange, code: int | None, error: TidegateError | None) -> None:
+            if code is not None or error is not None:
+                session.followed.discard(uri)
+                self._let_go(session, uri, refused=code is not None)
+
+        if exchange is not None:
+            exchange.on_done = settled
+            if not exchange.principal.may_use("resources", uri):
+                exchange.failed(_unknown("resources", uri))
+                return
         fail = exchange.failed if exchange is not None else _ignore
 
         def answer() -> None:
@@ -471,11 +481,13 @@ class Gateway:
             if who.ended:
                 return
             self._followed[(who, uri)] = (service, slot)
-            if exchange is None or not connection.keeps_session or uri in slot.subscribed:
-                service.following.follow(slot, uri, then)
+            following = service.following
+            if exchange is None or not connection.keeps_session or following.is_agreed(slot, uri):
+                following.follow(slot, uri, then)
                 return
-            # The first one asks the server itself, and hears what it says to that.
-            service.following.count(slot, uri)
+            # While the server has not agreed, each asks it itself, and hears what it says to that.
+            following.count(slot, uri)
+            exchange.on_result = lambda message, envelope: following.agreed(slot, uri)
             self.calls.send(exchange, Target(service, uri, []))
 
         def fail(error: TidegateError) -> None:
@@ -488,9 +500,7 @@ class Gateway:
         service.acquire(client, use, fail)
 
     def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
-        found = self._followed.pop((client.session, uri), None)
-        if found is not None:
-            found[0].following.unfollow(found[1], uri)
+        self._let_go(client.session, uri)
         if exchange is not None:
             exchange.answer_result(b"{}")
 

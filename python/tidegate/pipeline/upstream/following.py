@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakKeyDictionary
 
-from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.upstream.connection import Connection, OwnCall
 from tidegate.pipeline.upstream.negotiate import own_meta
 from tidegate.pipeline.upstream.slot import Slot
@@ -33,6 +34,8 @@ class Following:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        self._agreed: WeakKeyDictionary[Slot, set[str]] = WeakKeyDictionary()
+        """What a session server was asked for and did not refuse. Until then everybody's request reaches it."""
 
     def opened(self, slot: Slot) -> None:
         """A new connection: everything is asked for anew."""
@@ -45,38 +48,66 @@ class Following:
         for uri in slot.subscribed:
             connection.forward_request("resources/subscribe", {"uri": uri}, self._timeout_s)
 
+    def is_agreed(self, slot: Slot, uri: str) -> bool:
+        """Whether a session server need not be asked for `uri` any more."""
+        return uri in self._agreed.get(slot, ())
+
+    def agreed(self, slot: Slot, uri: str) -> None:
+        """A session server said that it watches `uri`."""
+        if uri in slot.subscribed:
+            self._agreed.setdefault(slot, set()).add(uri)
+
     def count(self, slot: Slot, uri: str) -> bool:
-        """One more client follows `uri`. Whether it is the first, and the server is still to be asked."""
+        """One more client follows `uri`. Whether it is the first."""
         number = slot.subscribed.get(uri, 0)
         slot.subscribed[uri] = number + 1
         return number == 0
 
     def follow(self, slot: Slot, uri: str, then: Then) -> None:
-        """One more client follows `uri`; asks the server if it is the first."""
+        """One more client follows `uri`; asks the server if that is still to be done."""
         first = self.count(slot, uri)
         connection = slot.connection
-        if not first or connection is None:
+        if connection is None or connection.closed:
             then()
         elif connection.keeps_session:
-            connection.request_then(then, "resources/subscribe", {"uri": uri}, self._timeout_s)
-        else:
+            if self.is_agreed(slot, uri):
+                then()
+            else:
+                self._subscribe(slot, connection, uri, then)
+        elif first:
             self._listen(slot, connection, then)
+        else:
+            then()
 
-    def unfollow(self, slot: Slot, uri: str) -> None:
-        """One client fewer."""
+    def _subscribe(self, slot: Slot, connection: Connection, uri: str, then: Then) -> None:
+        own = OwnCall()
+
+        def over(done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
+            if not done.cancelled() and done.exception() is None and done.result()[1].kind != ERROR:
+                self.agreed(slot, uri)
+            then()
+
+        own.future.add_done_callback(over)
+        connection.request(own, "resources/subscribe", {"uri": uri}, self._timeout_s)
+
+    def unfollow(self, slot: Slot, uri: str, *, refused: bool = False) -> None:
+        """One client fewer. `refused`: the server would not have it, and need not be told."""
         number = slot.subscribed.get(uri, 0)
         if number > 1:
             slot.subscribed[uri] = number - 1
             return
         if slot.subscribed.pop(uri, None) is None:
             return
+        agreed = self._agreed.get(slot)
+        if agreed is not None:
+            agreed.discard(uri)
         connection = slot.connection
         if connection is None or connection.closed:
             return
-        if connection.keeps_session:
-            connection.forward_request("resources/unsubscribe", {"uri": uri}, self._timeout_s)
-        else:
+        if not connection.keeps_session:
             self._listen(slot, connection)
+        elif not refused:
+            connection.forward_request("resources/unsubscribe", {"uri": uri}, self._timeout_s)
 
     def _listen(self, slot: Slot, connection: Connection, then: Then | None = None) -> None:
         """Opens a stream for what is wanted now; the one before ends when this one is confirmed."""

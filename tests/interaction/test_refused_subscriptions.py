@@ -1,0 +1,58 @@
+"""Subscriptions that a server refuses, that end before they began, and that come in numbers."""
+
+from __future__ import annotations
+
+import pytest
+from gateway import house
+from scripted_server import ScriptedServer
+
+pytestmark = pytest.mark.anyio
+
+URI = "test://one/a"
+
+
+async def test_a_refused_subscription_is_asked_for_again_and_by_others() -> None:
+    async with house(ScriptedServer("session")) as home:
+        server = home.server
+        server.silent.add("resources/subscribe")
+        one, two = await home.client("tcp", "session"), await home.client("tcp", "session")
+        for client in (one, one, two):
+            pending = client.begin("resources/subscribe", {"uri": URI})
+            (await server.next_call()).fail(-32002, "no such resource")
+            assert (await pending.reply()).error["code"] == -32002
+        pending = two.begin("resources/subscribe", {"uri": URI})
+        (await server.next_call()).reply({})
+        assert (await pending.reply()).result == {}
+        assert (await one.call("resources/subscribe", {"uri": URI})).result == {}
+        assert len(server.said("resources/subscribe")) == 4
+        assert server.said("resources/unsubscribe") == []
+        server.announce("notifications/resources/updated", {"uri": URI})
+        await one.notices.wait(lambda item: item["method"] == "notifications/resources/updated")
+
+
+async def test_who_subscribes_while_the_server_thinks_hears_its_refusal_too() -> None:
+    async with house(ScriptedServer("session")) as home:
+        server = home.server
+        server.silent.add("resources/subscribe")
+        one, two = await home.client("tcp", "session"), await home.client("tcp", "session")
+        first = one.begin("resources/subscribe", {"uri": URI})
+        first_call = await server.next_call()
+        second = two.begin("resources/subscribe", {"uri": URI})
+        second_call = await server.next_call()
+        first_call.fail(-32602, "no")
+        second_call.fail(-32602, "no")
+        assert (await first.reply()).error["message"] == "no"
+        assert (await second.reply()).error["message"] == "no"
+
+
+async def test_what_a_listener_was_refused_is_not_taken_for_granted_by_a_session() -> None:
+    async with house(ScriptedServer("session")) as home:
+        server = home.server
+        server.silent.add("resources/subscribe")
+        modern, session = await home.client("tcp", "modern"), await home.client("tcp", "session")
+        modern.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": [URI]}})
+        (await server.next_call()).fail(-32602, "no")
+        await modern.notices.wait(lambda item: item["method"] == "notifications/subscriptions/acknowledged")
+        pending = session.begin("resources/subscribe", {"uri": URI})
+        (await server.next_call()).fail(-32602, "no")
+        assert (await pending.reply()).error["code"] == -32602
