@@ -19,6 +19,7 @@ from test_tasks_across_eras import (
     flat,
     made,
     polled,
+    require,
     session_server,
     state,
     stateless_server,
@@ -54,6 +55,20 @@ async def test_answers_may_be_as_deep_as_the_gateway_lets_them(limit: int, depth
         call.reply({"resultType": "complete"})
         await polled(home, "completed", result={**CONTENT, "_meta": {"deep": deep}})
         assert (await pending.reply()).text == "done"
+
+
+# -- a stateless client without tasks, a stateless server that makes one -----------------------------------------
+
+
+async def test_an_error_of_a_task_of_a_stateless_server_reaches_a_stateless_client_as_it_is() -> None:
+    async with house(stateless_server(), transport="stdio") as home:
+        client = await home.client("tcp", "modern", capabilities=ALL)
+        pending = client.tool("echo")
+        require(await home.server.next_call())
+        (await home.server.next_call()).reply({"resultType": "task", **flat("working")})
+        error = {"code": -32021, "message": "needs roots", "data": {"requiredCapabilities": {"roots": {}}}}
+        await polled(home, "failed", error=error)
+        assert (await pending.reply()).error == error
 
 
 # -- a stateless client, a session server ----------------------------------------------------------------------

@@ -149,7 +149,13 @@ class TaskMaking:
 
     def suspendable(self, exchange: Exchange, service: Service, polled: PolledTask) -> None:
         """Lets the request of a stateless client wait for the end of a task, and ask it on the way."""
-        call = SuspendableCall(exchange, self._suspended, service.config.call_timeout_s, lambda finished: None)
+        call = SuspendableCall(
+            exchange,
+            self._suspended,
+            service.config.call_timeout_s,
+            lambda finished: None,
+            server_keeps_session=False,
+        )
         call.start(lambda listener, _, __: polled.wait(listener), exchange.message, exchange.envelope)
 
 

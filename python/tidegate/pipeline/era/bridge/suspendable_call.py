@@ -43,8 +43,15 @@ class SuspendableCall:
     """Implements `CallListener` for the server, for one request of a client after the other."""
 
     def __init__(
-        self, exchange: Exchange, table: SuspendedCalls, timeout_s: float, ended: Callable[[bool], None]
+        self,
+        exchange: Exchange,
+        table: SuspendedCalls,
+        timeout_s: float,
+        ended: Callable[[bool], None],
+        *,
+        server_keeps_session: bool = True,
     ) -> None:
+        """`server_keeps_session`: False for a task of a stateless server, which asks on the way as well."""
         self.key = b""
         self.principal = exchange.principal.key
         self.request = b""
@@ -56,6 +63,7 @@ class SuspendableCall:
         self._method = exchange.envelope.method or ""
         self._table = table
         self._timeout_s = timeout_s
+        self._keeps_session = server_keeps_session
         self._told_end = ended
         """Told once, whether the server had finished with it."""
         self._over = False
@@ -237,7 +245,7 @@ class SuspendableCall:
     def _translated(self, message: bytes, envelope: Envelope) -> tuple[bytes, Envelope]:
         span = envelope.error_span
         assert span is not None
-        error, _ = error_for(self._method, message[span[0] : span[1]], self._revision, server_keeps_session=True)
+        error, _ = error_for(self._method, message[span[0] : span[1]], self._revision, self._keeps_session)
         if self._undeclared:
             # What 2026-07-28 has for a server that cannot go on without asking.
             data = json_bytes({"requiredCapabilities": self._undeclared})
