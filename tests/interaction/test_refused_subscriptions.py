@@ -56,3 +56,24 @@ async def test_what_a_listener_was_refused_is_not_taken_for_granted_by_a_session
         pending = session.begin("resources/subscribe", {"uri": URI})
         (await server.next_call()).fail(-32602, "no")
         assert (await pending.reply()).error["code"] == -32602
+
+
+async def test_unsubscribing_before_the_subscription_came_through_leaves_nothing_behind() -> None:
+    async with house(ScriptedServer("session")) as home:
+        server = home.server
+        client = await home.client("tcp", "session")
+        server.silent.add("initialize")
+        server.channels[0].hang_up()
+        greeting = await server.next_call("initialize")
+        first = client.begin("resources/subscribe", {"uri": URI})
+        assert (await client.call("resources/unsubscribe", {"uri": URI})).result == {}
+        assert (await first.reply()).result == {}
+        second = client.begin("resources/subscribe", {"uri": URI})
+        await client.call("ping")
+        server.silent.clear()
+        server.serve(greeting)
+        assert (await second.reply()).result == {}
+        assert len(server.said("resources/subscribe")) == 1
+        # Nobody else is counted: the server hears of the end.
+        assert (await client.call("resources/unsubscribe", {"uri": URI})).result == {}
+        await server.wait_heard("resources/unsubscribe")

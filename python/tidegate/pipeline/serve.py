@@ -478,7 +478,8 @@ class Gateway:
         service = _service(handle)
 
         def use(slot: Slot, connection: Connection) -> None:
-            if who.ended:
+            if who.ended or (exchange is not None and exchange.done):
+                # It was given up, or taken back, while the connection opened.
                 return
             self._followed[(who, uri)] = (service, slot)
             following = service.following
@@ -500,7 +501,13 @@ class Gateway:
         service.acquire(client, use, fail)
 
     def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
-        self._let_go(client.session, uri)
+        session = client.session
+        assert isinstance(session, Session)
+        for asked in list(session.exchanges.values()):
+            if asked.envelope.method == "resources/subscribe" and asked.envelope.name == uri:
+                # Not through yet, and must not come through later.
+                asked.answer_result(b"{}")
+        self._let_go(session, uri)
         if exchange is not None:
             exchange.answer_result(b"{}")
 
