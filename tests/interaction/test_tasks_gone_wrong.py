@@ -114,3 +114,23 @@ async def test_a_question_that_names_no_task_is_the_call_s_while_a_result_is_wai
         ((key, _),) = (await pending.reply()).result["inputRequests"].items()
         await update(client, **{key: ACCEPT})
         assert (await within(answer))["result"] == ACCEPT
+
+
+async def test_a_task_that_the_server_does_not_know_keeps_no_connection() -> None:
+    async with house(session_server(), transport="stdio") as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        call = await begun(home, client)
+        service = home.daemon.gateway.services[0]
+        (connection,) = {
+            slot.connection for slot in service.slots.values() if slot.connection and slot.connection.has_tasks
+        }
+        question = call.channel.ask("elicitation/create", FORM | {"_meta": {RELATED: {"taskId": "t-1"}}})
+        pending = about(client, "get")
+        (await home.server.next_call("tasks/get")).fail(-32603, "later")
+        assert (await pending.reply()).error["code"] == -32603
+        assert connection.has_tasks
+        pending = about(client, "get")
+        (await home.server.next_call("tasks/get")).fail(-32602, "Task not found")
+        assert (await pending.reply()).error == {"code": -32602, "message": "Task not found"}
+        assert not connection.has_tasks
+        assert "error" in await within(question)

@@ -39,6 +39,9 @@ class Shown:
     def answered(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.result_span
         if span is None:
+            if _unknown(message, envelope):
+                self._ended()
+                self._task.forget()
             self._exchange.answered(*_translated(message, envelope, self._exchange))
             return
         task = message[slice(*span)]
@@ -67,14 +70,19 @@ class AskedCancel:
         self._exchange.failed(error)
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
-        span = envelope.error_span
-        if span is not None and members(message[slice(*span)]).get("code") != b"-32602":
+        if envelope.error_span is not None and not _unknown(message, envelope):
             self._exchange.answered(*_translated(message, envelope, self._exchange))
             return
-        # -32602 says that it has ended already, which the extension does not call an error.
+        # That it has ended already, which the extension does not call an error.
         self._ended()
         self._task.forget()
         self._exchange.answer_result(b'{"resultType":"complete"}')
+
+
+def _unknown(message: bytes, envelope: Envelope) -> bool:
+    """Whether the server says that there is no such task, or none that still runs. Other errors may pass."""
+    span = envelope.error_span
+    return span is not None and members(message[slice(*span)]).get("code") == b"-32602"
 
 
 def _translated(message: bytes, envelope: Envelope, exchange: Exchange) -> tuple[bytes, Envelope]:
