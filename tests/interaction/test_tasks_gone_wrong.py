@@ -57,6 +57,42 @@ async def test_answers_may_be_as_deep_as_the_gateway_lets_them(limit: int, depth
         assert (await pending.reply()).text == "done"
 
 
+async def test_a_task_that_asks_what_cannot_be_asked_is_cancelled_for_who_knows_of_none() -> None:
+    async with house(stateless_server(), transport="stdio") as home:
+        client = await home.client("tcp", "session")
+        pending = client.tool("echo")
+        require(await home.server.next_call())
+        (await home.server.next_call()).reply({"resultType": "task", **flat("working")})
+        await polled(home, "input_required", inputRequests={"a": {"method": "roots/list"}})
+        assert "roots" in (await pending.reply()).error["message"]
+        assert (await home.server.wait_heard("tasks/cancel")).params["taskId"] == "t-1"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+async def test_a_task_that_cannot_be_asked_for_is_cancelled_for_who_knows_of_none(
+    monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    monkeypatch.setattr("tidegate.pipeline.era.bridge.tasks.polled_task._FIRST_S", 0.01)
+    monkeypatch.setattr("tidegate.pipeline.era.bridge.tasks.polled_task._SLOWEST_S", 0.01)
+    async with house(stateless_server(), transport="http") as home:
+        client = await home.client("http", "session")
+        if shown:
+            await made(home, client)
+            pending = about(client, "result")
+        else:
+            pending = client.tool("echo")
+            require(await home.server.next_call())
+            (await home.server.next_call()).reply({"resultType": "task", **flat("working")})
+        for _ in range(5):
+            (await home.server.next_call("tasks/get")).reply(b"[]")
+        assert "no object" in (await pending.reply()).error["message"]
+        if shown:
+            await client.call("ping")
+            assert not home.server.said("tasks/cancel")
+        else:
+            assert (await home.server.wait_heard("tasks/cancel")).params["taskId"] == "t-1"
+
+
 # -- a stateless client without tasks, a stateless server that makes one -----------------------------------------
 
 

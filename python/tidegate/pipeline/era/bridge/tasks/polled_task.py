@@ -25,7 +25,7 @@ from tidegate.pipeline.era.bridge.tasks.requests import (
     own_error,
     result_message,
 )
-from tidegate.pipeline.era.bridge.tasks.shapes import milliseconds, related, status_of
+from tidegate.pipeline.era.bridge.tasks.shapes import TERMINAL, milliseconds, related, status_of
 from tidegate.pipeline.exchange import CallListener
 from tidegate.pipeline.json_text import json_bytes
 
@@ -145,8 +145,9 @@ class PolledTask:
             self._poll_later()
             return
         self._failures = 0
-        waiting = self._all_leave()
-        for each in waiting:
+        if not self._shown:
+            self.tell_cancelled()
+        for each in self._all_leave():
             each.listener.failed(error)
 
     def heard(self, message: bytes, envelope: Envelope) -> None:
@@ -175,6 +176,9 @@ class PolledTask:
                 interval_ms = milliseconds(task, "pollIntervalMs")
                 self._poll_later(interval_ms / 1000 if interval_ms is not None else None)
         except TidegateError as error:
+            if not self._shown and status not in TERMINAL:
+                # Whoever waited knows of no task to come back to.
+                self.tell_cancelled()
             self._fail(error)
 
     def _complete(self, result: bytes) -> None:
