@@ -191,24 +191,15 @@ class Service:
                 if opened is not None and slot.key == (slot.group or slot.key):
                     # A further lane offers what the first one does.
                     await self._hear_out(slot, opened)
-        except TimeoutError:
-            self._open_failed(
-                slot,
-                UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s"),
-            )
-        except TidegateError as error:
-            self._open_failed(slot, error)
         except Exception as error:
-            # Whatever a server made go wrong here, those who wait for it must hear.
-            _log.exception("open_failed backend=%s slot=%s", self.name, slot.serves)
-            self._open_failed(slot, UpstreamProtocol(f"backend `{self.name}` could not be opened: {error}"))
+            if not isinstance(error, (TimeoutError, TidegateError)):
+                # Whatever a server made go wrong here, those who wait for it must hear.
+                _log.exception("open_failed backend=%s slot=%s", self.name, slot.serves)
+            self._open_failed(slot, self._why(error))
         else:
             slot.opening = False
-            if opened is not None and not slot.closed and not self._stopped:
-                self._opened(slot, opened)
-            elif opened is not None:
-                await opened.aclose()
-                self._turn_away(slot)
+            if opened is not None:
+                await self._put(slot, opened)
             else:
                 # The server turned out to be of the other era: whoever waits is served from that slot.
                 waiting, slot.waiting = slot.waiting, []
@@ -222,6 +213,14 @@ class Service:
         waiting, slot.waiting = slot.waiting, []
         for _, _, fail in waiting:
             fail(UpstreamClosed(f"backend `{self.name}` is not served on this connection any more"))
+
+    async def _put(self, slot: Slot, connection: Connection) -> None:
+        """The connection is ready; whether anybody may still use it is another question."""
+        if slot.closed or self._stopped:
+            self._turn_away(slot)
+            await connection.aclose()
+        else:
+            self._opened(slot, connection)
 
     def _opened(self, slot: Slot, connection: Connection) -> None:
         again = slot.generation > 0
@@ -243,6 +242,21 @@ class Service:
                 # One request that goes wrong must not strand those behind it.
                 _log.exception("request_failed backend=%s slot=%s", self.name, slot.serves)
                 fail(TidegateError(f"the gateway failed over this request: {error}"))
+
+    def _why(self, error: BaseException) -> TidegateError:
+        """What those who wait are told of an opening that ended so."""
+        if isinstance(error, TidegateError):
+            return error
+        if isinstance(error, (TimeoutError, asyncio.CancelledError)):
+            return UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s")
+        return UpstreamProtocol(f"backend `{self.name}` could not be opened: {error}")
+
+    def _keep_failed(self, slot: Slot, error: BaseException) -> None:
+        """A link that was found out for another slot could not be opened for this one."""
+        slot.opening = False
+        if slot.waiting or slot.generation:
+            # Who came meanwhile; and its own next attempt may have been left out for this one.
+            self._open_failed(slot, self._why(error))
 
     def _open_failed(self, slot: Slot, error: TidegateError) -> None:
         slot.opening = False
@@ -332,19 +346,24 @@ class Service:
             await handshake(connection, slot.client, self.config.start_timeout_s)
             await self._read_listing(slot, connection)
         except HandshakeRefused as refused:
-            await connection.aclose()
-            slot.opening = False
             if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE:
-                return  # The slot, when it opens, tries the older transport.
+                slot.opening = False
+                if slot.waiting:
+                    # It tries the older transport.
+                    self._open_soon(slot)
+                await connection.aclose()
+                return
             self.stateless = None
+            self._keep_failed(slot, refused)
+            await connection.aclose()
             raise
-        except BaseException:
-            slot.opening = False
+        except BaseException as error:
+            self._keep_failed(slot, error)
             await connection.aclose()
             raise
         slot.opening = False
         self.keeps_session = True
-        self._opened(slot, connection)
+        await self._put(slot, connection)
 
     async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
         self._transport = "sse"
@@ -375,16 +394,18 @@ class Service:
     async def _keep_stateless(self, connection: Connection) -> None:
         """The probed link serves every client of such a server."""
         slot = self.slots.setdefault("stateless", Slot("stateless", None))
-        if connection.closed or slot.connection is not None or slot.opening:
+        if connection.closed or slot.connection is not None or slot.opening or slot.closed:
             await connection.aclose()
             return
         connection.session = None
         slot.opening = True
         try:
             await self._hear_out(slot, connection)
-        finally:
-            slot.opening = False
-        self._opened(slot, connection)
+        except BaseException as error:
+            self._keep_failed(slot, error)
+            raise
+        slot.opening = False
+        await self._put(slot, connection)
 
     # -- what the server offers -----------------------------------------------------------------------------
 
