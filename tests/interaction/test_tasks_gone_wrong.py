@@ -57,6 +57,20 @@ async def test_answers_may_be_as_deep_as_the_gateway_lets_them(limit: int, depth
         assert (await pending.reply()).text == "done"
 
 
+@pytest.mark.parametrize("answer", [None, 7, "Ada", [ACCEPT]])
+async def test_an_answer_that_is_no_object_ends_the_wait(answer: Json) -> None:
+    async with house(stateless_server(), transport="stdio") as home:
+        client = await home.client("tcp", "session", capabilities=ALL)
+        await made(home, client)
+        pending = about(client, "result")
+        requests = {"a": {"method": "elicitation/create", "params": FORM | {"mode": "form"}}}
+        await polled(home, "input_required", inputRequests=requests)
+        client.answer(await client.questions.wait(lambda item: True), answer)
+        assert "no object" in (await pending.reply()).error["message"]
+        assert (await home.server.wait_heard("tasks/cancel")).params["taskId"] == "t-1"
+        assert not home.server.said("tasks/update")
+
+
 async def test_a_task_that_asks_what_cannot_be_asked_is_cancelled_for_who_knows_of_none() -> None:
     async with house(stateless_server(), transport="stdio") as home:
         client = await home.client("tcp", "session")

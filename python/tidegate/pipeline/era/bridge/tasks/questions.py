@@ -122,7 +122,12 @@ class TaskQuestions:
         self._done.add(key)
         envelope = scan(reply, _DEPTH)
         if envelope.kind == RESULT and envelope.result_span is not None:
-            self._answers[key] = reply[slice(*envelope.result_span)]
+            answer = reply[slice(*envelope.result_span)]
+            if not answer.startswith(b"{"):
+                why = f"the client answered `{method}` with a result that is no object"
+                self._told_refused(UpstreamProtocol(why))
+                return
+            self._answers[key] = answer
         elif method == "elicitation/create":
             # The one question whose answer can say that there is none.
             self._answers[key] = b'{"action":"cancel"}'
