@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from gateway import house
 from scripted_server import ScriptedServer
@@ -77,3 +79,45 @@ async def test_unsubscribing_before_the_subscription_came_through_leaves_nothing
         # Nobody else is counted: the server hears of the end.
         assert (await client.call("resources/unsubscribe", {"uri": URI})).result == {}
         await server.wait_heard("resources/unsubscribe")
+
+
+@pytest.mark.parametrize("code", [-32601, -32602])
+async def test_a_server_that_does_not_listen_is_not_asked_again(code: int) -> None:
+    async with house(ScriptedServer("modern")) as home:
+        server = home.server
+        server.silent.add("subscriptions/listen")
+        client = await home.client("tcp", "modern")
+        await client.names()
+        (await server.next_call("subscriptions/listen")).fail(code, "no")
+        await asyncio.sleep(1.3)
+        assert len(server.said("subscriptions/listen")) == 1
+
+
+async def test_a_server_that_fails_to_listen_is_asked_less_and_less() -> None:
+    async with house(ScriptedServer("modern")) as home:
+        server = home.server
+        server.silent.add("subscriptions/listen")
+        client = await home.client("tcp", "modern")
+        await client.names()
+        loop = asyncio.get_running_loop()
+        waited = []
+        for _ in range(4):
+            call = await server.next_call("subscriptions/listen")
+            waited.append(loop.time())
+            call.fail(-32603, "not now")
+        await server.next_call("subscriptions/listen")
+        assert loop.time() - waited[-1] > 1.5  # Half of 0.5 s · 2³ at the least; it was one second each time.
+
+
+async def test_a_resource_that_a_server_refuses_to_watch_does_not_silence_the_others() -> None:
+    async with house(ScriptedServer("modern")) as home:
+        server = home.server
+        client = await home.client("tcp", "modern")
+        await client.names()
+        await server.wait_heard("subscriptions/listen")
+        server.silent.add("subscriptions/listen")
+        client.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": [URI]}})
+        (await server.next_call("subscriptions/listen")).fail(-32602, "no")
+        await client.notices.wait(lambda item: item["method"] == "notifications/subscriptions/acknowledged")
+        await client.call("tools/list")
+        assert server.said("notifications/cancelled") == []

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from tidegate.pipeline.codec import ERROR, Envelope
+from tidegate.errors import INVALID_PARAMS, METHOD_NOT_FOUND
+from tidegate.pipeline.backoff import Backoff
+from tidegate.pipeline.codec import ERROR, Envelope, find_member
 from tidegate.pipeline.upstream.connection import Connection, OwnCall
 from tidegate.pipeline.upstream.negotiate import own_meta
 from tidegate.pipeline.upstream.slot import Slot
@@ -19,6 +21,9 @@ from tidegate.pipeline.upstream.slot import Slot
 _CONFIRM_S: Final = 2.0
 """How long a client waits for the server to confirm that it watches."""
 _AGAIN_S: Final = 1.0
+"""A stream that ends is opened again no sooner than this."""
+_LASTING_S: Final = 10.0
+"""A stream that was open for so long ended by an accident, not by a fault that repeats."""
 _FLAGS: Final = (
     ("tools", "toolsListChanged"),
     ("prompts", "promptsListChanged"),
@@ -36,6 +41,10 @@ class Following:
         self._timeout_s = timeout_s
         self._agreed: WeakKeyDictionary[Slot, set[str]] = WeakKeyDictionary()
         """What a session server was asked for and did not refuse. Until then everybody's request reaches it."""
+        self._backoff: WeakKeyDictionary[Slot, Backoff] = WeakKeyDictionary()
+        """Of the streams. `Slot.backoff` is that of its connections."""
+        self._deaf: WeakSet[Connection] = WeakSet()
+        """To servers that do not know `subscriptions/listen`."""
 
     def opened(self, slot: Slot) -> None:
         """A new connection: everything is asked for anew."""
@@ -127,12 +136,17 @@ class Following:
             while steps:
                 steps.pop(0)()
 
-        if not wanted:
+        if not wanted or connection in self._deaf:
             confirmed()
             return
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        acknowledged = False
 
         def heard(message: bytes, envelope: Envelope) -> None:
+            nonlocal acknowledged
             if envelope.method == "notifications/subscriptions/acknowledged":
+                acknowledged = True
                 confirmed()
 
         own = OwnCall(heard)
@@ -140,23 +154,44 @@ class Following:
         slot.listen = connection.request(own, "subscriptions/listen", params, 0.0)
 
         def ended(done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
+            failed = done.cancelled() or done.exception() is not None
+            code = None if failed else _error_code(*done.result())
+            current = slot.connection is connection and slot.listen is not None and slot.listen.listener is own
+            if code == METHOD_NOT_FOUND:
+                self._deaf.add(connection)
+            if current:
+                slot.listen = None
+                if code == INVALID_PARAMS and before is not None and before.open:
+                    # What was added is refused; what was there before goes on.
+                    slot.listen = before
+                    del steps[-1:]
             confirmed()
-            self._ended(slot, connection, own, done)
+            if not current or code in (METHOD_NOT_FOUND, INVALID_PARAMS):
+                return
+            backoff = self._backoff.setdefault(slot, Backoff())
+            delay_s = _AGAIN_S
+            if loop.time() - began_s > _LASTING_S:
+                backoff.reset()
+            elif failed or code is not None or not acknowledged:
+                delay_s = max(_AGAIN_S, backoff.next_s())
+            loop.call_later(delay_s, self._again, slot, connection)
 
         own.future.add_done_callback(ended)
         if steps:
-            asyncio.get_running_loop().call_later(_CONFIRM_S, confirmed)
-
-    def _ended(
-        self, slot: Slot, connection: Connection, own: OwnCall, done: asyncio.Future[tuple[bytes, Envelope]]
-    ) -> None:
-        failed = done.cancelled() or done.exception() is not None
-        if slot.connection is not connection or slot.listen is None or slot.listen.listener is not own:
-            return
-        slot.listen = None
-        delay_s = slot.backoff.next_s() if failed or connection.closed else _AGAIN_S
-        asyncio.get_running_loop().call_later(delay_s, self._again, slot, connection)
+            loop.call_later(_CONFIRM_S, confirmed)
 
     def _again(self, slot: Slot, connection: Connection) -> None:
         if slot.connection is connection and not connection.closed and slot.listen is None:
             self._listen(slot, connection)
+
+
+def _error_code(message: bytes, envelope: Envelope) -> int | None:
+    """None for a result; 0 for an error that does not say which."""
+    if envelope.kind != ERROR:
+        return None
+    span = envelope.error_span
+    at = find_member(message, "code", *span) if span is not None else None
+    try:
+        return int(message[at[0] : at[1]]) if at is not None else 0
+    except ValueError:
+        return 0
