@@ -184,3 +184,45 @@ async def test_a_task_that_the_server_does_not_know_keeps_no_connection() -> Non
         assert (await pending.reply()).error == {"code": -32602, "message": "Task not found"}
         assert not connection.has_tasks
         assert "error" in await within(question)
+
+
+async def test_questions_that_nobody_answers_are_refused_in_time() -> None:
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended_s=0.2)
+    async with house(session_server(), transport="stdio", limits=limits) as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        await begun(home, client)
+        pending = about(client, "get")
+        (await home.server.next_call("tasks/get")).reply(state("input_required"))
+        waits = await home.server.next_call("tasks/result")
+        related = {"_meta": {RELATED: {"taskId": "t-1"}}}
+        answer = waits.ask("elicitation/create", FORM | related)
+        ((key, _),) = (await pending.reply()).result["inputRequests"].items()
+        assert "in time" in (await within(answer))["error"]["message"]
+        cancelled = await home.server.wait_heard("notifications/cancelled")
+        assert cancelled.params["requestId"] == waits.id
+        # The task goes on. Late answers are those of nothing that is open.
+        assert (await update(client, **{key: ACCEPT}))["result"] == {"resultType": "complete"}
+        pending = about(client, "get")
+        (await home.server.next_call("tasks/get")).reply(state("completed"))
+        (await home.server.next_call("tasks/result")).reply(CONTENT)
+        assert (await pending.reply()).result["status"] == "completed"
+
+
+async def test_tasks_that_wait_for_a_client_are_bounded() -> None:
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended_per_client=1)
+    async with house(session_server(), transport="stdio", limits=limits) as home:
+        client = await home.client("tcp", "modern", capabilities={**ALL, **EXTENDED})
+        call = await begun(home, client)
+        pending = client.tool("echo")
+        (await home.server.next_call("tools/call")).reply({"task": state("working", taskId="t-2")})
+        await pending.reply()
+        for task, other in (("t-1", "t-2"), ("t-2", "t-1")):
+            answer = call.channel.ask("elicitation/create", FORM | {"_meta": {RELATED: {"taskId": task}}})
+            refused = call.channel.ask("elicitation/create", FORM | {"_meta": {RELATED: {"taskId": other}}})
+            assert "its limit" in (await within(refused))["error"]["message"]
+            pending = about(client, "get", task)
+            (await home.server.next_call("tasks/get")).reply(state("working", taskId=task))
+            ((key, _),) = (await pending.reply()).result["inputRequests"].items()
+            responses = {"inputResponses": {key: ACCEPT}}
+            assert "result" in (await about(client, "update", task, **responses).reply()).message
+            assert (await within(answer))["result"] == ACCEPT

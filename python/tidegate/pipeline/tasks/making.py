@@ -129,6 +129,7 @@ class TaskMaking:
             task_id,
             about(service, slot, exchange.client, task_id),
             self._suspended,
+            principal=exchange.principal.key,
             abilities=json.loads(exchange.client.abilities),
             revision=exchange.client.version,
             call_timeout_s=service.config.call_timeout_s,

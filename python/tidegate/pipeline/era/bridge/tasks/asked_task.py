@@ -8,9 +8,10 @@ until the client fetches it by `tasks/get` and answers by `tasks/update` (SEP-26
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Final
 
-from tidegate.errors import InvalidParams, TidegateError
+from tidegate.errors import INVALID_REQUEST, METHOD_NOT_FOUND, InvalidParams, InvalidRequest, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
 from tidegate.pipeline.era.bridge.answers import fault_of
@@ -43,7 +44,10 @@ _WORKING: Final[Members] = [("status", b'"working"')]
 
 
 class AskedTask:
-    """One task, while it is known to the gateway. Implements `CallListener` for `tasks/result` and for questions."""
+    """One task, while it is known to the gateway. Implements `CallListener` for `tasks/result` and for questions.
+
+    While questions are open it counts among the suspended calls of its client, `Suspended`, and is bounded with them.
+    """
 
     def __init__(
         self,
@@ -51,12 +55,17 @@ class AskedTask:
         send: Send,
         room: SuspendedCalls,
         *,
+        principal: str,
         abilities: Abilities,
         revision: str,
         call_timeout_s: float,
     ) -> None:
-        """`room`: bounds the results that are kept here."""
+        """`room`: bounds the questions that are open and the results that are kept here. `principal`: its key."""
         self.task_id = task_id
+        self.key = b""
+        self.principal = principal
+        self.request = b""
+        self.deadline_s = inf
         self._send = send
         self._room = room
         self._abilities = abilities
@@ -105,8 +114,7 @@ class AskedTask:
                 raise InvalidParams(f"`inputResponses.{key}` {fault}")
         for key, value in known.items():
             self._open.pop(key).answer(value)
-        if not self._open and self._call is not None:
-            self._call.go_on(None, self._call_timeout_s)
+        self._settle()
 
     def forget(self) -> None:
         """It was cancelled, or is not to be known any more."""
@@ -127,7 +135,7 @@ class AskedTask:
         refusal = may_ask(self._abilities, method, question.params)
         if refusal is not None:
             question.refuse(refusal)
-        elif sum(len(other.message) for other in self._open.values()) + len(question.message) > self._room.most_bytes:
+        elif self.held_bytes + len(question.message) > self._room.most_bytes:
             question.refuse(f"The open questions of this task have more than {self._room.most_bytes} bytes")
         elif len(self._open) >= _MAX_QUESTIONS:
             question.refuse(f"{_MAX_QUESTIONS} questions of this task are open already")
@@ -135,6 +143,13 @@ class AskedTask:
             self._asked += 1
             key = f"q{self._asked}"
             self._open[key] = question
+            try:
+                # What it gives out is for calls that are retried. A task is found by its id.
+                self._room.suspend(self)
+            except TidegateError as error:
+                del self._open[key]
+                question.refuse(str(error))
+                return
             question.on_withdrawn = lambda: self._withdrawn(key)
             if self._call is not None:
                 self._call.hold()
@@ -167,14 +182,46 @@ class AskedTask:
         for exchange, _ in shown:
             exchange.failed(error)
 
-    def _refuse_open(self, why: str) -> None:
+    def _refuse_open(self, why: str, code: int = METHOD_NOT_FOUND) -> None:
         """Whatever is not answered would count as open on the connection for ever."""
         questions, self._open = self._open, {}
         for question in questions.values():
-            question.refuse(why)
+            question.refuse(why, code)
+        self._leave_room()
 
     def _withdrawn(self, key: str) -> None:
         self._open.pop(key, None)
+        self._settle()
+
+    def _settle(self) -> None:
+        """The time of `tasks/result` goes on when no question is open."""
+        if not self._open:
+            self._leave_room()
+            if self._call is not None:
+                self._call.go_on(None, self._call_timeout_s)
+
+    # -- the bounds of what is open: Suspended --------------------------------------------------------------
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(len(question.message) for question in self._open.values())
+
+    def deadline_passed(self, now_s: float) -> None:
+        """The client did not answer. The task goes on, and may be asked for again."""
+        self._refuse_open("The client did not answer in time", INVALID_REQUEST)
+        call, self._call = self._call, None
+        if call is not None:
+            call.abandon()
+        self._show_all()
+
+    def resume(self, exchange: Exchange, responses: dict[str, bytes]) -> None:
+        """Raises: InvalidRequest, always: nobody was given a state that stands for it."""
+        raise InvalidRequest("a task is answered by `tasks/update`")
+
+    def _leave_room(self) -> None:
+        self._room.ended(self)
+        self.key = b""
+        self.deadline_s = inf
 
     # -- answering ------------------------------------------------------------------------------------------
 
