@@ -280,3 +280,47 @@ async def test_a_service_that_ends_keeps_no_link_that_was_being_found_out(first:
         assert all(request.error is not None for request in asked)
         await until(lambda: link.closed)
         assert all(slot.connection is None for slot in owner.service.slots.values())
+
+
+def older(what: str) -> Say:
+    """A server over HTTP that speaks to nobody, and over the older transport does `what`."""
+
+    def say(link: Link, method: str, call: Call) -> None:
+        if method == "server/discover" and what == "stateless":
+            link.result(call, DISCOVERED)
+        elif method == "server/discover":
+            unknown(link, call)
+        elif method == "tools/list":
+            link.result(call, {"tools": []})
+        elif link.transport == "http":
+            refusal = HandshakeRefused("HTTP status 405")
+            refusal.data = 405
+            link.fail(call, refusal)
+        elif what == "hangs":
+            return
+        elif what == "fails":
+            link.fail(call, UpstreamUnreachable("it fell over"))
+        else:
+            unknown(link, call)
+
+    return say
+
+
+@pytest.mark.parametrize("what", ["refuses", "fails", "hangs", "stateless"])
+async def test_the_older_transport_that_does_not_work_either_is_left(what: str) -> None:
+    async with anyio.create_task_group() as tasks:
+        short_s = 0.05 if what == "hangs" else 2.0
+        limits = {"start_timeout_s": short_s, "probe_timeout_s": short_s}
+        owner = Owner(tasks, older(what), backend(transport="http", url="http://127.0.0.1:1/", **limits))
+        first = owner.request(SESSION)
+        await over(first)
+        if what == "stateless":
+            assert first.slot is not None
+            assert first.slot.key == "stateless"
+        else:
+            said = {"refuses": "no such method", "fails": "it fell over", "hangs": "0.05 s"}[what]
+            assert said in str(first.error)
+        assert [link.transport for link in owner.links][:2] == ["http", "sse"]
+        await until(lambda: owner.links[1].closed)
+        assert owner.service.statistics()["transport"] == "http"
+        await owner.service.aclose()

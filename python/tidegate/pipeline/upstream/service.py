@@ -367,13 +367,19 @@ class Service:
 
     async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
         self._transport = "sse"
+        connection = None
         try:
             connection = await self._linked(slot)
-        except UpstreamError:
+            await handshake(connection, slot.client, self.config.start_timeout_s)
+        except BaseException as error:
             self._transport = "http"
-            await self._try_stateless(slot, refused)
+            if connection is not None:
+                await connection.aclose()
+            if not isinstance(error, UpstreamError):
+                raise
+            # One that has the older transport said there why not.
+            await self._try_stateless(slot, refused if connection is None else error)
             return None
-        await handshake(connection, slot.client, self.config.start_timeout_s)
         self.keeps_session = True
         return connection
 
