@@ -121,3 +121,28 @@ async def test_a_resource_that_a_server_refuses_to_watch_does_not_silence_the_ot
         await client.notices.wait(lambda item: item["method"] == "notifications/subscriptions/acknowledged")
         await client.call("tools/list")
         assert server.said("notifications/cancelled") == []
+
+
+async def test_a_listener_for_many_resources_is_one_stream_for_the_server() -> None:
+    async with house(ScriptedServer("modern"), fields=[{"max_in_flight": 4}]) as home:
+        server = home.server
+        client = await home.client("tcp", "modern")
+        await client.names()
+        await server.wait_heard("subscriptions/listen")
+        uris = [f"test://one/{number}" for number in range(300)]
+        listening = client.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+        call = client.tool("echo")
+        (await server.next_call("tools/call")).text("no one was in its way")
+        assert (await call.reply()).text
+        await client.notices.wait(lambda item: item["method"] == "notifications/subscriptions/acknowledged")
+        wanted = server.said("subscriptions/listen")[-1].params["notifications"]
+        assert set(wanted["resourceSubscriptions"]) == set(uris)
+        assert len(server.said("subscriptions/listen")) == 2
+        client.cancel(listening)
+        await server.heard.wait(
+            lambda item: (
+                item.method == "subscriptions/listen" and "resourceSubscriptions" not in item.params["notifications"]
+            ),
+            skip=len(server.heard),
+        )
+        assert len(server.said("subscriptions/listen")) == 3

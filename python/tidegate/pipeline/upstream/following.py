@@ -45,6 +45,8 @@ class Following:
         """Of the streams. `Slot.backoff` is that of its connections."""
         self._deaf: WeakSet[Connection] = WeakSet()
         """To servers that do not know `subscriptions/listen`."""
+        self._turns: dict[Slot, list[Then]] = {}
+        """Slots whose stream is opened anew at the end of this turn, and who waits for that."""
 
     def opened(self, slot: Slot) -> None:
         """A new connection: everything is asked for anew."""
@@ -52,7 +54,7 @@ class Following:
         if connection is None:
             return
         if not connection.keeps_session:
-            self._listen(slot, connection)
+            self._listen_soon(slot)
             return
         for uri in slot.subscribed:
             connection.forward_request("resources/subscribe", {"uri": uri}, self._timeout_s)
@@ -84,7 +86,7 @@ class Following:
             else:
                 self._subscribe(slot, connection, uri, then)
         elif first:
-            self._listen(slot, connection, then)
+            self._listen_soon(slot, then)
         else:
             then()
 
@@ -114,11 +116,29 @@ class Following:
         if connection is None or connection.closed:
             return
         if not connection.keeps_session:
-            self._listen(slot, connection)
+            self._listen_soon(slot)
         elif not refused:
             connection.forward_request("resources/unsubscribe", {"uri": uri}, self._timeout_s)
 
-    def _listen(self, slot: Slot, connection: Connection, then: Then | None = None) -> None:
+    def _listen_soon(self, slot: Slot, then: Then | None = None) -> None:
+        """What comes and goes in one turn of the loop is one stream for the server."""
+        steps = self._turns.get(slot)
+        if steps is None:
+            steps = self._turns[slot] = []
+            asyncio.get_running_loop().call_soon(self._turn, slot)
+        if then is not None:
+            steps.append(then)
+
+    def _turn(self, slot: Slot) -> None:
+        steps = self._turns.pop(slot)
+        connection = slot.connection
+        if connection is not None and not connection.closed and not connection.keeps_session:
+            self._listen(slot, connection, steps)
+        else:
+            for step in steps:
+                step()
+
+    def _listen(self, slot: Slot, connection: Connection, steps: list[Then]) -> None:
         """Opens a stream for what is wanted now; the one before ends when this one is confirmed."""
         wanted: dict[str, object] = {}
         for capability, flag in _FLAGS:
@@ -128,7 +148,6 @@ class Following:
         if slot.subscribed:
             wanted["resourceSubscriptions"] = list(slot.subscribed)
         before, slot.listen = slot.listen, None
-        steps: list[Then] = [] if then is None else [then]
         if before is not None:
             steps.append(lambda: connection.abandon(before))
 
@@ -182,7 +201,7 @@ class Following:
 
     def _again(self, slot: Slot, connection: Connection) -> None:
         if slot.connection is connection and not connection.closed and slot.listen is None:
-            self._listen(slot, connection)
+            self._listen_soon(slot)
 
 
 def _error_code(message: bytes, envelope: Envelope) -> int | None:
