@@ -318,9 +318,29 @@ async def test_the_older_transport_that_does_not_work_either_is_left(what: str) 
             assert first.slot is not None
             assert first.slot.key == "stateless"
         else:
-            said = {"refuses": "no such method", "fails": "it fell over", "hangs": "0.05 s"}[what]
+            said = {"refuses": "no such method", "fails": "it fell over", "hangs": "0.1 s"}[what]
             assert said in str(first.error)
         assert [link.transport for link in owner.links][:2] == ["http", "sse"]
         await until(lambda: owner.links[1].closed)
         assert owner.service.statistics()["transport"] == "http"
         await owner.service.aclose()
+
+
+async def test_a_server_that_is_too_slow_is_told_with_the_time_it_had_and_the_keys() -> None:
+    async with anyio.create_task_group() as tasks:
+        owner = Owner(tasks, Held("initialize", {}), backend(start_timeout_s=0.05, probe_timeout_s=0.02))
+        # It is found out, then greeted: one opening.
+        error = owner.service._why(TimeoutError())
+        for words in ("within 0.07 s", "`start_timeout_s`", "`probe_timeout_s`"):
+            assert words in str(error)
+        await owner.service.aclose()
+
+
+async def test_a_service_that_ended_does_not_blame_the_configuration_alone() -> None:
+    async with anyio.create_task_group() as tasks:
+        owner = Owner(tasks, Held("initialize", {}), backend())
+        await owner.service.aclose()
+        request = owner.request(SESSION)
+        await over(request)
+        assert "shutting down" in str(request.error)
+        assert "configuration" in str(request.error)

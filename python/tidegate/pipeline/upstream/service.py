@@ -164,7 +164,7 @@ class Service:
             use(slot, connection)
             return
         if self._stopped:
-            fail(UpstreamClosed(f"backend `{self.name}` was removed from the configuration"))
+            fail(self._over())
             return
         if not slot.opening and slot.error is not None and self._owner.clock.now_s() < slot.retry_at_s:
             fail(slot.error)
@@ -181,9 +181,14 @@ class Service:
             slot.opening = True
             self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.serves}")
 
+    @property
+    def _opening_s(self) -> float:
+        """How long finding out what the server speaks, greeting it and reading its lists may take."""
+        return self.config.start_timeout_s + self.config.probe_timeout_s
+
     async def _open(self, slot: Slot) -> None:
         try:
-            async with asyncio.timeout(self.config.start_timeout_s + self.config.probe_timeout_s):
+            async with asyncio.timeout(self._opening_s):
                 opened = await self._connect(slot)
                 if opened is not None and opened.closed:
                     await opened.aclose()
@@ -212,7 +217,13 @@ class Service:
         """Nobody waits for ever for a slot that will not open."""
         waiting, slot.waiting = slot.waiting, []
         for _, _, fail in waiting:
-            fail(UpstreamClosed(f"backend `{self.name}` is not served on this connection any more"))
+            fail(self._over())
+
+    def _over(self) -> TidegateError:
+        if self._stopped:
+            why = "it was removed from the configuration, or the gateway is shutting down"
+            return UpstreamClosed(f"backend `{self.name}` is not served any more: {why}")
+        return UpstreamClosed(f"backend `{self.name}` is not served on this connection any more")
 
     async def _put(self, slot: Slot, connection: Connection) -> None:
         """The connection is ready; whether anybody may still use it is another question."""
@@ -248,7 +259,10 @@ class Service:
         if isinstance(error, TidegateError):
             return error
         if isinstance(error, (TimeoutError, asyncio.CancelledError)):
-            return UpstreamUnreachable(f"backend `{self.name}` was not ready within {self.config.start_timeout_s:g} s")
+            return UpstreamUnreachable(
+                f"backend `{self.name}` was not ready within {self._opening_s:g} s, its `start_timeout_s` and "
+                "`probe_timeout_s` together"
+            )
         return UpstreamProtocol(f"backend `{self.name}` could not be opened: {error}")
 
     def _keep_failed(self, slot: Slot, error: BaseException) -> None:
