@@ -82,6 +82,17 @@ async def test_a_task_that_asks_what_cannot_be_asked_is_cancelled_for_who_knows_
         assert (await home.server.wait_heard("tasks/cancel")).params["taskId"] == "t-1"
 
 
+async def test_a_task_whose_state_is_an_error_is_cancelled_for_who_knows_of_none() -> None:
+    async with house(stateless_server(), transport="stdio") as home:
+        client = await home.client("tcp", "session")
+        pending = client.tool("echo")
+        require(await home.server.next_call())
+        (await home.server.next_call()).reply({"resultType": "task", **flat("working")})
+        (await home.server.next_call("tasks/get")).fail(-32603, "broken")
+        assert (await pending.reply()).error == {"code": -32603, "message": "broken"}
+        assert (await home.server.wait_heard("tasks/cancel")).params["taskId"] == "t-1"
+
+
 @pytest.mark.parametrize("shown", [True, False])
 async def test_a_task_that_cannot_be_asked_for_is_cancelled_for_who_knows_of_none(
     monkeypatch: pytest.MonkeyPatch, shown: bool

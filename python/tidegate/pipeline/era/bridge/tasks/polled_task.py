@@ -102,6 +102,11 @@ class PolledTask:
         """Nobody wants it any more."""
         ask_about(self._send, Unheard(), "tasks/cancel", self.task_id)
 
+    def _give_up(self) -> None:
+        """The wait ends before the task. Only who knows that it is one can come back to it."""
+        if not self._shown:
+            self.tell_cancelled()
+
     def forget(self) -> None:
         """Its time is over, or nobody can come back to it."""
         self._fail(InvalidParams(f"Task has expired: `{self.task_id}`"))
@@ -145,8 +150,7 @@ class PolledTask:
             self._poll_later()
             return
         self._failures = 0
-        if not self._shown:
-            self.tell_cancelled()
+        self._give_up()
         for each in self._all_leave():
             each.listener.failed(error)
 
@@ -156,6 +160,7 @@ class PolledTask:
         if envelope.kind == ERROR:
             span = envelope.error_span
             assert span is not None
+            self._give_up()
             self._end(message[span[0] : span[1]])
             return
         span = envelope.result_span
@@ -176,9 +181,8 @@ class PolledTask:
                 interval_ms = milliseconds(task, "pollIntervalMs")
                 self._poll_later(interval_ms / 1000 if interval_ms is not None else None)
         except TidegateError as error:
-            if not self._shown and status not in TERMINAL:
-                # Whoever waited knows of no task to come back to.
-                self.tell_cancelled()
+            if status not in TERMINAL:
+                self._give_up()
             self._fail(error)
 
     def _complete(self, result: bytes) -> None:
@@ -223,6 +227,7 @@ class PolledTask:
 
     def updated(self, message: bytes, envelope: Envelope) -> None:
         if envelope.kind == ERROR and envelope.error_span is not None:
+            self._give_up()
             self._end(message[slice(*envelope.error_span)])
         elif self._call is None:
             self._poll()
