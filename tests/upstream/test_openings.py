@@ -344,3 +344,14 @@ async def test_a_service_that_ended_does_not_blame_the_configuration_alone() -> 
         await over(request)
         assert "shutting down" in str(request.error)
         assert "configuration" in str(request.error)
+
+
+async def test_a_slot_that_was_closed_is_waited_for_by_nobody() -> None:
+    async with anyio.create_task_group() as tasks:
+        owner = Owner(tasks, Held("initialize", {}), backend())
+        slot = owner.service.slots["someone"] = Slot("someone", SESSION)
+        owner.service.close_slot("someone")
+        errors: list[TidegateError] = []
+        owner.service.use_slot(slot, SESSION, lambda slot, connection: None, errors.append)
+        assert len(errors) == 1
+        await owner.service.aclose()

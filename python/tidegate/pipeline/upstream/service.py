@@ -169,6 +169,10 @@ class Service:
         if not slot.opening and slot.error is not None and self._owner.clock.now_s() < slot.retry_at_s:
             fail(slot.error)
             return
+        if slot.closed:
+            # Nobody opens it again.
+            fail(slot.error or self._over())
+            return
         if len(slot.waiting) >= _MAX_WAITING:
             fail(Overloaded(f"too many requests wait for backend `{self.name}` to start"))
             return
