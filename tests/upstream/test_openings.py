@@ -355,3 +355,17 @@ async def test_a_slot_that_was_closed_is_waited_for_by_nobody() -> None:
         owner.service.use_slot(slot, SESSION, lambda slot, connection: None, errors.append)
         assert len(errors) == 1
         await owner.service.aclose()
+
+
+async def test_a_link_that_could_not_be_opened_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_endpoint(link: Link, owner: LinkOwner) -> None:
+        raise UpstreamUnreachable("it named no endpoint in time")
+
+    monkeypatch.setattr(Link, "open", no_endpoint)
+    async with anyio.create_task_group() as tasks:
+        owner = Owner(tasks, Held("initialize", {}), backend())
+        request = owner.request(SESSION)
+        await over(request)
+        assert "no endpoint" in str(request.error)
+        await until(lambda: owner.links[0].closed)
+        await owner.service.aclose()

@@ -348,7 +348,12 @@ class Service:
         link = self._owner.make_link(self.config, self._transport)
         session: SessionPort | None = slot.client.session if slot.client is not None else None
         connection = Connection(self.name, link, self, depth=self._owner.limits.depth, session=session)
-        await link.open(connection)
+        try:
+            await link.open(connection)
+        except BaseException:
+            # A stream that was begun, say.
+            await connection.aclose()
+            raise
         return connection
 
     async def _keep(self, connection: Connection, slot: Slot | None) -> None:
