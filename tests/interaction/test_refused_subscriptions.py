@@ -146,3 +146,29 @@ async def test_a_listener_for_many_resources_is_one_stream_for_the_server() -> N
             skip=len(server.heard),
         )
         assert len(server.said("subscriptions/listen")) == 3
+
+
+async def test_a_listener_for_many_resources_leaves_room_for_calls_on_a_session_server() -> None:
+    async with house(ScriptedServer("session"), fields=[{"max_in_flight": 12}]) as home:
+        server = home.server
+        server.silent.add("resources/subscribe")
+        client = await home.client("tcp", "modern")
+        await client.names()
+        uris = [f"test://one/{number}" for number in range(50)]
+        listening = client.begin("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+        call = client.tool("echo")
+        (await server.next_call("tools/call")).text("there was room")
+        assert (await call.reply()).text == "there was room"
+        asked = server.said("resources/subscribe")
+        assert len(asked) < len(uris)
+        server.silent.clear()
+        for item in asked:
+            item.reply({})
+        await client.notices.wait(lambda item: item["method"] == "notifications/subscriptions/acknowledged")
+        while len(server.said("resources/subscribe")) < len(uris):
+            await client.call("tools/list")
+        client.cancel(listening)
+        while len(server.said("resources/unsubscribe")) < len(uris):
+            await client.call("tools/list")
+        for method in ("resources/subscribe", "resources/unsubscribe"):
+            assert sorted(item.params["uri"] for item in server.said(method)) == sorted(uris)

@@ -7,7 +7,9 @@ A session server is asked by `resources/subscribe` for each resource, one of the
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -24,6 +26,8 @@ _AGAIN_S: Final = 1.0
 """A stream that ends is opened again no sooner than this."""
 _LASTING_S: Final = 10.0
 """A stream that was open for so long ended by an accident, not by a fault that repeats."""
+_AT_ONCE: Final = 8
+"""Own requests to one session server that are in flight together: the calls of clients need the room."""
 _FLAGS: Final = (
     ("tools", "toolsListChanged"),
     ("prompts", "promptsListChanged"),
@@ -32,6 +36,15 @@ _FLAGS: Final = (
 
 Then = Callable[[], None]
 """Called once, when the server watches or will not say so."""
+
+
+class _Queue:
+    """What one connection to a session server is still to be told of, in order."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[str, str, Then | None]] = deque()
+        """Method, URI, and who waits for the answer."""
+        self.asked = 0
 
 
 class Following:
@@ -45,6 +58,7 @@ class Following:
         """Of the streams. `Slot.backoff` is that of its connections."""
         self._deaf: WeakSet[Connection] = WeakSet()
         """To servers that do not know `subscriptions/listen`."""
+        self._queues: WeakKeyDictionary[Connection, _Queue] = WeakKeyDictionary()
         self._turns: dict[Slot, list[Then]] = {}
         """Slots whose stream is opened anew at the end of this turn, and who waits for that."""
 
@@ -56,8 +70,8 @@ class Following:
         if not connection.keeps_session:
             self._listen_soon(slot)
             return
-        for uri in slot.subscribed:
-            connection.forward_request("resources/subscribe", {"uri": uri}, self._timeout_s)
+        for uri in list(slot.subscribed):
+            self._ask(slot, connection, "resources/subscribe", uri)
 
     def is_agreed(self, slot: Slot, uri: str) -> bool:
         """Whether a session server need not be asked for `uri` any more."""
@@ -84,22 +98,47 @@ class Following:
             if self.is_agreed(slot, uri):
                 then()
             else:
-                self._subscribe(slot, connection, uri, then)
+                self._ask(slot, connection, "resources/subscribe", uri, then)
         elif first:
             self._listen_soon(slot, then)
         else:
             then()
 
-    def _subscribe(self, slot: Slot, connection: Connection, uri: str, then: Then) -> None:
-        own = OwnCall()
+    def _ask(self, slot: Slot, connection: Connection, method: str, uri: str, then: Then | None = None) -> None:
+        queue = self._queues.setdefault(connection, _Queue())
+        queue.waiting.append((method, uri, then))
+        self._ask_next(slot, connection, queue)
 
-        def over(done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
-            if not done.cancelled() and done.exception() is None and done.result()[1].kind != ERROR:
-                self.agreed(slot, uri)
+    def _ask_next(self, slot: Slot, connection: Connection, queue: _Queue) -> None:
+        while queue.waiting and queue.asked < _AT_ONCE:
+            method, uri, then = queue.waiting.popleft()
+            if connection.closed or (uri in slot.subscribed) is not (method == "resources/subscribe"):
+                # Meanwhile the opposite is wanted, and was asked for or will be.
+                if then is not None:
+                    then()
+                continue
+            queue.asked += 1
+            own = OwnCall()
+            own.future.add_done_callback(partial(self._asked, slot, connection, queue, method, uri, then))
+            connection.request(own, method, {"uri": uri}, self._timeout_s)
+
+    def _asked(
+        self,
+        slot: Slot,
+        connection: Connection,
+        queue: _Queue,
+        method: str,
+        uri: str,
+        then: Then | None,
+        done: asyncio.Future[tuple[bytes, Envelope]],
+    ) -> None:
+        queue.asked -= 1
+        answered = not done.cancelled() and done.exception() is None and done.result()[1].kind != ERROR
+        if answered and method == "resources/subscribe":
+            self.agreed(slot, uri)
+        if then is not None:
             then()
-
-        own.future.add_done_callback(over)
-        connection.request(own, "resources/subscribe", {"uri": uri}, self._timeout_s)
+        self._ask_next(slot, connection, queue)
 
     def unfollow(self, slot: Slot, uri: str, *, refused: bool = False) -> None:
         """One client fewer. `refused`: the server would not have it, and need not be told."""
@@ -118,7 +157,7 @@ class Following:
         if not connection.keeps_session:
             self._listen_soon(slot)
         elif not refused:
-            connection.forward_request("resources/unsubscribe", {"uri": uri}, self._timeout_s)
+            self._ask(slot, connection, "resources/unsubscribe", uri)
 
     def _listen_soon(self, slot: Slot, then: Then | None = None) -> None:
         """What comes and goes in one turn of the loop is one stream for the server."""
