@@ -172,3 +172,17 @@ async def test_a_listener_for_many_resources_leaves_room_for_calls_on_a_session_
             await client.call("tools/list")
         for method in ("resources/subscribe", "resources/unsubscribe"):
             assert sorted(item.params["uri"] for item in server.said(method)) == sorted(uris)
+
+
+async def test_what_a_restarted_server_refuses_is_not_taken_for_granted() -> None:
+    async with house(ScriptedServer("session")) as home:
+        server = home.server
+        one, two = await home.client("tcp", "session"), await home.client("tcp", "session")
+        assert (await one.call("resources/subscribe", {"uri": URI})).result == {}
+        server.silent.add("resources/subscribe")
+        server.channels[0].hang_up()
+        (await server.next_call("resources/subscribe")).fail(-32602, "not any more")
+        await two.call("tools/list")
+        pending = two.begin("resources/subscribe", {"uri": URI})
+        (await server.next_call("resources/subscribe")).fail(-32602, "no")
+        assert (await pending.reply()).error["code"] == -32602

@@ -136,6 +136,9 @@ class Following:
         answered = not done.cancelled() and done.exception() is None and done.result()[1].kind != ERROR
         if answered and method == "resources/subscribe":
             self.agreed(slot, uri)
+        else:
+            # A server that was started again may refuse what it watched before.
+            self._agreed.get(slot, set()).discard(uri)
         if then is not None:
             then()
         self._ask_next(slot, connection, queue)
