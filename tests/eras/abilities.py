@@ -57,7 +57,7 @@ ABILITIES: Final[dict[str, str]] = {
     "state.twice": "`requestState` that was used up is refused",
     "state.expired": "`requestState` that comes too late is refused, the server's call is cancelled",
     "state.restart": "`requestState` from before a restart of the gateway is refused, and told so",
-    "state.bounded": "so many calls of a client may wait, and no more",
+    "state.bounded": "so many calls of a client may wait; the oldest gives way to one more",
     "answers.some": "what was not answered is asked again",
     "answers.unknown": "answers to what was not asked are ignored",
     "answers.malformed": "a malformed answer is refused, the call still waits",

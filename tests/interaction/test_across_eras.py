@@ -249,13 +249,36 @@ async def test_two_clients_at_once_are_each_asked_their_own(way_out: str) -> Non
 async def test_suspended_calls_are_bounded() -> None:
     limits = Limits(rate_per_s=0, drain_s=0.0, suspended_per_client=1)
     async with house(ScriptedServer("session"), transport="http", limits=limits) as home:
+        client, pending, call = await asking_call(home, "http")
+        first = call.ask("elicitation/create", FORM)
+        asked = await input_required(pending)
+        # The one that waits longest gives way to a new one of the same client.
         _, pending, call = await asking_call(home, "http")
-        call.ask("elicitation/create", FORM)
-        await input_required(pending)
-        _, pending, call = await asking_call(home, "http")
+        second = call.ask("elicitation/create", FORM)
+        after = await input_required(pending)
+        assert "error" in await within(first)
+        assert "ended" in (await retry(client, asked, {"q1": ACCEPT}).reply()).error["message"]
+        last = retry(client, after, {"q1": ACCEPT})
+        assert (await within(second))["result"] == ACCEPT
+        call.text("done")
+        assert (await last.reply()).text == "done"
+
+
+@pytest.mark.requirement("across.bounded")
+async def test_a_client_takes_no_room_from_another() -> None:
+    owners = [Client(name, sha256(name.encode()).hexdigest()) for name in ("ann", "bob")]
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended=1)
+    async with house(ScriptedServer("session"), transport="http", owners=owners, limits=limits) as home:
+        ann, pending, call = await asking_call(home, "http", token="ann")
         answer = call.ask("elicitation/create", FORM)
-        assert "wait for its answers" in (await pending.reply()).error["message"]
-        assert not answer.done() or "error" in answer.result()
+        asked = await input_required(pending)
+        _, pending, other = await asking_call(home, "http", token="bob")
+        other.ask("elicitation/create", FORM)
+        assert "limit of the gateway" in (await pending.reply()).error["message"]
+        last = retry(ann, asked, {"q1": ACCEPT})
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("done")
+        assert (await last.reply()).text == "done"
 
 
 # -- a session's client, a stateless server ------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class Calls:
             _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
 
         if askable:
-            service.acquire_askable(exchange.client, use, exchange.failed)
+            service.acquire_askable(exchange.client, use, exchange.failed, lambda: not exchange.done)
         else:
             service.acquire(
                 exchange.client,

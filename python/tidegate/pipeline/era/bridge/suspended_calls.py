@@ -72,16 +72,24 @@ class SuspendedCalls:
         if others + call.held_bytes > _KEPT_RESULTS * self._limits.result_bytes:
             raise Overloaded("what servers ask clients takes all the memory that the gateway has for it")
         if not call.key:
-            mine = sum(1 for other in self._calls.values() if other.principal == call.principal)
-            if mine >= self._limits.suspended_per_client:
-                raise Overloaded(f"{mine} calls of this client wait for its answers already, its limit")
-            if len(self._calls) >= self._limits.suspended:
-                raise Overloaded(f"{len(self._calls)} calls wait for answers of clients, the limit of the gateway")
+            self._make_room(call.principal)
             call.key = secrets.token_bytes(16)
             self._calls[call.key] = call
         call.deadline_s = self._clock.now_s() + self._limits.suspended_s
         self._deadlines.watch(call)
         return self._seal.issue(call.key, call.principal, call.request, call.deadline_s)
+
+    def _make_room(self, principal: str) -> None:
+        """The call of this client that waits longest gives way to a new one: most clients that do not come back
+        at once never do. Raises: Overloaded, when none of its calls waits and others take all the room.
+        """
+        mine = [call for call in self._calls.values() if call.principal == principal]
+        if len(mine) < self._limits.suspended_per_client and len(self._calls) < self._limits.suspended:
+            return
+        waiting = [call for call in mine if call.deadline_s < inf]
+        if not waiting:
+            raise Overloaded(f"{len(self._calls)} calls wait for answers of clients, the limit of the gateway")
+        min(waiting, key=lambda call: call.deadline_s).deadline_passed(self._clock.now_s())
 
     def issue_again(self, principal: str, request: bytes) -> str:
         """A state that no call stands behind: whoever comes back with it has the request sent again."""
