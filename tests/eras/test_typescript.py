@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,6 +71,10 @@ def address(road: Road, daemon: Gateway) -> dict[str, Any]:
     return {"command": [*command(), "connect"], "env": {**environment(), "TIDEGATE_SOCKET": daemon.unix}}
 
 
+SETTLE_S = 5.2
+"""A little longer than the gateway takes a question that names no request for one of a request that was given up."""
+
+
 class Visits:
     """Visits through gateways in front of the TypeScript servers; each gateway starts when first asked for."""
 
@@ -78,6 +83,7 @@ class Visits:
         self._new_folder = new_folder
         self._daemons: dict[tuple[Era, str], tuple[Gateway, Path]] = {}
         self._seen: dict[str, Seen] = {}
+        self._settled_s: dict[Path, float] = {}
 
     def daemon(self, road: Road) -> tuple[Gateway, Path]:
         if (key := (road.server, road.way_out)) not in self._daemons:
@@ -102,7 +108,10 @@ class Visits:
         key = f"{road} {folder} {sorted(wanted.items())}"
         if key not in self._seen:
             own = {"folder": str(folder), "key": f"visit-{len(self._seen)}"}
+            # A visit ends with a call that is given up; until its server must have heard, nothing is asked aside.
+            time.sleep(max(0.0, self._settled_s.get(folder, 0.0) - time.monotonic()))
             self._seen[key] = visited(road.client, {**own, **address(road, daemon), **wanted})
+            self._settled_s[folder] = time.monotonic() + SETTLE_S
         return self._seen[key]
 
     def direct(self, era: Era) -> Seen:

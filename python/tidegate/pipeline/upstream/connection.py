@@ -134,6 +134,8 @@ class Connection:
         self._asked: dict[bytes, Question] = {}
         self._unsettled_until_s = 0.0
         """Until then, on the loop's clock, what comes without a stream may belong to a request that was given up."""
+        self._given_up_by = ""
+        """Whose that request was; empty for several principals'."""
         self._tasks = FollowedTasks()
 
     def speak(self, dialect: Dialect) -> None:
@@ -164,6 +166,7 @@ class Connection:
         call = Call(self, listener, upstream_id, envelope.method or "", name)
         call.client_token = envelope.progress_token
         call.headers = headers
+        call.principal = client.principal
         shaped = dialect.shape(message, envelope, client, upstream_id, edits)
         self._pending[upstream_id] = call
         self.set_deadline(call, timeout_s)
@@ -224,7 +227,12 @@ class Connection:
             return
         self._disarm(call)
         if call.method in ASKABLE:
-            self._unsettled_until_s = asyncio.get_running_loop().time() + _SETTLE_S
+            now_s = asyncio.get_running_loop().time()
+            if now_s < self._unsettled_until_s and self._given_up_by != call.principal:
+                self._given_up_by = ""  # By several.
+            else:
+                self._given_up_by = call.principal
+            self._unsettled_until_s = now_s + _SETTLE_S
         if not self.closed:
             if not self.link.cancels_by_closing:
                 self.notify(
@@ -360,12 +368,17 @@ class Connection:
 
         `asks`: it is a question that names no task, which a task would have named.
         """
-        if asyncio.get_running_loop().time() < self._unsettled_until_s:
-            return None
         calls = [call for call in self._pending.values() if call.method in ASKABLE]
         if not asks or not calls:
             calls += [call for call in self._pending.values() if call.method == "tasks/result"]
-        return calls[0] if len(calls) == 1 else None
+        if len(calls) != 1:
+            return None
+        if asyncio.get_running_loop().time() < self._unsettled_until_s and (
+            asks or calls[0].principal != self._given_up_by
+        ):
+            # A late question would be put in the wrong place; a late line at worst tells a client of its own request.
+            return None
+        return calls[0]
 
     def _latest_exchange(self) -> Exchange | None:
         for call in reversed(self._pending.values()):

@@ -68,7 +68,7 @@ class Following:
         if connection is None:
             return
         if not connection.keeps_session:
-            self._listen_soon(slot)
+            self._listen(slot, connection, [])
             return
         for uri in list(slot.subscribed):
             self._ask(slot, connection, "resources/subscribe", uri)

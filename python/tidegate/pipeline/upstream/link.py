@@ -27,6 +27,7 @@ class Call:
         "method",
         "open",
         "params_name",
+        "principal",
         "timeout_s",
     )
 
@@ -43,6 +44,8 @@ class Call:
         self.deadline_s = inf
         self.timeout_s = 0.0
         """How long the deadline was set for."""
+        self.principal = ""
+        """Whose it is, by name; the gateway's own have none."""
         self.open = True
         """Somebody still waits for the answer."""
         self.link_state: object = None
