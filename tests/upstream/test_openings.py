@@ -37,7 +37,6 @@ class Link:
     """One to a server that a test plays."""
 
     cancels_by_closing = False
-    tells_cause = False
 
     def __init__(self, transport: str, say: Say) -> None:
         self.transport = transport

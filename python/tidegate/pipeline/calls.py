@@ -11,7 +11,7 @@ from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import Overloaded, TidegateError
+from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.open_call import Send
 from tidegate.pipeline.era.bridge.rounds import Rounds
@@ -24,7 +24,6 @@ from tidegate.pipeline.target import Target
 from tidegate.pipeline.tasks.requests import Tasks
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
-from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.methods import ASKABLE
 
@@ -50,7 +49,7 @@ class Calls:
 
         def use(slot: Slot, connection: Connection) -> None:
             if exchange.done or connection.in_flight >= service.config.max_in_flight:
-                _full(exchange, service)
+                exchange.failed(service.full())
                 return
             if connection.keeps_session is client.stateless:
                 if client.stateless:
@@ -60,7 +59,7 @@ class Calls:
                     self._send_in_rounds(exchange, target, slot, connection)
                 return
             if self.tasks.making.concerns(exchange, target, connection):
-                if client.stateless and self._goes_on(exchange):
+                if client.stateless and _RETRY_BYTES[1] in exchange.message and self._resumed(exchange, ours_only=True):
                     return
                 send = self._way(exchange, target, slot, connection)
                 opened = send(exchange, exchange.message, exchange.envelope)
@@ -110,17 +109,13 @@ class Calls:
         message, envelope = exchange.message, exchange.envelope
         askable = envelope.method in ASKABLE
         if askable and any(word in message for word in _RETRY_BYTES):
-            try:
-                if self._resumed(exchange):
-                    return
-            except TidegateError as error:
-                exchange.failed(error)
+            if self._resumed(exchange):
                 return
             message, envelope = _without_retry(message, envelope, self._limits.depth)
 
         def use(slot: Slot, connection: Connection, release: Callable[[bool], None]) -> None:
             if exchange.done or connection.in_flight >= service.config.max_in_flight:
-                _full(exchange, service)
+                exchange.failed(service.full())
                 release(True)
                 return
             if not connection.keeps_session and service.stateless is True:
@@ -143,33 +138,23 @@ class Calls:
                 exchange.failed,
             )
 
-    def _goes_on(self, exchange: Exchange) -> bool:
-        """Whether the request goes on with a call of ours, on a server that has states of its own, too."""
-        if _RETRY_BYTES[1] not in exchange.message:
-            return False
+    def _resumed(self, exchange: Exchange, *, ours_only: bool = False) -> bool:
+        """Whether the request is seen to: it goes on with a call that waits for it, or was refused.
+
+        `ours_only`: the server has states of its own, and is given what is none of the gateway's.
+        """
         try:
-            state, _ = read_retry(exchange.message, exchange.envelope)
-            return state is not None and self.suspended.issued(state) and self._resumed(exchange)
+            state, responses = read_retry(exchange.message, exchange.envelope)
+            if state is None or (ours_only and not self.suspended.issued(state)):
+                return False
+            digest = request_digest(exchange.message, exchange.envelope)
+            call = self.suspended.find(state, exchange.principal.key, digest)
+            if call is None:
+                return False
+            call.resume(exchange, responses)
         except TidegateError as error:
             exchange.failed(error)
-            return True
-
-    def _resumed(self, exchange: Exchange) -> bool:
-        """Whether the request goes on with a call that waits for it. Raises: InvalidParams, InvalidRequest."""
-        state, responses = read_retry(exchange.message, exchange.envelope)
-        if state is None:
-            return False
-        digest = request_digest(exchange.message, exchange.envelope)
-        call = self.suspended.find(state, exchange.principal.key, digest)
-        if call is None:
-            return False
-        call.resume(exchange, responses)
         return True
-
-
-def _full(exchange: Exchange, service: Service) -> None:
-    most = service.config.max_in_flight
-    exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
 
 
 def _carry(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability, Overloaded
+from tidegate.errors import InvalidParams, MethodNotFound, MissingClientCapability
 from tidegate.pipeline.codec import Envelope, find_member
 from tidegate.pipeline.era.bridge.open_call import Send
 from tidegate.pipeline.era.bridge.suspendable_call import read_retry
@@ -110,11 +110,8 @@ class Tasks:
         service, client = task.service, exchange.client
 
         def go(slot: Slot, connection: Connection) -> None:
-            most = service.config.max_in_flight
-            if exchange.done:
-                return
-            if connection.in_flight >= most:
-                exchange.failed(Overloaded(f"backend `{service.name}` has {most} requests in flight, its limit"))
+            if exchange.done or connection.in_flight >= service.config.max_in_flight:
+                exchange.failed(service.full())
                 return
             view = client if connection.keeps_session else declaring(client)
             use(about(service, slot, view, task.task_id), connection)

@@ -17,7 +17,6 @@ class BuiltinLink:
     """The host server as a link."""
 
     cancels_by_closing = False
-    tells_cause = True
 
     def __init__(self, backend: str, clock: Clock) -> None:
         self._backend = backend

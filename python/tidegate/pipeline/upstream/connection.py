@@ -33,7 +33,7 @@ _MAX_ASKED = 256
 """Questions of one server that may be open."""
 
 _OBJECT = ord("{")
-_SETTLE_S = 5.0
+SETTLE_S = 5.0
 """How long a request that was given up may still have a question on its way."""
 
 _log = logging.getLogger("tidegate.upstream")
@@ -232,7 +232,7 @@ class Connection:
                 self._given_up_by = ""  # By several.
             else:
                 self._given_up_by = call.principal
-            self._unsettled_until_s = now_s + _SETTLE_S
+            self._unsettled_until_s = now_s + SETTLE_S
         if not self.closed:
             if not self.link.cancels_by_closing:
                 self.notify(

@@ -17,14 +17,12 @@ from typing import Final, Protocol
 from tidegate.clock import Clock
 from tidegate.errors import Overloaded, TidegateError, UpstreamTimeout
 from tidegate.pipeline.exchange import ClientView
-from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.connection import SETTLE_S, Connection
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 
 _MAX_WAITING: Final = 1024
 _PATIENCE_S: Final = 0.1
 """How long a request waits for a lane before another one is opened: most requests are over sooner."""
-_SETTLE_S: Final = 5.0
-"""How long a lane whose request was given up, and not answered, serves nobody: the server may still ask."""
 _IDLE_S: Final = 60.0
 """A further lane is closed after this long without a request."""
 _PAUSE_S: Final = 60.0
@@ -204,7 +202,7 @@ class Lanes:
         slot.leased = False
         now_s = slot.used_at_s = self._clock.now_s()
         if not finished and slot.connection is not None:
-            slot.settles_at_s = now_s + _SETTLE_S
+            slot.settles_at_s = now_s + SETTLE_S
         self._serve(slot.group)
 
     def _serve(self, key: str) -> None:

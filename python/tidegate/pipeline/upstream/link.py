@@ -107,9 +107,6 @@ class LinkOwner(Protocol):
 class Link(Protocol):
     """One transport to one server."""
 
-    tells_cause: bool
-    """A server's question arrives with the request that caused it (Streamable HTTP): `received` is given the call."""
-
     @property
     def cancels_by_closing(self) -> bool:
         """Abandoning a request closes its stream, which tells the server (stateless HTTP)."""

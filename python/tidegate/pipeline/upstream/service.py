@@ -156,6 +156,10 @@ class Service:
         else:
             self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
 
+    def full(self) -> Overloaded:
+        """Why a request is not given to a connection that has `max_in_flight` of them."""
+        return Overloaded(f"backend `{self.name}` has {self.config.max_in_flight} requests in flight, its limit")
+
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None:
         if slot.client is not None:
             slot.used_at_s = self._owner.clock.now_s()

@@ -19,7 +19,6 @@ class SseLegacyLink:
     """One event stream and the address it names for messages."""
 
     cancels_by_closing = False
-    tells_cause = False
 
     def __init__(self, backend: Backend, client: HttpClient, *, max_bytes: int) -> None:
         self._backend = backend

@@ -45,7 +45,6 @@ class StdioChild(asyncio.SubprocessProtocol):
     """One child process as a link."""
 
     cancels_by_closing = False
-    tells_cause = False
 
     def __init__(self, backend: Backend, *, max_bytes: int, write_buffer_bytes: int) -> None:
         self._backend = backend

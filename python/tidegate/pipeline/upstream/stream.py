@@ -37,7 +37,6 @@ class StreamLink(asyncio.Protocol):
     """A TCP or unix socket connection to a server."""
 
     cancels_by_closing = False
-    tells_cause = False
 
     def __init__(
         self,

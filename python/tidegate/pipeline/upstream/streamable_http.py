@@ -49,8 +49,6 @@ def of_backend(name: str, error: TidegateError) -> TidegateError:
 class StreamableHttpLink:
     """One MCP endpoint."""
 
-    tells_cause = True
-
     def __init__(self, backend: Backend, client: HttpClient, *, max_bytes: int) -> None:
         self._backend = backend
         self._client = client

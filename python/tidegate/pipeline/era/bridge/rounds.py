@@ -22,13 +22,12 @@ from tidegate.pipeline.codec import ERROR, RESULT, Envelope, find_member, member
 from tidegate.pipeline.era.bridge.abilities import may_ask
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
+from tidegate.pipeline.era.bridge.open_questions import MAX_QUESTIONS
 from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.json_text import json_bytes, json_value
 
 _MAX_ROUNDS: Final = 64
-_MAX_QUESTIONS: Final = 32
-"""Questions of one round."""
 _PAUSE_S: Final = 0.2
 """Before the request is sent again when nothing new was asked; doubled each time."""
 _LONGEST_PAUSE_S: Final = 10.0
@@ -128,10 +127,8 @@ class Rounds:
                 wanted = {key: message[start:end] for key, start, end in member_spans(message, *at)}
             except ParseError as error:
                 raise UpstreamProtocol(f"backend `{backend}` sent `inputRequests` that are no object") from error
-        if len(wanted) > _MAX_QUESTIONS:
-            raise UpstreamProtocol(
-                f"backend `{backend}` asked {len(wanted)} things at once, more than {_MAX_QUESTIONS}"
-            )
+        if len(wanted) > MAX_QUESTIONS:
+            raise UpstreamProtocol(f"backend `{backend}` asked {len(wanted)} things at once, more than {MAX_QUESTIONS}")
         self._answers = {}
         self._open = {}
         for key, raw in wanted.items():

@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from math import inf
-from typing import Final
 
 from tidegate.errors import (
     INVALID_REQUEST,
@@ -23,20 +22,14 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, member_spans, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask, needed
-from tidegate.pipeline.era.bridge.answers import fault_of
 from tidegate.pipeline.era.bridge.errors import URL_ELICITATION_REQUIRED, error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.questions import question_for
+from tidegate.pipeline.era.bridge.open_questions import GATHER_S, MAX_QUESTIONS, OpenQuestions, input_requests
 from tidegate.pipeline.era.bridge.state_seal import request_digest
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.protocol.methods import ASKABLE
-
-_MAX_QUESTIONS: Final = 32
-"""Questions of one call that may be open."""
-_GATHER_S: Final = 0.01
-"""How long a first question waits for others: a server that asks several things at once sends them one by one."""
 
 
 class SuspendableCall:
@@ -68,11 +61,9 @@ class SuspendableCall:
         """Told once, whether the server had finished with it."""
         self._over = False
         self._call: OpenCall | None = None
-        self._asked = 0
         self._undeclared: Abilities = {}
         """What the server wanted to use on the client and may not."""
-        self._open: dict[str, Question] = {}
-        """To be answered, by their keys in `inputRequests`."""
+        self._open = OpenQuestions("request", table.most_bytes)
         self._gathering: asyncio.TimerHandle | None = None
         self._ending: tuple[bytes, Envelope] | TidegateError | None = None
         """How the server's side ended while no client was there."""
@@ -106,19 +97,16 @@ class SuspendableCall:
         refusal = may_ask(self._abilities, method, question.params)
         if self._method not in ASKABLE:
             question.refuse(f"During `{self._method}` the client cannot be asked")
-        elif refusal is not None:
+            return
+        if refusal is not None:
             self._undeclared |= needed(method, question.params)
-            question.refuse(refusal)
-        elif sum(len(other.message) for other in self._open.values()) + len(question.message) > self._table.most_bytes:
-            question.refuse(f"The open questions of this request have more than {self._table.most_bytes} bytes")
-        elif len(self._open) >= _MAX_QUESTIONS:
-            question.refuse(f"{_MAX_QUESTIONS} questions of this request are open already")
         else:
-            self._asked += 1
-            key = f"q{self._asked}"
-            self._open[key] = question
-            question.on_withdrawn = lambda: self._withdrawn(key)
-            self._put_soon()
+            refusal = self._open.no_room_for(question)
+        if refusal is not None:
+            question.refuse(refusal)
+            return
+        self._open.add(question, _nothing)
+        self._put_soon()
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         if envelope.result_type == "input_required":
@@ -129,7 +117,6 @@ class SuspendableCall:
         if envelope.kind == ERROR:
             message, envelope = self._translated(message, envelope)
         if self._exchange is not None:
-            self._close()
             self._deliver(self._exchange, (message, envelope))
         elif self._table.keep(len(message)):
             self._kept_bytes = len(message)
@@ -141,22 +128,15 @@ class SuspendableCall:
         # A server that took too long was told, and may still ask something.
         self._server_ended(not isinstance(error, UpstreamTimeout))
         if self._exchange is not None:
-            self._close()
-            self._exchange.failed(error)
+            self._deliver(self._exchange, error)
         else:
             self._ending = error
-
-    def _withdrawn(self, key: str) -> None:
-        self._open.pop(key, None)
 
     def _server_ended(self, finished: bool) -> None:
         if not self._over:
             self._over = True
             self._call = None
-            for question in list(self._open.values()):
-                # Whatever is not answered would count as open on the connection for ever.
-                question.refuse("The request that this belongs to is over", INVALID_REQUEST)
-            self._open.clear()
+            self._open.refuse_all("The request that this belongs to is over", INVALID_REQUEST)
             self._stop_gathering()
             self._told_end(finished)
 
@@ -164,7 +144,7 @@ class SuspendableCall:
 
     def _put_soon(self) -> None:
         if self._exchange is not None and self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(_GATHER_S, self._put)
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._put)
 
     def _put(self) -> None:
         """Answers the request that waits with everything that is still to be answered."""
@@ -184,8 +164,7 @@ class SuspendableCall:
             self._call.hold()
         self._exchange = None
         exchange.abandon = None
-        questions = {key: (question.envelope.method or "", question.params) for key, question in self._open.items()}
-        exchange.answer_result(self._input_required(questions, state))
+        exchange.answer_result(_input_required(self._open.requests(self._revision, self._abilities), state))
 
     def _stop_gathering(self) -> None:
         if self._gathering is not None:
@@ -201,11 +180,7 @@ class SuspendableCall:
         """
         if self._exchange is not None:
             raise InvalidRequest("another request with this `requestState` is being answered")
-        known = {key: value for key, value in responses.items() if key in self._open}
-        for key, value in known.items():
-            fault = fault_of(self._open[key].envelope.method or "", value)
-            if fault is not None:
-                raise InvalidParams(f"`inputResponses.{key}` {fault}")
+        known = self._open.answers_among(responses)
         self._exchange = exchange
         self._table.resumed(self)
         if self._ending is not None:
@@ -214,26 +189,16 @@ class SuspendableCall:
         exchange.abandon = self._abandon
         if self._call is not None:
             self._call.go_on(exchange.envelope.progress_token, self._timeout_s)
-        for key, value in known.items():
-            question = self._open.pop(key, None)
-            if question is not None:
-                question.answer(value)
-        self._keep_to(exchange)
+        self._open.answer(known)
+        # Whoever came back may have declared less than whoever asked first.
+        self._abilities = json_value(exchange.client.abilities)
+        self._open.keep_to(self._abilities)
         if self._open:
             self._put_soon()
 
-    def _keep_to(self, exchange: Exchange) -> None:
-        """Whoever came back may have declared less than whoever asked first."""
-        self._abilities = json_value(exchange.client.abilities)
-        for key, question in list(self._open.items()):
-            refusal = may_ask(self._abilities, question.envelope.method or "", question.params)
-            if refusal is not None:
-                del self._open[key]
-                question.refuse(refusal)
-
     @property
     def held_bytes(self) -> int:
-        return sum(len(question.message) for question in self._open.values())
+        return self._open.held_bytes
 
     def _deliver(self, exchange: Exchange, ending: tuple[bytes, Envelope] | TidegateError) -> None:
         self._close()
@@ -264,39 +229,26 @@ class SuspendableCall:
         data = error.get("data")
         wanted = data.get("elicitations") if isinstance(data, dict) else None
         places = [place for place in wanted if isinstance(place, dict)] if isinstance(wanted, list) else []
-        if not places or len(places) > _MAX_QUESTIONS:
+        if not places or len(places) > MAX_QUESTIONS:
             return False
-        questions = {
-            f"q{number}": ("elicitation/create", json_bytes({**place, "mode": "url"}))
+        questions = (
+            (f"q{number}", "elicitation/create", json_bytes({**place, "mode": "url"}))
             for number, place in enumerate(places, 1)
-        }
+        )
         state = self._table.issue_again(exchange.principal.key, request_digest(exchange.message, exchange.envelope))
-        exchange.answer_result(self._input_required(questions, state))
+        exchange.answer_result(_input_required(input_requests(questions, self._revision, self._abilities), state))
         return True
-
-    def _input_required(self, questions: dict[str, tuple[str, bytes]], state: str) -> bytes:
-        requests = b",".join(
-            json_bytes(key) + b':{"method":' + json_bytes(method) + b',"params":'
-            + question_for(method, params, self._revision, self._abilities) + b"}"
-            for key, (method, params) in questions.items()
-        )  # fmt: skip
-        return (
-            b'{"resultType":"input_required","inputRequests":{' + requests + b'},"requestState":'
-            + json_bytes(state) + b"}"
-        )  # fmt: skip
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def deadline_passed(self, now_s: float) -> None:
         """The client did not come back."""
-        for question in list(self._open.values()):
-            question.refuse("The client did not answer in time", INVALID_REQUEST)
+        self._open.refuse_all("The client did not answer in time", INVALID_REQUEST)
         self._cancel()
 
     def _abandon(self) -> None:
         """The client cancelled the request that waits."""
-        for question in list(self._open.values()):
-            question.refuse("The client cancelled the request", INVALID_REQUEST)
+        self._open.refuse_all("The client cancelled the request", INVALID_REQUEST)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -310,6 +262,17 @@ class SuspendableCall:
         self._table.ended(self)
         self._table.release(self._kept_bytes)
         self._kept_bytes = 0
+
+
+def _input_required(requests: bytes, state: str) -> bytes:
+    """A raw `InputRequiredResult`."""
+    return (
+        b'{"resultType":"input_required","inputRequests":' + requests + b',"requestState":' + json_bytes(state) + b"}"
+    )
+
+
+def _nothing() -> None:
+    """A call does not mind that a question is withdrawn: it asks what is open when it asks."""
 
 
 def read_retry(message: bytes, envelope: Envelope) -> tuple[str | None, dict[str, bytes]]:

@@ -11,13 +11,12 @@ import asyncio
 from math import inf
 from typing import Final
 
-from tidegate.errors import INVALID_REQUEST, METHOD_NOT_FOUND, InvalidParams, InvalidRequest, TidegateError
+from tidegate.errors import INVALID_REQUEST, METHOD_NOT_FOUND, InvalidRequest, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
-from tidegate.pipeline.era.bridge.answers import fault_of
 from tidegate.pipeline.era.bridge.errors import error_for
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.questions import question_for
+from tidegate.pipeline.era.bridge.open_questions import GATHER_S, OpenQuestions
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.bridge.tasks.requests import ask_about
 from tidegate.pipeline.era.bridge.tasks.shapes import (
@@ -30,14 +29,9 @@ from tidegate.pipeline.era.bridge.tasks.shapes import (
     unrelated,
 )
 from tidegate.pipeline.exchange import Exchange, Question
-from tidegate.pipeline.json_text import json_bytes
 
-_MAX_QUESTIONS: Final = 32
-"""Questions of one task that may be open."""
 _MAX_SHOWN: Final = 64
 """Requests for the state that may wait for the server to ask or to hand over the result."""
-_GATHER_S: Final = 0.01
-"""How long a first question waits for others."""
 _QUESTION_S: Final = 1.0
 """How long a server that wants input is given to say which, before the client is told to ask again."""
 _WORKING: Final[Members] = [("status", b'"working"')]
@@ -73,8 +67,7 @@ class AskedTask:
         self._call_timeout_s = call_timeout_s
         self._call: OpenCall | None = None
         """`tasks/result`."""
-        self._asked = 0
-        self._open: dict[str, Question] = {}
+        self._open = OpenQuestions("task", room.most_bytes)
         self._shown: list[tuple[Exchange, bytes]] = []
         """Requests for the state that wait, with the `Task` that the server gave for them."""
         self._timer: asyncio.TimerHandle | None = None
@@ -107,13 +100,7 @@ class AskedTask:
 
     def answer(self, responses: dict[str, bytes]) -> None:
         """`tasks/update`: raw JSON values by key. What is unknown or answered is ignored. Raises: InvalidParams."""
-        known = {key: value for key, value in responses.items() if key in self._open}
-        for key, value in known.items():
-            fault = fault_of(self._open[key].envelope.method or "", value)
-            if fault is not None:
-                raise InvalidParams(f"`inputResponses.{key}` {fault}")
-        for key, value in known.items():
-            self._open.pop(key).answer(value)
+        self._open.answer(self._open.answers_among(responses))
         self._settle()
 
     def forget(self) -> None:
@@ -132,30 +119,23 @@ class AskedTask:
 
     def asked(self, question: Question) -> None:
         method = question.envelope.method or ""
-        refusal = may_ask(self._abilities, method, question.params)
+        refusal = may_ask(self._abilities, method, question.params) or self._open.no_room_for(question)
         if refusal is not None:
             question.refuse(refusal)
-        elif self.held_bytes + len(question.message) > self._room.most_bytes:
-            question.refuse(f"The open questions of this task have more than {self._room.most_bytes} bytes")
-        elif len(self._open) >= _MAX_QUESTIONS:
-            question.refuse(f"{_MAX_QUESTIONS} questions of this task are open already")
-        else:
-            self._asked += 1
-            key = f"q{self._asked}"
-            self._open[key] = question
-            try:
-                # What it gives out is for calls that are retried. A task is found by its id.
-                self._room.suspend(self)
-            except TidegateError as error:
-                del self._open[key]
-                question.refuse(str(error))
-                return
-            question.on_withdrawn = lambda: self._withdrawn(key)
-            if self._call is not None:
-                self._call.hold()
-            if self._shown:
-                self._stop_timer()
-                self._timer = asyncio.get_running_loop().call_later(_GATHER_S, self._show_all)
+            return
+        key = self._open.add(question, self._settle)
+        try:
+            # What it gives out is for calls that are retried. A task is found by its id.
+            self._room.suspend(self)
+        except TidegateError as error:
+            self._open.drop(key)
+            question.refuse(str(error))
+            return
+        if self._call is not None:
+            self._call.hold()
+        if self._shown:
+            self._stop_timer()
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._show_all)
 
     def answered(self, message: bytes, envelope: Envelope) -> None:
         self._call = None
@@ -183,15 +163,8 @@ class AskedTask:
             exchange.failed(error)
 
     def _refuse_open(self, why: str, code: int = METHOD_NOT_FOUND) -> None:
-        """Whatever is not answered would count as open on the connection for ever."""
-        questions, self._open = self._open, {}
-        for question in questions.values():
-            question.refuse(why, code)
+        self._open.refuse_all(why, code)
         self._leave_room()
-
-    def _withdrawn(self, key: str) -> None:
-        self._open.pop(key, None)
-        self._settle()
 
     def _settle(self) -> None:
         """The time of `tasks/result` goes on when no question is open."""
@@ -204,7 +177,7 @@ class AskedTask:
 
     @property
     def held_bytes(self) -> int:
-        return sum(len(question.message) for question in self._open.values())
+        return self._open.held_bytes
 
     def deadline_passed(self, now_s: float) -> None:
         """The client did not answer. The task goes on, and may be asked for again."""
@@ -249,16 +222,8 @@ class AskedTask:
 
     def _answer(self, exchange: Exchange, task: bytes, inlined: Members | None) -> None:
         if inlined is None and self._open:
-            inlined = asking(self._requests())
+            inlined = asking(self._open.requests(self._revision, self._abilities, unrelated))
         exchange.answer_result(stateless_task(unrelated(task), "complete", inlined))
-
-    def _requests(self) -> bytes:
-        parts = []
-        for key, question in self._open.items():
-            method = question.envelope.method or ""
-            params = unrelated(question_for(method, question.params, self._revision, self._abilities))
-            parts.append(json_bytes(key) + b':{"method":' + json_bytes(method) + b',"params":' + params + b"}")
-        return b"{" + b",".join(parts) + b"}"
 
     def _release(self) -> None:
         self._ending = None

@@ -13,14 +13,13 @@ from typing import Final
 from tidegate.errors import TidegateError, UpstreamProtocol, UpstreamTimeout
 from tidegate.pipeline.codec import RESULT, scan
 from tidegate.pipeline.era.bridge.abilities import Abilities, may_ask
+from tidegate.pipeline.era.bridge.open_questions import MAX_QUESTIONS
 from tidegate.pipeline.era.bridge.pieces import members, text_of
 from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.era.bridge.tasks.shapes import related
 from tidegate.pipeline.exchange import Question
 from tidegate.pipeline.json_text import json_bytes
 
-_MAX_QUESTIONS: Final = 32
-"""Questions of one task that may be open."""
 _MAX_KEYS: Final = 1000
 """Questions of one task over its life."""
 _DEPTH: Final = 1 << 16
@@ -72,7 +71,7 @@ class TaskQuestions:
         for key in [key for key in self._open if key not in wanted]:
             self._open.pop(key).withdraw()
         new = [key for key in wanted if key not in self._open and key not in self._done]
-        if len(self._open) + len(new) > _MAX_QUESTIONS or len(self._done) > _MAX_KEYS:
+        if len(self._open) + len(new) > MAX_QUESTIONS or len(self._done) > _MAX_KEYS:
             raise UpstreamProtocol(f"backend `{self._backend}` asks too much for one task")
         now_s = asyncio.get_running_loop().time()
         if new:
