@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from clients import Client, Pending
 from gateway import SOME_ROADS, house
-from heard import Json
+from heard import Json, within
 from scripted_server import ScriptedServer, dump, tool
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,51 @@ async def test_a_changed_list_is_told_and_served_anew(
         after = await client.names(f"{kind}/list", kind, key)
         assert len(after) == len(before) + 1
         assert "new" in after[-1]
+
+
+@pytest.mark.requirement("list-changed.refreshed")
+@pytest.mark.parametrize("way_out", ["http", "stdio", "tcp"])
+@pytest.mark.parametrize("era", ["modern", "session"])
+async def test_a_list_that_changes_while_it_is_read_first_is_read_again(era: str, way_out: str) -> None:
+    server = ScriptedServer(era)
+    server.silent.add("prompts/list")
+    async with house(server, transport=way_out) as home:
+        client = await home.client("tcp", "modern")
+        naming = asyncio.create_task(client.names())
+        held = await server.next_call("prompts/list")
+        await server.wait_heard("tools/list")
+        read = len(server.said("tools/list"))
+        server.offers["tools"].append(tool("new"))
+        server.announce("notifications/tools/list_changed")
+        held.reply(server.complete({"prompts": []}))
+        await naming
+        await server.wait_heard("tools/list", skip=_after(server, "tools/list", read))
+        await within(_named(client, "new"))
+
+
+@pytest.mark.requirement("list-changed.refreshed")
+@pytest.mark.parametrize("way_out", ["http", "tcp"])
+async def test_a_change_before_the_server_was_heard_is_not_missed(way_out: str) -> None:
+    server = ScriptedServer("modern")
+    server.silent.add("subscriptions/listen")
+    async with house(server, transport=way_out) as home:
+        client = await home.client("tcp", "modern")
+        assert await client.names() == ["echo"]
+        server.offers["tools"].append(tool("new"))
+        server.silent.clear()
+        server.serve(await server.next_call("subscriptions/listen"))
+        await within(_named(client, "new"))
+
+
+def _after(server: ScriptedServer, method: str, number: int) -> int:
+    """How many messages to skip to be past the first `number` of this method."""
+    places = [place for place, item in enumerate(server.heard) if item.method == method]
+    return places[number - 1] + 1
+
+
+async def _named(client: Client, name: str) -> None:
+    while name not in await client.names():
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.requirement("listen.filters")

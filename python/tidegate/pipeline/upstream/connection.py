@@ -47,6 +47,9 @@ class ConnectionOwner(Protocol):
 
     def list_changed(self, connection: Connection, kind: str) -> None: ...
 
+    def listening(self, connection: Connection) -> None:
+        """The server's own words arrive from now on: changes before that may have been missed."""
+
     def resource_updated(self, connection: Connection, message: bytes, envelope: Envelope) -> None: ...
 
     def logged(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
@@ -124,6 +127,8 @@ class Connection:
         self.closed = False
         self.lost_by: TidegateError | None = None
         """Why it is closed."""
+        self.changed_early: set[str] = set()
+        """Lists that changed before anybody could be told."""
         self.dropped = 0
         """Messages nobody could be found for."""
         self._owner = owner
@@ -329,6 +334,9 @@ class Connection:
             call.listener.failed(
                 UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}")
             )
+
+    def listening(self) -> None:
+        self._owner.listening(self)
 
     def oversized(self, limit_bytes: int) -> None:
         self.dropped += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
@@ -17,11 +18,14 @@ from tidegate.errors import INVALID_PARAMS, METHOD_NOT_FOUND
 from tidegate.pipeline.backoff import Backoff
 from tidegate.pipeline.codec import ERROR, Envelope, find_member
 from tidegate.pipeline.upstream.connection import Connection, OwnCall
+from tidegate.pipeline.upstream.listing import tells
 from tidegate.pipeline.upstream.negotiate import own_meta
 from tidegate.pipeline.upstream.slot import Slot
 
 _CONFIRM_S: Final = 2.0
 """How long a client waits for the server to confirm that it watches."""
+_BEGIN_S: Final = 0.25
+"""How long the lists of a new connection wait for the same."""
 _AGAIN_S: Final = 1.0
 """A stream that ends is opened again no sooner than this."""
 _LASTING_S: Final = 10.0
@@ -50,8 +54,10 @@ class _Queue:
 class Following:
     """How the slots of one service follow their server."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, listening: Callable[[Slot], None]) -> None:
+        """`listening` is told when a server begins to tell of its changes, and again after a gap."""
         self._timeout_s = timeout_s
+        self._listening = listening
         self._agreed: WeakKeyDictionary[Slot, set[str]] = WeakKeyDictionary()
         """What a session server was asked for and did not refuse. Until then everybody's request reaches it."""
         self._backoff: WeakKeyDictionary[Slot, Backoff] = WeakKeyDictionary()
@@ -62,13 +68,25 @@ class Following:
         self._turns: dict[Slot, list[Then]] = {}
         """Slots whose stream is opened anew at the end of this turn, and who waits for that."""
 
+    async def begin(self, slot: Slot, connection: Connection) -> None:
+        """Has a server of the stateless era tell of its changes before its lists are read, so that none is missed.
+        One that does not confirm that at once is caught up with when it does.
+        """
+        confirmed = asyncio.Event()
+        slot.listen = None
+        self._listen(slot, connection, [confirmed.set])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEGIN_S):
+                await confirmed.wait()
+
     def opened(self, slot: Slot) -> None:
         """A new connection: everything is asked for anew."""
         connection = slot.connection
         if connection is None:
             return
         if not connection.keeps_session:
-            self._listen(slot, connection, [])
+            if slot.listen is None:
+                self._listen(slot, connection, [])
             return
         for uri in list(slot.subscribed):
             self._ask(slot, connection, "resources/subscribe", uri)
@@ -184,8 +202,7 @@ class Following:
         """Opens a stream for what is wanted now; the one before ends when this one is confirmed."""
         wanted: dict[str, object] = {}
         for capability, flag in _FLAGS:
-            declared = connection.capabilities.get(capability)
-            if isinstance(declared, dict) and declared.get("listChanged"):
+            if tells(connection, capability):
                 wanted[flag] = True
         if slot.subscribed:
             wanted["resourceSubscriptions"] = list(slot.subscribed)
@@ -209,6 +226,8 @@ class Following:
             if envelope.method == "notifications/subscriptions/acknowledged":
                 acknowledged = True
                 confirmed()
+                if before is None:
+                    self._listening(slot)
 
         own = OwnCall(heard)
         params = {**own_meta(connection.version), "notifications": wanted}
@@ -217,7 +236,7 @@ class Following:
         def ended(done: asyncio.Future[tuple[bytes, Envelope]]) -> None:
             failed = done.cancelled() or done.exception() is not None
             code = None if failed else _error_code(*done.result())
-            current = slot.connection is connection and slot.listen is not None and slot.listen.listener is own
+            current = slot.listen is not None and slot.listen.listener is own
             if code == METHOD_NOT_FOUND:
                 self._deaf.add(connection)
             if current:
@@ -227,7 +246,7 @@ class Following:
                     slot.listen = before
                     del steps[-1:]
             confirmed()
-            if not current or code in (METHOD_NOT_FOUND, INVALID_PARAMS):
+            if not current or slot.connection is not connection or code in (METHOD_NOT_FOUND, INVALID_PARAMS):
                 return
             backoff = self._backoff.setdefault(slot, Backoff())
             delay_s = _AGAIN_S

@@ -97,6 +97,9 @@ class LinkOwner(Protocol):
     def oversized(self, limit_bytes: int) -> None:
         """A message over the limit was thrown away unread."""
 
+    def listening(self) -> None:
+        """From now on the server's own words arrive; what it said before may have been missed."""
+
     def call_failed(self, call: Call, error: TidegateError) -> None:
         """This request will get no answer; the link lives."""
 

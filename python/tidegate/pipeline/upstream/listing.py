@@ -129,3 +129,9 @@ def _result_members(
 def offers(connection: Connection, kind: str) -> bool:
     """Whether the server declared the capability that `kind` belongs to."""
     return _CAPABILITY[kind] in connection.capabilities
+
+
+def tells(connection: Connection, kind: str) -> bool:
+    """Whether the server said that it tells when this list changes. Templates change with the resources."""
+    declared = connection.capabilities.get(kind)
+    return isinstance(declared, dict) and bool(declared.get("listChanged"))

@@ -38,7 +38,7 @@ from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
 from tidegate.pipeline.upstream.lanes import Lanes, Lease, Wanted
 from tidegate.pipeline.upstream.link import Link
-from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers
+from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers, tells
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
@@ -98,7 +98,7 @@ class Service:
         self.clock = owner.clock
         self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
         """Of the calls on all connections. A call is over long before its deadline."""
-        self.following = Following(config.call_timeout_s)
+        self.following = Following(config.call_timeout_s, self._catch_up)
         self._lanes = Lanes(
             self,
             owner.clock,
@@ -203,6 +203,8 @@ class Service:
                     raise opened.lost_by or UpstreamClosed(f"backend `{self.name}` closed the connection at once")
                 if opened is not None and slot.key == (slot.group or slot.key):
                     # A further lane offers what the first one does.
+                    if not opened.keeps_session:
+                        await self.following.begin(slot, opened)
                     await self._hear_out(slot, opened)
         except Exception as error:
             if not isinstance(error, (TimeoutError, TidegateError)):
@@ -254,6 +256,8 @@ class Service:
         if again:
             for kind in ("tools", "prompts", "resources"):
                 self._owner.list_changed(self, slot, kind)
+        for kind in connection.changed_early:
+            self.list_changed(connection, kind)
         for _, use, fail in waiting:
             try:
                 use(slot, connection)
@@ -433,6 +437,7 @@ class Service:
         connection.session = None
         slot.opening = True
         try:
+            await self.following.begin(slot, connection)
             await self._hear_out(slot, connection)
         except BaseException as error:
             self._keep_failed(slot, error)
@@ -496,10 +501,8 @@ class Service:
         if age_s < 1.0:
             return
         for kind, found in slot.listing.kinds.items():
-            declared = connection.capabilities.get(kind)
-            told = isinstance(declared, dict) and declared.get("listChanged")
             holds_s = found.ttl_ms / 1000 if found.ttl_ms else _UNTOLD_S
-            if kind != "templates" and not told and age_s > holds_s and kind not in slot.refreshing:
+            if kind != "templates" and not tells(connection, kind) and age_s > holds_s and kind not in slot.refreshing:
                 slot.read_at_s = self._owner.clock.now_s()
                 slot.refreshing.add(kind)
                 self._owner.spawn(self._refresh, slot, kind, True, name=f"refresh {self.name} {kind}")
@@ -537,12 +540,25 @@ class Service:
     def list_changed(self, connection: Connection, kind: str) -> None:
         slot = self._slot_of(connection)
         if slot is None:
+            connection.changed_early.add(kind)
             return
         if kind in slot.refreshing:
             slot.stale.add(kind)
             return
         slot.refreshing.add(kind)
         self._owner.spawn(self._refresh, slot, kind, name=f"refresh {self.name} {kind}")
+
+    def listening(self, connection: Connection) -> None:
+        slot = self._slot_of(connection)
+        if slot is not None:
+            self._catch_up(slot)
+
+    def _catch_up(self, slot: Slot) -> None:
+        """Lists may have changed between the time they were read and the time the server was heard."""
+        for kind in slot.listing.kinds:
+            if slot.connection is not None and tells(slot.connection, kind) and kind not in slot.refreshing:
+                slot.refreshing.add(kind)
+                self._owner.spawn(self._refresh, slot, kind, True, name=f"refresh {self.name} {kind}")
 
     def resource_updated(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
         slot = self._slot_of(connection)

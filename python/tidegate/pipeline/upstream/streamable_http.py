@@ -172,6 +172,10 @@ class StreamableHttpLink:
         if self._owner is not None and data:
             self._owner.received(data, call)
 
+    def listening(self) -> None:
+        if self._owner is not None:
+            self._owner.listening()
+
     def fail(self, call: Call | None, error: TidegateError) -> None:
         if call is not None and self._owner is not None:
             self._owner.call_failed(call, error)
@@ -352,6 +356,8 @@ class _EventStream:
         if status == 200 and headers.get("content-type", "").lower().startswith("text/event-stream"):
             self._decoder = self._link.decoder()
             self._attempt = 0
+            if self._call is None:
+                self._link.listening()
         else:
             self._refused = True
 
