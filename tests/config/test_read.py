@@ -101,7 +101,7 @@ def test_the_child_prints_one_json_object_and_says_by_its_exit_code_whether_it_i
     for file, status, key in ((good, 0, "snapshot"), (bad, 2, "problems")):
         command = [sys.executable, "-m", "tidegate.config.validate", str(file)]
         child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-        assert (child.returncode, list(json.loads(child.stdout)), child.stderr) == (status, [key], "")
+        assert (child.returncode, list(json.loads(child.stdout)), child.stderr) == (status, [key, "secret_files"], "")
 
 
 def test_transfer_is_lossless() -> None:

@@ -90,6 +90,29 @@ def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[
     return tree, problems
 
 
+def secret_files(document: Document, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Every file that the document's references name, whether it can be read or not."""
+    found: dict[str, None] = {}
+
+    def walk(value: Any, path: KeyPath) -> None:
+        if isinstance(value, str):
+            for match in REFERENCE.finditer(value):
+                reference = match.group(1) or ""
+                if reference.startswith("file:"):
+                    directory = Path(document.place(path).file).absolute().parent
+                    found[str(_secret_path(reference.removeprefix("file:"), environ, directory))] = None
+        elif isinstance(value, list | dict):
+            for key, item in enumerate(value) if isinstance(value, list) else value.items():
+                walk(item, (*path, key))
+
+    backends = document.tree.get("backends")
+    for name, table in backends.items() if isinstance(backends, dict) else ():
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if key in _FIELDS:
+                walk(value, ("backends", name, key))
+    return tuple(found)
+
+
 def _lookup(reference: str | None, environ: Mapping[str, str], directory: Path) -> str:
     if reference is None:
         raise UnresolvedReference("expected `}` after `${`; write `$${` for a plain `${`")
@@ -115,11 +138,18 @@ def _lookup(reference: str | None, environ: Mapping[str, str], directory: Path) 
     return value
 
 
-def _read_secret(name: str, environ: Mapping[str, str], directory: Path) -> str:
-    path = directory / name
+def _secret_path(name: str, environ: Mapping[str, str], directory: Path) -> Path:
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / name).exists():
-        path = Path(credentials) / name
+    try:
+        if credentials and (Path(credentials) / name).exists():
+            return Path(credentials) / name
+    except (OSError, ValueError):
+        pass
+    return directory / name
+
+
+def _read_secret(name: str, environ: Mapping[str, str], directory: Path) -> str:
+    path = _secret_path(name, environ, directory)
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_SECRET_BYTES + 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Final
 
-from tidegate.config.snapshot import Backend, Client, Limits, Snapshot
+from tidegate.config.snapshot import Backend, Limits, Snapshot
 
 SETTINGS: Final = frozenset(
     (
@@ -102,7 +102,7 @@ def plan(old: Snapshot, new: Snapshot) -> Plan:
         removed=tuple(name for name in before if name not in after),
         reordered=stayed != [name for name in before if name in after],
         clients_added=tuple(name for name in clients_after if name not in kept),
-        clients_adjusted=tuple(name for name in kept if _differs(clients_before[name], clients_after[name])),
+        clients_adjusted=tuple(name for name in kept if clients_before[name] != clients_after[name]),
         clients_removed=tuple(name for name in clients_before if name not in kept),
         limits=changed_limits(old.limits, new.limits),
     )
@@ -125,6 +125,3 @@ def _fate(old: Backend | None, new: Backend) -> Fate:
     same = replace(old, **{name: getattr(new, name) for name in SETTINGS})
     return Fate.ADJUSTED if same == new else Fate.REPLACED
 
-
-def _differs(old: Client, new: Client) -> bool:
-    return old != new
