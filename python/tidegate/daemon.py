@@ -31,6 +31,7 @@ from tidegate.pipeline.serve import Gateway
 from tidegate.protocol.meta_keys import ENDPOINT
 
 if TYPE_CHECKING:
+    from tidegate.admin.http import AdminHttp
     from tidegate.systemd.contract import Contract
     from tidegate.systemd.sockets import Inherited
 
@@ -70,6 +71,7 @@ class Daemon:
         self.addresses: dict[str, object] = {}
         self._servers: list[asyncio.Server] = []
         self._admin: tuple[asyncio.Server, ConnectionRegistry] | None = None
+        self._admin_pages: AdminHttp | None = None
         self._inherited = inherited
         self._unix_is_ours = False
         self._uid = os.getuid()
@@ -111,7 +113,7 @@ class Daemon:
             from tidegate.control.telemetry.metrics import Metrics
             from tidegate.pipeline.accept.http1 import HttpServerProtocol
 
-            admin = AdminHttp(self, Metrics(self.events))
+            admin = self._admin_pages = AdminHttp(self, Metrics(self.events))
             admin_registry = ConnectionRegistry(64, self.clock)
             server, where = await listen_tcp(
                 lambda: HttpServerProtocol(admin.serve, self.snapshot.limits, self.clock, admin_registry),
@@ -181,6 +183,8 @@ class Daemon:
         self.registry.drain()
         await anyio.lowlevel.checkpoint()
         self.registry.abort()
+        if self._admin_pages is not None:
+            self._admin_pages.close()
         if self._admin is not None:
             # The last to go: until here it says that the gateway takes nothing new.
             self._admin[0].close()
@@ -280,7 +284,9 @@ def run(main: Callable[..., Awaitable[None]], *args: object) -> None:
 
 def set_up_logging(level: str = "warning") -> None:
     """Lines on stderr."""
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    from tidegate.control.telemetry.console import print_lines
+
+    print_lines(sys.stderr, level)
 
 
 def print_line(fields: dict[str, object]) -> None:

@@ -24,7 +24,7 @@ class ExchangeDone:
     stateless: bool
     principal: str
     outcome: str
-    """`ok`, `error` (the server's own) or the slug of a tidegate error."""
+    """`ok`, `tool_error` (the result says it is one), `error` (the server's own) or the slug of a tidegate error."""
     duration_s: float
 
 
@@ -40,7 +40,16 @@ class BackendState:
     reason: str
 
 
-Event = ExchangeDone | BackendState
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something a client sent was turned away before it became a request: no token, no JSON, headers that differ."""
+
+    transport: str
+    reason: str
+    """The slug of a tidegate error."""
+
+
+Event = ExchangeDone | BackendState | Refused
 
 
 class Events:

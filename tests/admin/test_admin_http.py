@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 
 from tidegate.config.bearer_token import token_sha256
 from tidegate.config.snapshot import Backend, Client, Listen, Secret, Snapshot
+from tidegate.control.telemetry.log_ring import MAX_LINES
 from tidegate.daemon import Daemon, Tasks
 from tidegate.protocol.meta_keys import TOKEN
 
 pytestmark = pytest.mark.anyio
 
 WAIT_S = 20.0
+log = logging.getLogger("tidegate.test")
 SECRET = "a-secret-of-the-broken-one"
 HOST = Backend(name="host", transport="builtin", address="host")
 BROKEN = Backend(name="broken", transport="stdio", command=(f"/nowhere/{SECRET}",), env=(("TOKEN", Secret(SECRET)),))
@@ -160,15 +163,115 @@ async def test_no_page_shows_a_secret() -> None:
     async with running(HOST, BROKEN, clients=(Client("laptop", digest),)) as daemon:
         answer = await call(daemon, "tools/list", token=token)
         assert "result" in answer
-        for path in ("/health", "/info", "/status", "/metrics"):
+        for path in ("/health", "/info", "/status", "/metrics", "/activity", "/logs"):
             body = (await ask(daemon, path))[2].decode()
             assert "broken" in body
             assert not [secret for secret in (SECRET, token, digest) if secret in body]
 
 
+async def test_activity_has_the_counts_that_rates_are_made_of() -> None:
+    async with running(HOST) as daemon:
+        for _ in range(3):
+            await call(daemon, "tools/call", name="uptime", arguments={})
+        activity = json.loads((await ask(daemon, "/activity"))[2])
+        (row,) = [row for row in activity["calls"] if row["tool"] == "uptime"]
+        assert row["outcomes"] == {"ok": 3}
+        assert sum(count for _, count in row["latency"]) == 3
+        assert all(at <= len(activity["bounds_s"]) for at, _ in row["latency"])
+        assert activity["gateway"]["memory_bytes"] > 1_000_000
+        assert activity["backends"][0]["state"] == "ready"
+        assert activity["backends"][0]["max_in_flight"] == 64
+
+
+async def test_logs_are_one_object_a_line_and_can_be_chosen() -> None:
+    async with running(HOST) as daemon:
+        log.info("from=%s", "nobody")
+        log.info("started TOKEN=hunter2", extra={"backend": "files"})
+        log.warning("lost", extra={"backend": "files"})
+
+        async def texts(query: str) -> list[str]:
+            status, headers, body = await ask(daemon, f"/logs{query}")
+            assert (status, headers["content-type"]) == (200, "application/x-ndjson")
+            return [json.loads(line)["text"] for line in body.splitlines()]
+
+        assert await texts("") == ["from=nobody", "started TOKEN=…", "lost"]
+        assert await texts("?backend=files&level=warning") == ["lost"]
+        assert await texts("?lines=2") == ["started TOKEN=…", "lost"]
+        assert await texts("?since_s=0") == []
+        assert await texts("?lines=0") == []
+
+
+@pytest.mark.parametrize("query", ["level=loud", "lines=-1", "lines=x", "since_s=nan", "colour=red"])
+async def test_a_question_about_logs_that_makes_no_sense_is_400(query: str) -> None:
+    async with running(HOST) as daemon:
+        status, _, body = await ask(daemon, f"/logs?{query}")
+        assert status == 400
+        assert query.split("=")[0] in json.loads(body)["error"]
+
+
+@asynccontextmanager
+async def following(daemon: Daemon, query: str = "") -> AsyncIterator[asyncio.StreamReader]:
+    """The body of `/logs?follow=1`, still in chunks."""
+    host, _, port = str(daemon.addresses["admin"]).removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(f"GET /logs?follow=1{query} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        async with asyncio.timeout(WAIT_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head
+            yield reader
+    finally:
+        writer.close()
+
+
+async def next_line(reader: asyncio.StreamReader) -> dict[str, Any]:
+    while True:
+        line = (await reader.readline()).strip()
+        if line.startswith(b"{"):
+            found: dict[str, Any] = json.loads(line)
+            return found
+
+
+async def test_who_follows_the_log_hears_what_comes_also_from_other_threads() -> None:
+    async with running(HOST) as daemon:
+        log.info("before")
+        async with following(daemon, "&backend=files") as reader:
+            await reader.readline()
+            log.info("not this one")
+            await asyncio.to_thread(log.info, "from a thread", extra={"backend": "files"})
+            assert (await next_line(reader))["text"] == "from a thread"
+            log.info("more", extra={"backend": "files"})
+            assert (await next_line(reader))["text"] == "more"
+
+
+async def test_a_follower_that_misses_lines_is_told_how_many() -> None:
+    async with running(HOST) as daemon, following(daemon) as reader:
+        await reader.readline()
+        # All in one turn of the loop: more than the ring keeps.
+        for number in range(MAX_LINES + 7):
+            log.info("%s", number)
+        assert await next_line(reader) == {"lost": 7}
+        assert (await next_line(reader))["text"] == "7"
+
+
+async def test_the_stream_ends_with_the_gateway_and_places_are_given_back() -> None:
+    async with running(HOST) as daemon:
+        for _ in range(3):
+            for _ in range(5):
+                async with following(daemon) as reader:
+                    await reader.readline()
+            async with asyncio.timeout(WAIT_S):
+                while json.loads((await ask(daemon, "/health"))[2])["status"] != "ok":
+                    pass
+        async with following(daemon) as reader:
+            await reader.readline()
+            daemon._admin_pages.close()  # type: ignore[union-attr]
+            assert (await reader.readuntil(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+
+
 async def test_head_has_the_head_alone() -> None:
     async with running(HOST) as daemon:
-        for path in ("/health", "/health/ready", "/info", "/status", "/metrics"):
+        for path in ("/health", "/health/ready", "/info", "/status", "/metrics", "/activity"):
             status, headers, body = await ask(daemon, path, method="HEAD")
             assert status == 200
             assert int(headers["content-length"]) > 10

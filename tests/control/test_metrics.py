@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.control.telemetry.exposition import Exposition, number
-from tidegate.control.telemetry.metrics import BUCKETS_S, MAX_HISTOGRAMS, MAX_SERIES, OTHER, Metrics
-from tidegate.events import BackendState, Events, ExchangeDone
+from tidegate.control.telemetry.latencies import BOUNDS_S, BUCKETS_S
+from tidegate.control.telemetry.metrics import MAX_HISTOGRAMS, MAX_SERIES, MAX_TOOLS, OTHER, Metrics
+from tidegate.events import BackendState, Event, Events, ExchangeDone, Refused
 
 Labels = frozenset[tuple[str, str]]
 
@@ -31,8 +32,14 @@ STATISTICS: dict[str, object] = {
             "backend": "files",
             "max_connections": 32,
             "own_connections": 5,
+            "queued": 8,
             "slots": [
-                {"state": "ready", "in_flight": 2, "link": {"pid": 7, "running": True}},
+                {
+                    "state": "ready",
+                    "in_flight": 2,
+                    "restarts": 3,
+                    "link": {"pid": 7, "running": True, "memory_bytes": 4096},
+                },
                 {"state": "down", "in_flight": 0, "link": {}},
             ],
         },
@@ -48,14 +55,14 @@ class Page:
     def __init__(self, text: str) -> None:
         assert text.endswith("\n")
         self.kinds: dict[str, str] = {}
+        self.helps: dict[str, str] = {}
         self.samples: dict[tuple[str, Labels], float] = {}
-        helped: set[str] = set()
         family = ""
         for line in text[:-1].split("\n"):
             if line.startswith("# HELP "):
                 family = line.split(" ", 3)[2]
-                assert family not in helped
-                helped.add(family)
+                assert family not in self.helps
+                self.helps[family] = line.split(" ", 3)[3]
             elif line.startswith("# TYPE "):
                 _, _, name, kind = line.split(" ")
                 assert name == family
@@ -93,12 +100,13 @@ def done(
     outcome: str = "ok",
     duration_s: float = 0.004,
     backend: str = "b",
+    transport: str = "http",
 ) -> ExchangeDone:
     return ExchangeDone(
         method=method,
         name=name,
         backend=backend,
-        transport="http",
+        transport=transport,
         stateless=True,
         principal="anonymous",
         outcome=outcome,
@@ -106,7 +114,7 @@ def done(
     )
 
 
-def rendered(events: Iterable[ExchangeDone | BackendState]) -> Page:
+def rendered(events: Iterable[Event]) -> Page:
     bus = Events()
     metrics = Metrics(bus)
     for event in events:
@@ -124,7 +132,7 @@ def test_requests_are_counted_by_what_they_were() -> None:
 
 def test_durations_are_cumulative_and_end_at_infinity() -> None:
     page = rendered(done(duration_s=seconds) for seconds in (0.0005, 0.001, 0.004, 500.0))
-    place = {"backend": "b", "method": "tools/call"}
+    place = {"backend": "b", "method": "tools/call", "tool": "echo", "era": "stateless"}
     name = "tidegate_request_duration_seconds"
     assert page.kinds[name] == "histogram"
     buckets = [page.value(f"{name}_bucket", **place, le=str(bound)) for bound in (*BUCKETS_S, "+Inf")]
@@ -134,12 +142,34 @@ def test_durations_are_cumulative_and_end_at_infinity() -> None:
 
 
 def test_names_without_end_cost_no_memory_and_are_still_counted() -> None:
-    page = rendered(done(f"tool{number}") for number in range(MAX_SERIES + 500))
+    page = rendered(done(f"tool{number}") for number in range(MAX_TOOLS + 500))
+    for name in ("tidegate_requests_total", "tidegate_request_duration_seconds_count"):
+        series = page.of(name)
+        assert len(series) == MAX_TOOLS + 1
+        assert sum(series.values()) == MAX_TOOLS + 500
+        assert [value for labels, value in series.items() if ("tool", OTHER) in labels] == [500]
+
+
+def test_one_server_with_many_tools_leaves_the_others_their_names() -> None:
+    many = [done(f"tool{number}") for number in range(5000)]
+    page = rendered([*many, done("search", backend="small")])
+    assert page.value(
+        "tidegate_requests_total",
+        backend="small",
+        method="tools/call",
+        tool="search",
+        era="stateless",
+        transport="http",
+        outcome="ok",
+    )
+
+
+def test_label_sets_are_bounded() -> None:
+    page = rendered(done(backend=f"b{number}") for number in range(MAX_SERIES + 500))
     series = page.of("tidegate_requests_total")
     assert len(series) == MAX_SERIES + 1
     assert sum(series.values()) == MAX_SERIES + 500
-    rest = [value for labels, value in series.items() if ("tool", OTHER) in labels]
-    assert rest == [500]
+    assert [value for labels, value in series.items() if ("tool", OTHER) in labels] == [500]
 
 
 def test_histograms_are_bounded() -> None:
@@ -147,6 +177,42 @@ def test_histograms_are_bounded() -> None:
     counts = page.of("tidegate_request_duration_seconds_count")
     assert len(counts) == MAX_HISTOGRAMS + 1
     assert sum(counts.values()) == MAX_HISTOGRAMS * 2
+
+
+def test_the_rows_for_a_watcher_say_the_same_as_the_page() -> None:
+    bus = Events()
+    metrics = Metrics(bus)
+    for event in (done(duration_s=0.003), done(outcome="tool_error", transport="tcp", duration_s=400.0)):
+        bus.publish(event)
+    (row,) = metrics.rows()
+    assert row["backend"] == "b"
+    assert row["tool"] == "echo"
+    assert row["outcomes"] == {"ok": 1, "tool_error": 1}
+    assert row["latency"] == [[BOUNDS_S.index(0.0032), 1], [len(BOUNDS_S), 1]]
+
+
+def test_the_daemons_calls_to_itself_are_nobodys_requests() -> None:
+    assert rendered([done(transport="canary")]).of("tidegate_requests_total") == {}
+
+
+def test_what_was_turned_away_is_counted_by_reason() -> None:
+    page = rendered([Refused("http", "unauthorized"), Refused("http", "unauthorized"), Refused("tcp", "not_json")])
+    assert page.value("tidegate_refused_total", transport="http", reason="unauthorized") == 2
+    assert page.value("tidegate_refused_total", transport="tcp", reason="not_json") == 1
+
+
+def test_names_and_types_follow_the_conventions_of_prometheus() -> None:
+    """What `promtool check metrics` looks at: counters end in `_total` and nothing else does, base units, help."""
+    page = rendered([done(), Refused("http", "unauthorized"), BackendState("files", "shared", "down", "")])
+    for name, kind in page.kinds.items():
+        assert re.fullmatch(r"(tidegate|process)_[a-z]+(_[a-z]+)*", name)
+        assert (kind == "counter") == name.endswith("_total")
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent|count|sum|bucket)$", name)
+        if "time" in name or "duration" in name or "memory" in name:
+            assert name.removesuffix("_total").endswith(("_seconds", "_bytes"))
+    assert all(kind in ("counter", "gauge", "histogram") for kind in page.kinds.values())
+    assert not [labels for _, labels in page.samples for name, _ in labels if name.startswith("__")]
+    assert all(page.helps.values())
 
 
 def test_methods_a_client_made_up_share_one_series() -> None:
@@ -179,7 +245,11 @@ def test_backends_are_up_unless_nothing_of_them_can_be_reached() -> None:
     assert page.value("tidegate_backend_slots", backend="files", state="ready") == 1
     assert page.value("tidegate_backend_in_flight_requests", backend="files") == 2
     assert page.value("tidegate_backend_transitions_total", backend="gone", state="down") == 2
-    assert page.value("tidegate_children") == 1
+    assert page.value("tidegate_children", backend="files") == 1
+    assert page.value("tidegate_children", backend="gone") == 0
+    assert page.of("tidegate_child_resident_memory_bytes") == {frozenset({("backend", "files")}): 4096}
+    assert page.value("tidegate_backend_restarts", backend="files") == 3
+    assert page.value("tidegate_backend_queued_requests", backend="files") == 8
     assert page.value("tidegate_backend_own_connections", backend="files") == 5
     assert page.value("tidegate_backend_own_connections_limit", backend="files") == 32
     assert not any("s-123" in str(key) for key in page.samples)

@@ -1,7 +1,8 @@
 """Takes secrets out of what operators are shown.
 
-Errors and statistics carry words of servers, and a server may repeat what it was given: a token in its last line on
-stderr, a password in its URL. Values that the configuration holds are replaced wherever they occur.
+Errors, statistics and log lines carry words of servers, and a server may repeat what it was given: a token in its last
+line on stderr, a password in its URL. Values that the configuration holds are replaced wherever they occur; so is
+what names itself a secret (`password=…`, `Authorization: Bearer …`, `https://user:…@`), wherever it comes from.
 """
 
 from __future__ import annotations
@@ -17,36 +18,74 @@ from tidegate.config.snapshot import Backend, Snapshot
 MARK: Final = "…"
 _MIN_CHARS: Final = 6
 """Shorter values (`1`, `true`, `prod`) are everywhere, and hiding them would tell nothing apart."""
-_DROPPED: Final = frozenset(("stderr",))
-"""Members that are a server's own words, of unknown content."""
+_SCHEMES: Final = ("basic", "bearer", "digest")
+_MOST_VALUES: Final = 10_000
+"""Of all configurations so far. Beyond it those of the oldest are forgotten: their servers are long gone."""
+_SPOKEN: Final = re.compile(
+    r"(?i)\b(?P<name>[\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential)[\w-]*[\"']?"
+    r"\s*(?:[:=]|\bis\b)\s*[\"']?)(?P<value>[^\s\"',;&]{4,})"
+    r"|\b(?P<scheme>(?:bearer|basic)\s+)(?P<credentials>[\w.~+/=-]{8,})"
+    r"|(?P<user>://[^\s/:@]*:)(?P<password>[^\s/@]+)(?=@)"
+    r"|\b(?P<known>(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|sk-|hf_|npm_)[\w-]{8,})"
+)
 
 
 class Redaction:
-    """The secrets of one configuration."""
+    """The secrets of a configuration, and of those that were in force before it: a server may still hold them."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        values = {value for backend in snapshot.backends for value in _secrets(backend) if len(value) >= _MIN_CHARS}
-        values |= {client.token_sha256 for client in snapshot.clients}
+        self._values: dict[str, None] = {}
+        self._learned: Snapshot | None = None
+        self._pattern: re.Pattern[str] | None = None
+        self.learn(snapshot)
+
+    def learn(self, snapshot: Snapshot) -> None:
+        """Hides what `snapshot` holds, too. Costs a comparison when it did not change."""
+        if snapshot is self._learned:
+            return
+        self._learned = snapshot
+        found = {value for backend in snapshot.backends for value in _secrets(backend) if len(value) >= _MIN_CHARS}
+        found |= {client.token_sha256 for client in snapshot.clients}
+        for value in found:
+            self._values.pop(value, None)
+            self._values[value] = None
+        for value in list(self._values)[: max(0, len(self._values) - _MOST_VALUES)]:
+            del self._values[value]
         # The longest first: one secret may hold another.
-        found = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
-        self._pattern = re.compile(found) if found else None
+        alternatives = "|".join(re.escape(value) for value in sorted(self._values, key=len, reverse=True))
+        self._pattern = re.compile(alternatives) if alternatives else None
 
     def text(self, text: str) -> str:
+        """The same text without what the configuration holds."""
         return text if self._pattern is None else self._pattern.sub(MARK, text)
+
+    def spoken(self, text: str) -> str:
+        """A server's own words, without what the configuration holds and what says of itself that it is a secret."""
+        return _SPOKEN.sub(_hidden, self.text(text))
 
     def value(self, value: object) -> object:
         """The same JSON value without secrets. URLs lose all but their origin."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {
-                key: _origin(item) if key == "url" and isinstance(item, str) else self.value(item)
-                for key, item in value.items()
-                if key not in _DROPPED
-            }
+            return {key: self._member(key, item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item) for item in value]
         return value
+
+    def _member(self, key: object, item: object) -> object:
+        if key == "url" and isinstance(item, str):
+            return _origin(item)
+        if key == "error" and isinstance(item, str):
+            return self.spoken(item)
+        if key == "stderr" and isinstance(item, list | tuple):
+            return [self.spoken(str(line)) for line in item]
+        return self.value(item)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    kept = match["name"] or match["scheme"] or match["user"] or ""
+    return kept + MARK
 
 
 def _secrets(backend: Backend) -> Iterator[str]:
@@ -54,7 +93,7 @@ def _secrets(backend: Backend) -> Iterator[str]:
         revealed = secret.reveal()
         yield revealed
         # `Bearer TOKEN`: the token alone is as good.
-        yield from revealed.split()
+        yield from (word for word in revealed.split() if word.lower() not in _SCHEMES)
     named = ""
     for argument in backend.command[1:]:
         flag, equals, value = argument.partition("=")

@@ -29,8 +29,9 @@ def write_process(page: Exposition) -> None:
         )
         page.single("process_threads", "gauge", "Threads of the process.", int(fields[17]))
         page.single("process_virtual_memory_bytes", "gauge", "Virtual memory, in bytes.", int(fields[20]))
-        resident_bytes = int(fields[21]) * _PAGE_BYTES
-        page.single("process_resident_memory_bytes", "gauge", "Resident memory, in bytes.", resident_bytes)
+        page.single(
+            "process_resident_memory_bytes", "gauge", "Resident memory, in bytes.", int(fields[21]) * _PAGE_BYTES
+        )
         started_s = _boot_s()
         if started_s is not None:
             page.single(
@@ -52,6 +53,18 @@ def write_process(page: Exposition) -> None:
         "Most file descriptors that the process may open.",
         resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     )
+
+
+def resident_bytes() -> int | None:
+    """Of this process; None where the kernel does not tell."""
+    fields = _stat()
+    return int(fields[21]) * _PAGE_BYTES if fields else None
+
+
+def cpu_s() -> float | None:
+    """User and system CPU time of this process so far; None where the kernel does not tell."""
+    fields = _stat()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S if fields else None
 
 
 def _stat() -> list[str]:

@@ -1,0 +1,21 @@
+"""What the operator's pages ask of the daemon."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tidegate.config.snapshot import Snapshot
+
+
+class Observed(Protocol):
+    """The daemon, as `admin/` sees it. Nothing here changes it."""
+
+    snapshot: Snapshot
+    """Replaced as a whole by a reload."""
+    addresses: dict[str, object]
+
+    def statistics(self) -> dict[str, object]: ...
+
+    @property
+    def ready(self) -> bool:
+        """Listening, and not on the way out."""

@@ -1,0 +1,60 @@
+"""Log lines on stderr, for a person or for journald.
+
+The journal knows when a line came and shows how grave it is by itself, so there a line has no time, and begins with
+the priority that journald takes off again (sd-daemon(3)). Other lines than the gateway's own are printed from
+`warning` on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final, TextIO
+
+_PRIORITY: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def print_lines(stream: TextIO, level: str) -> None:
+    """Prints from `level` on. The handler decides, as others (`log_ring.py`) may want to see more."""
+    number = logging.getLevelName(level.upper())
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(number)
+    handler.setFormatter(
+        _JournalFormatter() if _is_journal(stream) else _OneLine("%(asctime)s %(levelname)s %(name)s %(message)s")
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING))
+    logging.getLogger("tidegate").setLevel(number)
+
+
+class _OneLine(logging.Formatter):
+    """A record is a line: what a server put into it cannot look like another one. A traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
+        return _flat(super().formatMessage(record))
+
+
+class _JournalFormatter(logging.Formatter):
+    """Every line of it with its priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_PRIORITY.get(record.levelno, 6)}>"
+        text = f"{record.name} {_flat(record.getMessage())}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def _flat(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n") if "\n" in text or "\r" in text else text
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether it is the stream that the service manager made for the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    named = os.environ.get("JOURNAL_STREAM")
+    if not named:
+        return False
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return named == f"{found.st_dev}:{found.st_ino}"

@@ -1,0 +1,118 @@
+"""What the daemon's statistics say at this moment, as gauges for Prometheus.
+
+Called by `metrics.py`. Reads plain data: a statistic that is not there leaves out a sample and breaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tidegate.control.telemetry.exposition import Exposition
+
+Statistics = Mapping[str, object]
+
+SLOT_STATES: Final = ("ready", "starting", "down", "parked", "idle")
+
+_BACKEND_GAUGES: Final = (
+    ("own_connections", "tidegate_backend_own_connections", "Connections that serve single clients."),
+    ("max_connections", "tidegate_backend_own_connections_limit", "Most connections that may serve single ones."),
+    ("queued", "tidegate_backend_queued_requests", "Requests that wait for their turn at a backend."),
+)
+
+
+def backend_up(backend: Statistics) -> bool:
+    """Whether a backend can be used as far as is known: one that nobody has needed yet counts as up."""
+    states = [str(slot.get("state")) for slot in _dicts(backend.get("slots"))]
+    return "ready" in states or not ("down" in states or "parked" in states)
+
+
+def write_gateway(page: Exposition, statistics: Statistics) -> None:
+    page.single("tidegate_uptime_seconds", "gauge", "Since the gateway started.", _number(statistics.get("uptime_s")))
+    page.single("tidegate_sessions", "gauge", "Open sessions of clients.", _number(statistics.get("sessions")))
+    page.single(
+        "tidegate_listeners", "gauge", "Open subscription streams of clients.", _number(statistics.get("listeners"))
+    )
+    page.single("tidegate_in_flight_requests", "gauge", "Requests being served.", _number(statistics.get("in_flight")))
+    suspended = statistics.get("suspended")
+    if isinstance(suspended, Mapping):
+        help_text = "Calls of session servers that wait for answers of stateless clients."
+        page.single("tidegate_suspended_calls", "gauge", help_text, _number(suspended.get("calls")))
+        help_text = "Most calls that may wait so."
+        page.single("tidegate_suspended_calls_limit", "gauge", help_text, _number(suspended.get("limit")))
+    connections = statistics.get("connections")
+    if isinstance(connections, Mapping):
+        for field, name, kind, help_text in (
+            ("open", "tidegate_connections", "gauge", "Open connections of clients."),
+            ("limit", "tidegate_connections_limit", "gauge", "Most connections that may be open."),
+            ("served_total", "tidegate_connections_served_total", "counter", "Connections that were let in."),
+            ("refused_total", "tidegate_connections_refused_total", "counter", "Connections over the limit."),
+        ):
+            page.single(name, kind, help_text, _number(connections.get(field)))
+
+
+def write_backends(page: Exposition, statistics: Statistics) -> None:
+    # Two of one name would be two samples of one label set, which makes a scrape worthless.
+    backends = list({str(backend.get("backend")): backend for backend in _dicts(statistics.get("backends"))}.values())
+    page.family("tidegate_backend_up", "gauge", "0 when it cannot be reached; 1 also before it is first needed.")
+    for backend in backends:
+        page.sample("tidegate_backend_up", int(backend_up(backend)), _named(backend))
+    page.family("tidegate_backend_slots", "gauge", "Connections to a backend, by state.")
+    for backend in backends:
+        counts = dict.fromkeys(SLOT_STATES, 0)
+        for slot in _dicts(backend.get("slots")):
+            state = str(slot.get("state"))
+            counts[state] = counts.get(state, 0) + 1
+        for state, count in counts.items():
+            page.sample("tidegate_backend_slots", count, [*_named(backend), ("state", state)])
+    for field, name, help_text in _BACKEND_GAUGES:
+        page.family(name, "gauge", help_text)
+        for backend in backends:
+            page.sample(name, _number(backend.get(field)), _named(backend))
+    page.family("tidegate_backend_in_flight_requests", "gauge", "Requests that a backend has not answered yet.")
+    for backend in backends:
+        total = sum(_number(slot.get("in_flight")) for slot in _dicts(backend.get("slots")))
+        page.sample("tidegate_backend_in_flight_requests", total, _named(backend))
+    _write_children(page, backends)
+
+
+def _write_children(page: Exposition, backends: list[dict[str, Any]]) -> None:
+    name = "tidegate_children"
+    page.family(name, "gauge", "Server processes that run as children of the gateway.")
+    for backend in backends:
+        page.sample(name, sum(1 for _ in children(backend)), _named(backend))
+    name = "tidegate_child_resident_memory_bytes"
+    page.family(name, "gauge", "Resident memory of a backend's children with all that they started, in bytes.")
+    for backend in backends:
+        known = [link["memory_bytes"] for _, link in children(backend) if _is_number(link.get("memory_bytes"))]
+        if known:
+            page.sample(name, sum(known), _named(backend))
+    name = "tidegate_backend_restarts"
+    page.family(name, "gauge", "How often those connections to a backend that exist now were lost and made again.")
+    for backend in backends:
+        total = sum(_number(slot.get("restarts")) for slot in _dicts(backend.get("slots")))
+        page.sample(name, total, _named(backend))
+
+
+def children(backend: Statistics) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(slot, link) of each process that runs for a backend."""
+    for slot in _dicts(backend.get("slots")):
+        link = slot.get("link")
+        if isinstance(link, dict) and link.get("running") is True:
+            yield slot, link
+
+
+def _named(backend: Statistics) -> list[tuple[str, str]]:
+    return [("backend", str(backend.get("backend")))]
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0
