@@ -1,0 +1,187 @@
+"""Which catalogue a client sees: the lists of all backends that serve it, gathered, merged, kept until one changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Final, Literal
+
+from tidegate.errors import TidegateError, UnknownPrompt, UnknownResource, UnknownTool, UpstreamUnreachable
+from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, runs_tools
+from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.route.catalog import Source, View
+from tidegate.pipeline.route.collisions import Collisions
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
+from tidegate.pipeline.upstream.service import Service
+from tidegate.pipeline.upstream.slot import Slot
+
+_log = logging.getLogger("tidegate.serve")
+
+_MAX_VIEWS: Final = 4096
+_STRAGGLER_S: Final = 5.0
+"""How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
+_INFO: Final = json.dumps(GATEWAY_INFO).encode()
+_UNKNOWN: Final = {"tools": UnknownTool, "prompts": UnknownPrompt, "resources": UnknownResource}
+
+UseView = Callable[[View], None]
+Fail = Callable[[TidegateError], None]
+
+
+class Catalogues:
+    """The catalogues of one gateway."""
+
+    def __init__(self, services: list[Service]) -> None:
+        """`services`: the gateway's own list, which changes."""
+        self.services = services
+        self._collisions = Collisions()
+        self._epoch = 0
+        self._ready_views: dict[str, tuple[int, View]] = {}
+        self._own_slots = False
+        self.services_changed()
+
+    def services_changed(self) -> None:
+        """The list has other members than before."""
+        self._own_slots = any(service.config.isolation == "session" for service in self.services)
+        self.moved()
+
+    def moved(self) -> None:
+        """What a backend offers may have changed: every catalogue is built anew when next asked for."""
+        self._epoch += 1
+
+    def forget(self, key: str) -> None:
+        """The session of this key has ended."""
+        self._ready_views.pop(key, None)
+
+    def _view_key(self, client: ClientView) -> str:
+        alone = self._own_slots or client.needs_own_session
+        if client.stateless:
+            return client.own_key if alone and self._session_servers() else "stateless"
+        return client.own_key if alone else "shared"
+
+    def _session_servers(self) -> bool:
+        """Whether stateless clients of different abilities may see different lists."""
+        for service in self.services:  # noqa: SIM110 - asked for every call, and a generator costs more than the loop
+            if service.stateless is False:
+                return True
+        return False
+
+    def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
+        """Calls `use` with the client's catalogue, at once when every backend has been heard."""
+        key = self._view_key(client)
+        ready = self._ready_views.get(key)
+        if ready is not None and ready[0] == self._epoch:
+            use(ready[1])
+            return
+        _Gathering(self, client, use, fail).start()
+
+    def build(self, client: ClientView) -> View:
+        sources = []
+        settled = True
+        for service in self.services:
+            slot = service.slot_for(client)
+            connection = slot.connection
+            if connection is None:
+                settled = settled and slot.error is not None and not slot.opening and not slot.closed
+                continue
+            listing = slot.listing
+            sources.append(
+                Source(
+                    config=service.config,
+                    handle=service,
+                    entries={kind: found.entries for kind, found in listing.kinds.items()},
+                    hints={kind: (found.ttl_ms, found.scope) for kind, found in listing.kinds.items()},
+                    capabilities=connection.capabilities,
+                    server_info=connection.server_info,
+                    instructions=connection.instructions,
+                    tool_tasks=_tool_tasks(connection),
+                )
+            )
+        view = View(sources, len(self.services), _INFO)
+        if settled:
+            if len(self._ready_views) >= _MAX_VIEWS:
+                self._ready_views.clear()
+            # Only now is known which servers keep sessions, on which the key depends.
+            self._ready_views[self._view_key(client)] = (self._epoch, view)
+        for collision in self._collisions.untold(view.collisions):
+            _log.warning("catalogue %s", collision)
+        return view
+
+
+class _Gathering:
+    """Waits until every backend has a connection for a client, or was heard to have none."""
+
+    def __init__(self, catalogues: Catalogues, client: ClientView, use: UseView, fail: Fail) -> None:
+        self._catalogues = catalogues
+        self._client = client
+        self._use = use
+        self._fail = fail
+        self._open = len(catalogues.services)
+        self._ready = 0
+        self._error: TidegateError | None = None
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._open == 0:
+            self._finish()
+            return
+        for service in self._catalogues.services:
+            service.acquire(self._client, self._one_ready, self._one_failed)
+        if not self._over:
+            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
+
+    def _one_ready(self, slot: Slot, connection: Connection) -> None:
+        self._ready += 1
+        self._one_less()
+
+    def _one_failed(self, error: TidegateError) -> None:
+        self._error = error
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self._open -= 1
+        if self._open == 0:
+            self._finish()
+
+    def _straggler(self) -> None:
+        self._timer = None
+        if self._ready > 0:
+            self._finish()
+        elif not self._over:
+            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ready == 0 and self._error is not None:
+            self._fail(self._error)
+        elif self._ready == 0 and self._open > 0:
+            self._fail(UpstreamUnreachable("no backend is ready"))
+        else:
+            self._use(self._catalogues.build(self._client))
+
+
+def service_of(handle: object) -> Service:
+    """Whose route it is: routes know their backend as an opaque handle."""
+    assert isinstance(handle, Service)
+    return handle
+
+
+def unknown(kind: str, name: str) -> TidegateError:
+    """What a client is told of a name that it has no use of, whether or not it exists."""
+    if kind == "resources":
+        return UnknownResource(f"Resource not found: `{name}`", data={"uri": name})
+    noun = "tool" if kind == "tools" else "prompt"
+    return _UNKNOWN[kind](f"Unknown {noun}: `{name}`")
+
+
+def _tool_tasks(connection: Connection) -> Literal["", "session", "extension"]:
+    if connection.keeps_session:
+        return "session" if runs_tools(connection.capabilities) else ""
+    return "extension" if declares_extension(connection.capabilities) else ""

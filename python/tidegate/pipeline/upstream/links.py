@@ -1,0 +1,62 @@
+"""Makes the link to a server for the transport it is reached by. What a transport needs is imported when first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Backend, Limits
+from tidegate.pipeline.upstream.builtin import BuiltinLink
+from tidegate.pipeline.upstream.link import Link
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.http_client import HttpClient
+
+
+class Links:
+    """Links of one gateway; those over HTTP share their connections."""
+
+    def __init__(self, limits: Limits, clock: Clock, *, max_in_flight: int) -> None:
+        """`max_in_flight`: requests that any one backend may have in flight."""
+        self._limits = limits
+        self._clock = clock
+        self._max_in_flight = max_in_flight
+        self._http: HttpClient | None = None
+
+    def make(self, backend: Backend, transport: str) -> Link:
+        """A link that is still to be opened. `transport`: as negotiated, which may differ from the configured one."""
+        limits = self._limits
+        if transport == "builtin":
+            return BuiltinLink(backend.name, self._clock)
+        if transport == "stdio":
+            from tidegate.pipeline.upstream.stdio_child import StdioChild
+
+            return StdioChild(backend, max_bytes=limits.result_bytes, write_buffer_bytes=limits.write_buffer_bytes)
+        if transport in ("tcp", "unix"):
+            from tidegate.config.address import parse_host_port
+            from tidegate.pipeline.upstream.stream import StreamLink
+
+            return StreamLink(
+                backend.name,
+                backend.address if transport == "unix" else parse_host_port(backend.address),
+                max_bytes=limits.result_bytes,
+                write_buffer_bytes=limits.write_buffer_bytes,
+                connect_timeout_s=backend.start_timeout_s,
+            )
+        if self._http is None:
+            from tidegate.pipeline.upstream.http_client import HttpClient
+
+            # Streams and calls that stay open must leave room for the calls, and calls for their cancellation.
+            room = 2 * self._max_in_flight + limits.suspended + 8
+            self._http = HttpClient(limits, self._clock, max_connections_per_origin=room)
+        if transport == "sse":
+            from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
+
+            return SseLegacyLink(backend, self._http, max_bytes=limits.result_bytes)
+        from tidegate.pipeline.upstream.streamable_http import StreamableHttpLink
+
+        return StreamableHttpLink(backend, self._http, max_bytes=limits.result_bytes)
+
+    async def aclose(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
