@@ -3,7 +3,7 @@
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the thing asked for failed: a tool answered with an error, a file already exists |
+| 1 | the thing asked for failed: a tool answered with an error, a file already exists, `doctor` found an error |
 | 2 | wrong usage, or a configuration that cannot be used |
 | 3 | no daemon could be reached |
 | 4 | refused: no token, the wrong one, or not allowed |
@@ -29,7 +29,7 @@ INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
     OK: "done",
-    FAILED: "the thing asked for failed (a tool answered with an error, a file already exists)",
+    FAILED: "the thing asked for failed (a tool answered with an error, a file already exists, doctor found an error)",
     USAGE: "wrong usage, or a configuration that cannot be used",
     NO_DAEMON: "no daemon could be reached",
     REFUSED: "refused: no token, the wrong one, or not allowed",

@@ -1,0 +1,42 @@
+"""A server behind the running gateway is down, or parked because it died too often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tidegate.cli.doctor.case import Case
+from tidegate.cli.doctor.check import BoxCheck
+from tidegate.cli.doctor.finding import Finding
+from tidegate.host.phrase import duration
+
+
+def _look(case: Case) -> Iterator[Finding]:
+    if case.running is None:
+        return
+    for backend in case.running.backends:
+        slots = [slot for slot in backend.get("slots") or () if isinstance(slot, dict)]
+        lost = [slot for slot in slots if slot.get("state") in ("down", "parked")]
+        if lost and not any(slot.get("state") == "ready" for slot in slots):
+            yield _finding(case, str(backend.get("backend")), lost[0])
+
+
+def _finding(case: Case, name: str, slot: dict[str, Any]) -> Finding:
+    parked = slot.get("state") == "parked"
+    since, again = slot.get("since_s"), slot.get("next_attempt_s")
+    lasted = f" for {duration(since)}" if isinstance(since, int | float) else ""
+    error = slot.get("error")
+    tried = f"; it is tried again in {duration(again)}" if isinstance(again, int | float) else ""
+    restarts = f"; started again {slot['restarts']} times" if slot.get("restarts") else ""
+    return Finding(
+        "error",
+        f"it is {'parked' if parked else 'down'}{lasted}",
+        f"the running gateway says: {case.quote(str(error)) if error else 'nothing of the reason'}{restarts}",
+        f"its tools are gone until it is back; it comes back by itself{tried}",
+        "mend what it says; the other findings about it, if any, are the reason",
+        (f"tidegate logs --backend {name}", "tidegate status"),
+        backend=name,
+    )
+
+
+CHECK = BoxCheck("backends_down", "the servers behind the running gateway are up", _look)

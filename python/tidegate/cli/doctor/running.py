@@ -1,0 +1,113 @@
+"""The gateways of this box: the one that answers on an admin address, and the processes that look like one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tidegate.config.embedded import ADMIN_ADDRESS
+
+ADMIN_VARIABLE: Final = "TIDEGATE_ADMIN"
+_TIMEOUT_S: Final = 3.0
+_MAX_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers."""
+
+    admin: str
+    status: Mapping[str, Any]
+    pid: int
+    files: tuple[str, ...] = field(default=())
+    """Of its `--config`, absolute; empty when it was started without or cannot be looked into."""
+
+    @property
+    def user(self) -> int | None:
+        """Whose process it is."""
+        try:
+            return Path(f"/proc/{self.pid}").stat().st_uid
+        except OSError:
+            return None
+
+    @property
+    def backends(self) -> list[dict[str, Any]]:
+        found = self.status.get("backends")
+        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+    @property
+    def listen(self) -> list[str]:
+        """Addresses that it listens on, `host:port` or paths."""
+        found = self.status.get("listen")
+        values = found.values() if isinstance(found, dict) else ()
+        flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        return [urlsplit(item).netloc if "://" in item else item for item in flat if isinstance(item, str)]
+
+
+def find_running(admin: str | None, environ: Mapping[str, str], configured: str | None = None) -> Running | None:
+    """The gateway whose admin listener answers at `admin`, else `$TIDEGATE_ADMIN`, else `configured`."""
+    given = admin or environ.get(ADMIN_VARIABLE) or configured or ADMIN_ADDRESS
+    status = ask_status(given)
+    if status is None:
+        return None
+    pid = status.get("pid")
+    pid = pid if isinstance(pid, int) else 0
+    return Running(given, status, pid, config_files(pid))
+
+
+def ask_status(admin: str) -> dict[str, Any] | None:
+    """Its `/status`; None when nobody answers there as a gateway does."""
+    from http.client import HTTPConnection, HTTPException
+
+    parts = urlsplit(admin if "://" in admin else f"http://{admin}")
+    try:
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request("GET", "/status", headers={"accept": "application/json"})
+            answer = json.loads(connection.getresponse().read(_MAX_BYTES))
+        finally:
+            connection.close()
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) and "backends" in answer and "pid" in answer else None
+
+
+def gateway_pids() -> Iterator[int]:
+    """Processes that run `tidegate serve`, as far as this user may see."""
+    for place in Path("/proc").glob("[0-9]*"):
+        words = command_line(int(place.name))
+        if "serve" not in words[1:]:
+            continue
+        before = words[: words.index("serve", 1)]
+        if Path(before[-1]).name == "tidegate":
+            yield int(place.name)
+
+
+def config_files(pid: int) -> tuple[str, ...]:
+    """The files that `serve` was started with, from its command line and working directory."""
+    words = command_line(pid)
+    try:
+        folder = Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return ()
+    found = []
+    for number, word in enumerate(words):
+        if word == "--config" and number + 1 < len(words):
+            found.append(words[number + 1])
+        elif word.startswith("--config="):
+            found.append(word.removeprefix("--config="))
+    return tuple(str(folder / name) for name in found)
+
+
+def command_line(pid: int) -> list[str]:
+    """The words a process was started with; none when it is gone or somebody else's."""
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in text.rstrip(b"\0").split(b"\0")] if text else []
