@@ -316,8 +316,17 @@ class BackendTable(Table):
         why="some old servers do not answer what they do not know.", gt=0, le=600,
     )  # fmt: skip
     max_in_flight: int = setting(
-        _BACKEND.max_in_flight, "Requests the server is given at once; further ones are refused.", unit="requests",
+        _BACKEND.max_in_flight, "Requests the server is given at once; further ones wait.", unit="requests",
         why="most servers work on one thing after the other.", ge=1, le=100_000,
+    )  # fmt: skip
+    max_queued: int = setting(
+        _BACKEND.max_queued, "Requests that may wait while the server has `max_in_flight`; further ones are refused.",
+        unit="requests; 0: none waits", why="covers a burst; what is behind a longer queue comes too late.",
+        ge=0, le=100_000,
+    )  # fmt: skip
+    queue_timeout_s: float = setting(
+        _BACKEND.queue_timeout_s, "How long a request waits, at most `call_timeout_s`, of which it is part.",
+        unit="seconds", why="a server that gets nothing done says so in half a minute.", gt=0, le=_DAY_S,
     )  # fmt: skip
     max_connections: int = setting(
         _BACKEND.max_connections, "Connections to it that serve single clients, such as those it may ask something.",

@@ -66,6 +66,8 @@ class Backend:
     start_timeout_s: float = 30.0
     probe_timeout_s: float = 5.0
     max_in_flight: int = 64
+    max_queued: int = 256
+    queue_timeout_s: float = 30.0
     max_connections: int = 16
 
 

@@ -34,7 +34,7 @@ from tidegate.pipeline.era.streams import (
     StatelessOutlet,
     read_event_id,
 )
-from tidegate.pipeline.era.wire import error_message
+from tidegate.pipeline.era.wire import error_message, retry_after
 from tidegate.pipeline.exchange import UNREAD
 from tidegate.pipeline.peer import HttpPost
 from tidegate.pipeline.principal import Principal
@@ -409,7 +409,7 @@ def _unsupported(version: str) -> DownstreamError:
 
 
 def _refuse(request: HttpPost, error: TidegateError, request_id: bytes | None) -> None:
-    headers = [JSON]
+    headers = [JSON, *retry_after(error.code)]
     if isinstance(error, Unauthorized):
         headers.append(("www-authenticate", 'Bearer realm="tidegate"'))
     request.respond(error.status, headers, error_message(request_id, error, stateless=True)[0])

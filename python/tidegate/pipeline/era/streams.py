@@ -14,7 +14,7 @@ from typing import Final
 
 from tidegate.config.snapshot import Limits
 from tidegate.pipeline.codec import encode_sse
-from tidegate.pipeline.era.wire import http_status
+from tidegate.pipeline.era.wire import http_status, retry_after
 from tidegate.pipeline.peer import HttpPost, StreamBody
 
 JSON: Final = ("content-type", "application/json")
@@ -69,7 +69,8 @@ class StatelessOutlet:
     def reply(self, message: bytes, code: int | None) -> None:
         if self._body is None:
             if not self._request.gone:
-                self._request.respond(http_status(code), (JSON,), message)
+                headers = (JSON,) if code is None else (JSON, *retry_after(code))
+                self._request.respond(http_status(code), headers, message)
         else:
             self._body.write(encode_sse(message, "message"))
             self._body.close()

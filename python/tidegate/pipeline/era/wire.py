@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from tidegate.errors import (
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
+    Overloaded,
+    RateLimited,
     Source,
     TidegateError,
     UnknownResource,
@@ -37,6 +40,14 @@ def http_status(code: int | None) -> int:
     return _STATUS.get(code, 200)
 
 
+def retry_after(code: int | None) -> tuple[tuple[str, str], ...]:
+    """The header of a refusal that a client may try again in a moment; none for other answers."""
+    return _RETRY_AFTER if code in _MOMENTARY else ()
+
+
+_MOMENTARY: Final = (Overloaded.code, RateLimited.code)
+_RETRY_AFTER: Final = (("retry-after", "1"),)
+"""Seconds. A place among the requests in flight is free when any of them is answered."""
 _STATUS = {
     -32700: 400,
     -32600: 400,
@@ -45,6 +56,6 @@ _STATUS = {
     -32020: 400,
     -32021: 400,
     -32022: 400,
-    -31003: 503,
-    -31029: 429,
+    Overloaded.code: Overloaded.status,
+    RateLimited.code: RateLimited.status,
 }

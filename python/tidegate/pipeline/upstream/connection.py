@@ -58,6 +58,13 @@ class ConnectionOwner(Protocol):
     def connection_lost(self, connection: Connection, error: TidegateError) -> None: ...
 
 
+class WaitingLine(Protocol):
+    """Requests that wait until this connection has fewer of them."""
+
+    def moved(self) -> None:
+        """One is over, or the connection is."""
+
+
 class OwnCall:
     """A request that the gateway makes for itself."""
 
@@ -131,6 +138,8 @@ class Connection:
         """Lists that changed before anybody could be told."""
         self.dropped = 0
         """Messages nobody could be found for."""
+        self.line: WaitingLine | None = None
+        """Whoever comes now waits behind these; None when nobody waits."""
         self._owner = owner
         self._deadlines = owner.deadlines
         self._depth = depth
@@ -249,6 +258,11 @@ class Connection:
     def in_flight(self) -> int:
         return len(self._pending)
 
+    @property
+    def working(self) -> int:
+        """As `in_flight`, less the streams on which the server tells of changes, which may stay open for ever."""
+        return sum(call.method != "subscriptions/listen" for call in self._pending.values())
+
     def _new_id(self) -> bytes:
         self._next_id += 1
         return b"%d" % self._next_id
@@ -270,6 +284,8 @@ class Connection:
     def _disarm(self, call: Call) -> None:
         call.open = False
         self._deadlines.forget(call)
+        if self.line is not None:
+            self.line.moved()
 
     # -- tasks of a session server ------------------------------------------------------------------------
 
