@@ -208,6 +208,15 @@ class UpstreamClosed(UpstreamError):
     slug = "upstream_closed"
 
 
+class ChildEnded(UpstreamClosed):
+    """The process of a backend is gone, or of no more use."""
+
+    def __init__(self, message: str, stderr: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.stderr = stderr
+        """The last lines it wrote on its stderr, for operators only."""
+
+
 class UpstreamUnreachable(UpstreamError):
     """It could not be started or connected to; the call was never sent."""
 
@@ -224,6 +233,20 @@ class UpstreamProtocol(UpstreamError):
     """It answered, but not in MCP."""
 
     slug = "upstream_protocol"
+
+
+class UpstreamRefused(UpstreamError):
+    """It does not take the credentials it is sent. Only a person can mend that."""
+
+    slug = "upstream_refused"
+
+
+class UpstreamBusy(UpstreamError):
+    """It, or what stands before it, says that it cannot serve now."""
+
+    slug = "upstream_busy"
+    retry = Retry.SAME_REPLICA
+    status = 503
 
 
 class ConfigError(TidegateError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, RateLimited
-from tidegate.pipeline.policy.token_bucket import TokenBucket
+from tidegate.pipeline.token_bucket import TokenBucket
 from tidegate.pipeline.principal import Principal
 
 
@@ -20,6 +21,12 @@ class Admission:
         self._buckets: dict[str, TokenBucket] = {}
         self.in_flight = 0
         self._idle: asyncio.Event | None = None
+
+    def take_up(self, limits: Limits, afresh: Iterable[Principal]) -> None:
+        """Other bounds from now on. Callers of `afresh` have other rates, and start with a full bucket."""
+        self._limits = limits
+        for principal in afresh:
+            self._buckets.pop(principal.key, None)
 
     def enter(self, principal: Principal) -> None:
         """Raises: RateLimited, Overloaded."""
