@@ -52,15 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         verb = _find(arguments[0])
-        module = import_module(verb.module)
-        parser = argparse.ArgumentParser(
-            prog=f"tidegate {verb.name}",
-            description=verb.help,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(parser)
-        status = module.run(parser.parse_args(arguments[1:]))
+        parser = parser_of(verb)
+        status = import_module(verb.module).run(parser.parse_args(arguments[1:]))
         assert isinstance(status, int)
         sys.stdout.flush()
         return status
@@ -68,6 +61,18 @@ def _run(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     parser.print_help(sys.stderr)
     return exit_codes.USAGE
+
+
+def parser_of(verb: Verb) -> argparse.ArgumentParser:
+    """The parser of one verb; imports the verb's module and no other's."""
+    parser = argparse.ArgumentParser(
+        prog=f"tidegate {verb.name}",
+        description=verb.help,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    import_module(verb.module).add_arguments(parser)
+    return parser
 
 
 def _find(name: str) -> Verb:

@@ -28,4 +28,6 @@ VERBS: Final = (
     Verb("schema", "tidegate.cli.schema", "print the JSON Schema of tidegate.toml"),
     Verb("import", "tidegate.cli.import_servers", "turn the mcpServers JSON of a desktop host into tidegate.toml"),
     Verb("token", "tidegate.cli.token", "make and list client tokens"),
+    Verb("completion", "tidegate.cli.completion", "print what a shell needs to complete this command line"),
+    Verb("man", "tidegate.cli.man", "print the manual page"),
 )

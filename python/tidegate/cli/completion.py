@@ -1,0 +1,87 @@
+"""`tidegate completion`: what a shell needs to complete the command line, written from the verbs' own parsers.
+
+The scripts are static, so that a key press starts nothing; only names of tools, resources, prompts and backends are
+asked of a running gateway, by `tidegate completion names KIND`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+
+from tidegate.cli import exit_codes
+
+_SHELLS = ("bash", "zsh", "fish")
+KINDS = ("tools", "resources", "prompts", "backends")
+_ASK_S = 2.0
+"""Somebody has pressed a key and waits."""
+
+_EPILOG = f"""\
+examples:
+  tidegate completion bash > ~/.local/share/bash-completion/completions/tidegate
+  tidegate completion zsh > ~/.zfunc/_tidegate           with `fpath+=~/.zfunc` before `compinit` in .zshrc
+  tidegate completion fish > ~/.config/fish/completions/tidegate.fish
+  eval "$(tidegate completion bash)"                     this shell only
+  tidegate completion names tools                        what `tidegate call` can be completed with
+
+{exit_codes.describe(exit_codes.OK, exit_codes.USAGE)}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Prints a script that completes verbs, options, choices and files, and the names of tools, resources,\n"
+        "prompts and backends of the running gateway."
+    )
+    parser.epilog = _EPILOG
+    actions = parser.add_subparsers(dest="action", metavar="SHELL", required=True)
+    for shell in _SHELLS:
+        actions.add_parser(shell, help=f"the script for {shell}", allow_abbrev=False)
+    names = actions.add_parser("names", help="names known to the running gateway, one a line", allow_abbrev=False)
+    names.add_argument("kind", choices=KINDS, help="of what")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.action == "names":
+        _print_names(args.kind)
+        return exit_codes.OK
+    from tidegate.cli.completion_scripts import SCRIPTS
+    from tidegate.cli.grammar import commands
+
+    print(SCRIPTS[args.action](commands()), end="")
+    return exit_codes.OK
+
+
+def _print_names(kind: str) -> None:
+    """Nothing where nobody answers: a completion never complains."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        if kind == "backends":
+            from tidegate.cli.doctor.running import find_running
+
+            running = find_running(None, os.environ)
+            found = [str(backend.get("backend")) for backend in (running.backends if running is not None else ())]
+        else:
+            found = _entries(kind)
+    for name in found:
+        # A name that a shell, or the lines here, would take apart is left to be typed.
+        if name.isprintable() and not set(name) & set(" \t'\"`$\\;&|<>(){}*?!"):
+            sys.stdout.write(f"{name}\n")
+
+
+def _entries(kind: str) -> list[str]:
+    from tidegate.cli import reach
+    from tidegate.cli.client import Client
+
+    key = "uri" if kind == "resources" else "name"
+    found: list[str] = []
+
+    def work(client: Client) -> int:
+        found.extend(str(entry.value.get(key)) for entry in client.list_all(kind))
+        return exit_codes.OK
+
+    parser = argparse.ArgumentParser()
+    reach.add_arguments(parser)
+    reach.served(parser.parse_args(["--timeout", str(_ASK_S)]), work)
+    return found
