@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
 from tidegate.errors import (
@@ -25,9 +25,13 @@ from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks, names_task
-from tidegate.pipeline.upstream.link import Call, Link
+from tidegate.pipeline.upstream.link import Call, Link, Sent
+from tidegate.pipeline.upstream.repeating import READING
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 
 _MAX_ASKED = 256
 """Questions of one server that may be open."""
@@ -56,6 +60,9 @@ class ConnectionOwner(Protocol):
         """A log line that no single request can be shown to have caused."""
 
     def connection_lost(self, connection: Connection, error: TidegateError) -> None: ...
+
+    def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
+        """A connection for this client, which may be another one than before."""
 
 
 class WaitingLine(Protocol):
@@ -131,6 +138,8 @@ class Connection:
         self.server_info: bytes | None = None
         self.instructions: str | None = None
         self.version = ""
+        self.repeatable: frozenset[str] = frozenset()
+        """Tools of which the server said that calling them twice does no harm."""
         self.closed = False
         self.lost_by: TidegateError | None = None
         """Why it is closed."""
@@ -144,6 +153,8 @@ class Connection:
         self._deadlines = owner.deadlines
         self._depth = depth
         self._pending: dict[bytes, Call] = {}
+        self._moving: set[bytes] = set()
+        """Of these, what waits to be sent on the next connection."""
         self._next_id = 0
         self._asked: dict[bytes, Question] = {}
         self._unsettled_until_s = 0.0
@@ -181,6 +192,7 @@ class Connection:
         call.client_token = envelope.progress_token
         call.headers = headers
         call.principal = client.principal
+        call.sent = Sent(client, message, envelope, edits)
         shaped = dialect.shape(message, envelope, client, upstream_id, edits)
         self._pending[upstream_id] = call
         self.set_deadline(call, timeout_s)
@@ -362,20 +374,63 @@ class Connection:
             error = UpstreamProtocol(f"backend `{self.backend}` answered with a message over {limit_bytes} bytes")
             self.call_failed(call, error)
 
+    def may_repeat(self, call: Call) -> bool:
+        return call.method in READING or (call.method == "tools/call" and call.params_name in self.repeatable)
+
+    def never_ran(self, call: Call, error: TidegateError) -> None:
+        """Sent again, once, on the connection that comes after this one."""
+        sent, call.sent = call.sent, None
+        if sent is None or call.id not in self._pending:
+            self.call_failed(call, error)
+            return
+        self._moving.add(call.id)
+
+        def use(slot: Slot, connection: Connection) -> None:
+            if self._pending.pop(call.id, None) is None:
+                return  # Its caller or its deadline was quicker.
+            self._disarm(call)
+            if connection.keeps_session is not self.keeps_session:
+                call.listener.failed(error)
+                return
+            left_s = call.deadline_s - self._owner.clock.now_s() if call.timeout_s else 0.0
+            again = connection.call(
+                call.listener,
+                sent.client,
+                sent.message,
+                sent.envelope,
+                name=call.params_name,
+                edits=sent.edits,
+                timeout_s=left_s,
+                headers=call.headers,
+            )
+            if again is not None:
+                again.sent = None
+                again.timeout_s = call.timeout_s
+                again.client_token = call.client_token
+                call.successor = again
+
+        self._owner.acquire(sent.client, use, lambda why: self.call_failed(call, why))
+
     def call_failed(self, call: Call, error: TidegateError) -> None:
         if self._pending.pop(call.id, None) is not None:
             self._disarm(call)
             call.listener.failed(error)
 
     def lost(self, error: TidegateError) -> None:
-        if self.closed:
-            return
-        self.closed = True
+        pending = [call for call in self._pending.values() if call.id not in self._moving]
+        already, self.closed = self.closed, True
+        for call in pending:
+            self.call_failed(call, error)
+        if not already:
+            self._gone(error)
+
+    def retired(self, error: TidegateError) -> None:
+        if not self.closed:
+            self.closed = True
+            self._gone(error)
+
+    def _gone(self, error: TidegateError) -> None:
         self.lost_by = error
-        pending, self._pending = self._pending, {}
-        for call in pending.values():
-            self._disarm(call)
-            call.listener.failed(error)
         asked, self._asked = self._asked, {}
         for question in asked.values():
             question.withdraw()

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _IDLE_S: Final = 60.0
 """How long an unused connection is kept. Many servers close theirs sooner; that is noticed when it happens."""
 
+_FRESH_S: Final = 1.5
+"""What must not be sent twice goes on no connection that was idle for longer: its server may be about to close it, and
+then nobody could say whether the request was read. Common servers close after 2 s or 5 s."""
+
 
 class Origin(NamedTuple):
     """Where a connection goes."""
@@ -85,6 +89,12 @@ class ConnectionPool:
         self._opening = 0
         self._queue: deque[HttpCall] = deque()
 
+    def take_up(self, bounds: PoolBounds, limits: Limits) -> None:
+        """Other bounds from now on; `limits` for connections that are still to be opened."""
+        self._bounds = bounds
+        self._limits = limits
+        self._open_more()
+
     def now_s(self) -> float:
         return self._clock.now_s()
 
@@ -95,11 +105,17 @@ class ConnectionPool:
             Overloaded: the queue is full.
         """
         call.pool = self
+        now_s = self.now_s()
         while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                connection.send(call, self.now_s())
-                return
+            connection = self._idle[-1]
+            if not connection.usable:
+                self._idle.pop()
+                continue
+            if not call.retryable and now_s - connection.idle_since_s > _FRESH_S:
+                break
+            self._idle.pop()
+            connection.send(call, now_s)
+            return
         if len(self._queue) - self._opening >= self._bounds.queued:
             raise Overloaded(f"{self._bounds.queued} requests wait for a connection to `{self._origin}` already")
         self._queue.append(call)
@@ -121,7 +137,8 @@ class ConnectionPool:
             connection.send(self._queue.popleft(), now_s)
             return
         self._idle.append(connection)
-        connection.deadline_s = now_s + _IDLE_S
+        connection.idle_since_s = now_s
+        connection.deadline_s = now_s + min(_IDLE_S, connection.kept_s)
         self._deadlines.moved(connection.deadline_s)
 
     def lost(self, connection: HttpConnection) -> None:

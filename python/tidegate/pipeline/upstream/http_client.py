@@ -52,10 +52,17 @@ class HttpClient:
         self._bounds = PoolBounds(max_connections_per_origin, max_queued_per_origin, connect_timeout_s)
         self._ca_file = ca_file
         self._deadlines = Deadlines(clock, _DEADLINE_GRAIN_S)
-        self._pools: dict[Origin, ConnectionPool] = {}
+        self._pools: dict[tuple[str, Origin], ConnectionPool] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._tls: ssl.SSLContext | None = None
         self._closed = False
+
+    def take_up(self, limits: Limits, *, max_connections_per_origin: int) -> None:
+        """Other bounds from now on; `limits` for connections that are still to be opened."""
+        self._limits = limits
+        self._bounds = self._bounds._replace(connections=max_connections_per_origin)
+        for pool in self._pools.values():
+            pool.take_up(self._bounds, limits)
 
     def request(
         self,
@@ -67,12 +74,14 @@ class HttpClient:
         *,
         deadline_s: float | None,
         repeatable: bool = True,
+        tenant: str = "",
     ) -> HttpCall:
         """Sends a request on a connection that is free, or as soon as one is.
 
         `deadline_s`: seconds from now until the response must have ended; None for a stream without end.
         `repeatable`: may be sent again, once, when a reused connection turns out to be closed. Not for what acts:
         the server may have closed it by dying over this very request.
+        `tenant`: whose request it is. Each has connections of its own, though the origin be the same.
         Whatever goes wrong is told to `receiver.request_failed`, never raised, and never before this returns.
         """
         try:
@@ -89,12 +98,12 @@ class HttpClient:
             return call
         if deadline_s is not None:
             call.limit_to(deadline_s, self._clock.now_s())
-        pool = self._pools.get(origin)
+        pool = self._pools.get((tenant, origin))
         if pool is None:
             pool = ConnectionPool(
                 origin, self._bounds, self._limits, self._clock, self._deadlines, self._spawn, self._context
             )
-            self._pools[origin] = pool
+            self._pools[tenant, origin] = pool
         try:
             pool.submit(call)
         except TidegateError as error:
@@ -114,7 +123,7 @@ class HttpClient:
         await asyncio.sleep(0)
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        return {str(origin): pool.statistics() for origin, pool in self._pools.items()}
+        return {f"{tenant} {origin}".strip(): pool.statistics() for (tenant, origin), pool in self._pools.items()}
 
     def _fail_soon(self, call: HttpCall, error: TidegateError) -> None:
         asyncio.get_running_loop().call_soon(call.fail, error)

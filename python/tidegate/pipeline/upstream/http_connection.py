@@ -27,6 +27,8 @@ _STALE_WINDOW_S: Final = 2.0
 """A reused connection that ends this soon after a request was written was closed by a server that found it idle;
 one that ends later is a server that died at work, and a POST to it may have had its effect."""
 
+_NO_ANSWER: Final = "without an answer"
+
 _HEAD: Final = 0
 _LENGTH: Final = 1
 """Phase: in a body of known length."""
@@ -50,6 +52,8 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
         "_used",
         "deadline_s",
+        "idle_since_s",
+        "kept_s",
     )
 
     def __init__(self, pool: ConnectionPool, limits: Limits) -> None:
@@ -67,6 +71,9 @@ class HttpConnection(asyncio.Protocol):
         self._used = 0
         self.deadline_s = inf
         """When idle: how long it is kept."""
+        self.idle_since_s = 0.0
+        self.kept_s = inf
+        """How long the server said that it keeps an idle connection, less a margin."""
 
     # -- for the pool and the call --------------------------------------------------------------------------
 
@@ -152,8 +159,8 @@ class HttpConnection(asyncio.Protocol):
             call.finish()
             call.receiver.response_ended()
         else:
-            when = "within the response" if self._phase != _HEAD else "without an answer"
-            call.fail(UpstreamClosed(f"`{call.origin}` closed the connection {when}"))
+            when = "within the response" if self._phase != _HEAD else "within the head" if self._pending else _NO_ANSWER
+            call.fail(UpstreamClosed(f"`{call.origin}` {'reset' if exc else 'closed'} the connection {when}"))
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -184,6 +191,9 @@ class HttpConnection(asyncio.Protocol):
     def _frame(self, call: HttpCall, head: ResponseHead, headers: dict[str, str]) -> None:
         """How the body will end (RFC 9112, 6.3)."""
         self._keep_alive = head.keep_alive
+        told = headers.get("keep-alive")
+        if told is not None:
+            self.kept_s = _kept_s(told)
         streamed = headers.get("content-type", "").lower().startswith("text/event-stream")
         bound = _UNBOUNDED if streamed else self._limits.result_bytes
         if call.bodiless or head.status == 204 or head.status == 304:
@@ -239,6 +249,15 @@ class HttpConnection(asyncio.Protocol):
 
     def _too_large(self) -> UpstreamProtocol:
         return UpstreamProtocol(f"the response is over `result_bytes` ({self._limits.result_bytes} bytes)")
+
+
+def _kept_s(told: str) -> float:
+    """Of a `Keep-Alive: timeout=5` (RFC 2068, 19.7.1.1). One second is left for the way there."""
+    for parameter in told.split(","):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "timeout" and value.strip().isdigit() and len(value) < 10:
+            return max(0.0, int(value) - 1.0)
+    return inf
 
 
 def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:

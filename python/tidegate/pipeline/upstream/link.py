@@ -7,10 +7,20 @@ knows framing and delivery, never what a message means.
 from __future__ import annotations
 
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tidegate.errors import TidegateError
-from tidegate.pipeline.exchange import CallListener
+from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.exchange import CallListener, ClientView
+
+
+class Sent(NamedTuple):
+    """A client's request, as it was given to a connection."""
+
+    client: ClientView
+    message: bytes
+    envelope: Envelope
+    edits: list[tuple[int, int, bytes]]
 
 
 class Call:
@@ -28,6 +38,8 @@ class Call:
         "open",
         "params_name",
         "principal",
+        "sent",
+        "successor",
         "timeout_s",
     )
 
@@ -52,17 +64,29 @@ class Call:
         """The link's own: an HTTP call, say."""
         self.headers: tuple[tuple[str, str], ...] = ()
         """`Mcp-Param-*` headers, for a link that has headers."""
+        self.sent: Sent | None = None
+        """What it takes to send it once more; None when it must not be."""
+        self.successor: Call | None = None
+        """It was sent once more, on another connection, as this one."""
 
     def abandon(self) -> None:
         """The caller is gone: the server is told, and whatever it still answers is dropped."""
-        self.desk.abandon(self)
+        if self.successor is not None:
+            self.successor.abandon()
+        else:
+            self.desk.abandon(self)
 
     def hold(self) -> None:
         """Its deadline does not run while the server itself waits for the caller."""
         self.deadline_s = inf
+        if self.successor is not None:
+            self.successor.hold()
 
     def go_on(self, progress_token: bytes | None, timeout_s: float) -> None:
         """The server goes on working, for at most `timeout_s`; progress carries this raw token from now on."""
+        if self.successor is not None:
+            self.successor.go_on(progress_token, timeout_s)
+            return
         self.client_token = progress_token
         if self.open:
             self.desk.set_deadline(self, timeout_s)
@@ -100,11 +124,20 @@ class LinkOwner(Protocol):
     def listening(self) -> None:
         """From now on the server's own words arrive; what it said before may have been missed."""
 
+    def may_repeat(self, call: Call) -> bool:
+        """Whether doing this twice does no more than doing it once, by what the method is or the server said."""
+
     def call_failed(self, call: Call, error: TidegateError) -> None:
         """This request will get no answer; the link lives."""
 
+    def never_ran(self, call: Call, error: TidegateError) -> None:
+        """As `call_failed`, and the server certainly did nothing of it."""
+
     def lost(self, error: TidegateError) -> None:
         """The link is gone, with everything in flight on it. Called once, at most."""
+
+    def retired(self, error: TidegateError) -> None:
+        """The link takes nothing new. What is in flight on it meets its end there, one by one. Instead of `lost`."""
 
 
 class Link(Protocol):

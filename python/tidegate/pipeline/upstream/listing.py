@@ -13,6 +13,7 @@ from tidegate.errors import TidegateError, UpstreamProtocol
 from tidegate.pipeline.codec import ERROR, Envelope, array_spans, member_spans
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.repeating import repeatable_tools
 from tidegate.protocol.methods import LIST_METHOD, LIST_RESULT_KEY
 from tidegate.protocol.param_headers import InvalidParamHeaders, ParamHeader, param_headers
 
@@ -113,6 +114,8 @@ async def fetch_kind(
             break
         if cursor is None:
             break
+    if kind == "tools":
+        connection.repeatable = repeatable_tools((entry.key, entry.raw) for entry in entries)
     return Kind(tuple(entries), ttl_ms, scope), warnings
 
 

@@ -9,8 +9,8 @@ from tidegate.config.snapshot import Backend
 from tidegate.errors import TidegateError, UpstreamClosed, UpstreamProtocol, UpstreamUnreachable
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
+from tidegate.pipeline.upstream.http_refusal import CredentialsRefused, of_backend, refusal
 from tidegate.pipeline.upstream.link import Call, LinkOwner
-from tidegate.pipeline.upstream.streamable_http import of_backend
 
 _POST_TIMEOUT_S = 30.0
 
@@ -35,7 +35,13 @@ class SseLegacyLink:
         self._owner = owner
         self._endpoint = asyncio.get_running_loop().create_future()
         self._stream = self._client.request(
-            "GET", self._backend.url, [*self._headers, ("accept", "text/event-stream")], b"", self, deadline_s=None
+            "GET",
+            self._backend.url,
+            [*self._headers, ("accept", "text/event-stream")],
+            b"",
+            self,
+            deadline_s=None,
+            tenant=self.name,
         )
         try:
             async with asyncio.timeout(self._backend.start_timeout_s):
@@ -47,9 +53,7 @@ class SseLegacyLink:
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
         if status != 200 or not headers.get("content-type", "").lower().startswith("text/event-stream"):
-            self._end(
-                UpstreamUnreachable(f"backend `{self._backend.name}` answered with HTTP status {status}, no stream")
-            )
+            self._end(refusal(self._backend, status, headers))
             if self._stream is not None:
                 self._stream.cancel()
 
@@ -57,8 +61,10 @@ class SseLegacyLink:
         try:
             events = self._decoder.feed(data)
         except TidegateError as error:
-            if self._owner is not None:
-                self._owner.garbled(str(error), None)
+            # Where the next event begins is lost.
+            if self._stream is not None:
+                self._stream.cancel()
+            self._end(UpstreamProtocol(f"backend `{self.name}` says on its stream what is no message: {error}"))
             return
         for event in events:
             if event.event == "endpoint":
@@ -98,11 +104,29 @@ class SseLegacyLink:
             message,
             _Posted(self, call),
             deadline_s=_POST_TIMEOUT_S,
+            repeatable=call is None or (self._owner is not None and self._owner.may_repeat(call)),
+            tenant=self.name,
         )
 
     def post_failed(self, call: Call | None, error: TidegateError) -> None:
         if call is not None and self._owner is not None:
             self._owner.call_failed(call, error)
+
+    def post_refused(self, call: Call | None, status: int, headers: dict[str, str]) -> None:
+        error = refusal(self._backend, status, headers)
+        owner = self._owner
+        if owner is not None and status == 404:
+            # The address that it named for this stream is one that it does not know any more.
+            owner.retired(error)
+            if call is not None:
+                owner.never_ran(call, error)
+            if self._stream is not None:
+                self._stream.cancel()
+            self._end(error)
+            return
+        self.post_failed(call, error)
+        if isinstance(error, CredentialsRefused):
+            self._end(error)
 
     @property
     def name(self) -> str:
@@ -133,17 +157,17 @@ class _Posted:
         self._link = link
         self._call = call
         self._status = 0
+        self._headers: dict[str, str] = {}
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
-        self._status = status
+        self._status, self._headers = status, headers
 
     def body_received(self, data: bytes) -> None:
         pass
 
     def response_ended(self) -> None:
-        if self._status >= 400:
-            error = UpstreamProtocol(f"backend `{self._link.name}` refused the message with HTTP status {self._status}")
-            self._link.post_failed(self._call, error)
+        if not 200 <= self._status < 300:
+            self._link.post_refused(self._call, self._status, self._headers)
 
     def request_failed(self, error: TidegateError) -> None:
         self._link.post_failed(self._call, of_backend(self._link.name, error))

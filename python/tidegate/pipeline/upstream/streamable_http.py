@@ -11,39 +11,24 @@ import asyncio
 from collections.abc import Callable
 
 from tidegate.config.snapshot import Backend
-from tidegate.errors import TidegateError, UpstreamClosed, UpstreamProtocol
+from tidegate.errors import TidegateError, UpstreamBusy, UpstreamClosed, UpstreamTimeout
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
+from tidegate.pipeline.upstream.http_event_stream import EventStream
+from tidegate.pipeline.upstream.http_post import Post
+from tidegate.pipeline.upstream.http_refusal import CredentialsRefused, HttpRefusal, of_backend, refusal
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 from tidegate.protocol.meta_keys import HEADER_LAST_EVENT, HEADER_METHOD, HEADER_NAME, HEADER_SESSION, HEADER_VERSION
-from tidegate.protocol.methods import LIST_METHOD
 from tidegate.protocol.param_headers import encode_value
 
-_NOTICE_TIMEOUT_S = 30.0
+__all__ = ["HttpRefusal", "StreamableHttpLink", "of_backend"]
+
+_NOTICE_TIMEOUT_S = 10.0
 """For a POST that expects no answer beyond its status."""
-_REPEATABLE = frozenset(LIST_METHOD.values()) | {
-    "server/discover",
-    "prompts/get",
-    "resources/read",
-    "ping",
-    "initialize",
-}
-"""Methods that only read: sent again when a kept connection was closed under them. A tool must not run twice."""
-_REOPEN_S = 1.0
-_REOPEN_MAX_S = 30.0
-_RESUME_ATTEMPTS = 5
-_MAX_RETRY_MS = 60_000
-
-
-class HttpRefusal(UpstreamProtocol):
-    """A status without a JSON-RPC body. `http_status` tells negotiation what kind of server this is."""
-
-    http_status = 0
-
-
-def of_backend(name: str, error: TidegateError) -> TidegateError:
-    """The HTTP client knows addresses; people know their backends by name."""
-    return type(error)(f"backend `{name}`: {error}")
+_FAILURES = 3
+"""In a row, without an answer between them: then the server is asked whether it is there at all."""
+_CHECK_TIMEOUT_S = 5.0
+_LISTEN = "subscriptions/listen"
 
 
 class StreamableHttpLink:
@@ -58,9 +43,19 @@ class StreamableHttpLink:
         self._version = ""
         self._stateless = False
         self._session_id: str | None = None
-        self._standing: _EventStream | None = None
-        self._live: set[_Post | _EventStream] = set()
+        self._standing: EventStream | None = None
+        self._live: set[Post | EventStream] = set()
         self._closed = False
+        self._agreed = False
+        """What the server speaks is settled."""
+        self._retired = False
+        self._drained: asyncio.Future[None] | None = None
+        """Retired: done when nothing is in flight any more."""
+        self._session_gone = False
+        self._failures = 0
+        """Since the last answer."""
+        self._checks = 0
+        self._checking: HttpCall | None = None
 
     @property
     def cancels_by_closing(self) -> bool:
@@ -71,17 +66,19 @@ class StreamableHttpLink:
 
     def stateful(self, version: str) -> None:
         self._version = version
-        self._standing = _EventStream(self, None, None, 0)
+        self._agreed = True
+        self._standing = EventStream(self, None, None, 0)
         self._standing.start()
 
     def stateless(self, version: str) -> None:
         self._version = version
         self._stateless = True
+        self._agreed = True
 
     def send(self, message: bytes, call: Call | None) -> None:
         if self._closed:
             return
-        post = _Post(self, call)
+        post = Post(self, call)
         self._live.add(post)
         if call is not None:
             call.link_state = post
@@ -92,7 +89,8 @@ class StreamableHttpLink:
             message,
             post,
             deadline_s=_NOTICE_TIMEOUT_S if call is None else None,
-            repeatable=call is None or call.method in _REPEATABLE,
+            repeatable=call is None or (self._owner is not None and self._owner.may_repeat(call)),
+            tenant=self._backend.name,
         )
 
     def headers(self, call: Call | None, accept: str, content_type: str | None = None) -> list[tuple[str, str]]:
@@ -122,21 +120,33 @@ class StreamableHttpLink:
 
     def abandon(self, call: Call) -> None:
         state = call.link_state
-        if isinstance(state, (_Post, _EventStream)):
+        if isinstance(state, (Post, EventStream)):
             state.cancel()
 
     async def aclose(self) -> None:
         if self._closed:
             return
+        if self._retired and self._drained is None and self._live:
+            # Each of them has a deadline of its own.
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
         self._closed = True
+        if self._checking is not None:
+            self._checking.cancel()
         for live in list(self._live):
             live.cancel()
         if self._standing is not None:
             self._standing.cancel()
-        if self._session_id is not None:
+        if self._session_id is not None and not self._session_gone:
             done = asyncio.get_running_loop().create_future()
             self._client.request(
-                "DELETE", self._backend.url, self.headers(None, "application/json"), b"", _Until(done), deadline_s=2.0
+                "DELETE",
+                self._backend.url,
+                self.headers(None, "application/json"),
+                b"",
+                _Until(done),
+                deadline_s=2.0,
+                tenant=self.name,
             )
             try:
                 async with asyncio.timeout(2.0):
@@ -154,21 +164,20 @@ class StreamableHttpLink:
     def name(self) -> str:
         return self._backend.name
 
+    @property
+    def backend(self) -> Backend:
+        return self._backend
+
     def learned_session(self, headers: dict[str, str]) -> None:
         session_id = headers.get(HEADER_SESSION)
         if session_id and self._session_id is None and not self._stateless:
             self._session_id = session_id
 
-    def session_expired(self) -> None:
-        if self._session_id is not None and self._owner is not None and not self._closed:
-            self._session_id = None
-            owner, self._owner = self._owner, None
-            owner.lost(UpstreamClosed(f"backend `{self.name}` ended the session"))
-
     def decoder(self) -> SseDecoder:
         return SseDecoder(self._max_bytes)
 
     def message(self, data: bytes, call: Call | None) -> None:
+        self._failures = 0
         if self._owner is not None and data:
             self._owner.received(data, call)
 
@@ -180,20 +189,102 @@ class StreamableHttpLink:
         if call is not None and self._owner is not None:
             self._owner.call_failed(call, error)
 
-    def open_get(self, last_event_id: str | None, receiver: _EventStream) -> HttpCall:
+    def open_get(self, last_event_id: str | None, receiver: EventStream) -> HttpCall:
         headers = self.headers(None, "text/event-stream")
         if last_event_id is not None:
             headers.append((HEADER_LAST_EVENT, last_event_id))
-        return self._client.request("GET", self._backend.url, headers, b"", receiver, deadline_s=None)
+        return self._client.request("GET", self._backend.url, headers, b"", receiver, deadline_s=None, tenant=self.name)
 
     def resume(self, call: Call, last_event_id: str, retry_ms: int) -> None:
-        stream = _EventStream(self, call, last_event_id, retry_ms)
+        stream = EventStream(self, call, last_event_id, retry_ms)
         call.link_state = stream
         self._live.add(stream)
         stream.start()
 
-    def forget(self, live: _Post | _EventStream) -> None:
+    def forget(self, live: Post | EventStream) -> None:
         self._live.discard(live)
+        if not self._live and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # -- when it goes wrong -------------------------------------------------------------------------------
+
+    def refused(self, call: Call | None, error: TidegateError, status: int) -> None:
+        """A status came instead of an answer."""
+        if isinstance(error, CredentialsRefused):
+            # Nothing else would be answered either, until a person has mended it.
+            self._retire(error)
+            self.fail(call, error)
+        elif status >= 500:
+            self.broken(call, error)
+        else:
+            self.fail(call, error)
+
+    def unreachable(self, call: Call | None, error: TidegateError) -> None:
+        """No connection could be had, so `call` was not sent."""
+        self._retire(error)
+        self._never_ran(call, error)
+
+    def session_unknown(self, call: Call | None) -> None:
+        """The server has forgotten the session, and did nothing of `call`."""
+        error = UpstreamClosed(f"backend `{self.name}` ended the session")
+        self._session_gone = True
+        self._retire(error)
+        self._never_ran(call, error)
+
+    def broken(self, call: Call | None, error: TidegateError) -> None:
+        """An answer broke off, or a status says that the server is in trouble."""
+        self.fail(call, error)
+        if isinstance(error, (UpstreamClosed, UpstreamBusy, HttpRefusal)):
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                self._check(error)
+
+    def _never_ran(self, call: Call | None, error: TidegateError) -> None:
+        if call is not None and self._owner is not None:
+            self._owner.never_ran(call, error)
+
+    def _check(self, error: TidegateError) -> None:
+        """Asks the server whether it is there. A session is not given up for less, for it may hold a client's work."""
+        if self._stateless:
+            self._retire(error)
+        elif self._agreed and not self._retired and not self._closed and self._checking is None:
+            self._checks += 1
+            self._checking = self._client.request(
+                "POST",
+                self._backend.url,
+                self.headers(None, "application/json, text/event-stream", "application/json"),
+                b'{"jsonrpc":"2.0","id":"tidegate-check-%d","method":"ping"}' % self._checks,
+                _Check(self.checked),
+                deadline_s=_CHECK_TIMEOUT_S,
+                tenant=self.name,
+            )
+
+    def checked(self, status: int, error: TidegateError | None) -> None:
+        """What came of it: a status, or an error when there was none."""
+        self._checking = None
+        self._failures = 0
+        if status == 404:
+            self.session_unknown(None)
+        elif status >= 500:
+            self._retire(refusal(self._backend, status, {}))
+        elif error is not None and not status and not isinstance(error, UpstreamTimeout):
+            # One that is only slow keeps its session.
+            self._retire(of_backend(self.name, error))
+
+    def _retire(self, error: TidegateError) -> None:
+        """Takes nothing new; the service opens another link, and finds out what the server is up to."""
+        owner = self._owner
+        if self._retired or self._closed or owner is None or not self._agreed:
+            return
+        self._retired = True
+        if self._standing is not None:
+            self._standing.cancel()
+        owner.retired(error)
+        for live in list(self._live):
+            if live.call is not None and live.call.method == _LISTEN:
+                call = live.call
+                live.cancel()
+                owner.call_failed(call, error)
 
     @property
     def closed(self) -> bool:
@@ -206,202 +297,6 @@ class StreamableHttpLink:
     @property
     def in_session(self) -> bool:
         return self._session_id is not None
-
-
-class _Post:
-    """Receives what a POST is answered with."""
-
-    __slots__ = ("_body", "_body_bytes", "_call", "_decoder", "_last_event_id", "_link", "_retry_ms", "_status", "http")
-
-    def __init__(self, link: StreamableHttpLink, call: Call | None) -> None:
-        self._link = link
-        self._call = call
-        self._status = 0
-        self._decoder: SseDecoder | None = None
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._last_event_id: str | None = None
-        self._retry_ms = 0
-        self.http: HttpCall | None = None
-
-    def cancel(self) -> None:
-        self._link.forget(self)
-        if self.http is not None:
-            self.http.cancel()
-
-    def response_started(self, status: int, headers: dict[str, str]) -> None:
-        self._status = status
-        self._link.learned_session(headers)
-        if headers.get("content-type", "").lower().startswith("text/event-stream") and status == 200:
-            self._decoder = self._link.decoder()
-
-    def body_received(self, data: bytes) -> None:
-        if self._decoder is None:
-            self._body.append(data)
-            self._body_bytes += len(data)
-            if self._body_bytes > self._link.max_bytes:
-                self._link.fail(self._call, self._error(f"an answer over {self._link.max_bytes} bytes"))
-                self.cancel()
-            return
-        try:
-            events = self._decoder.feed(data)
-        except TidegateError as error:
-            self._link.fail(self._call, self._error(str(error)))
-            self.cancel()
-            return
-        for event in events:
-            if event.id is not None:
-                self._last_event_id = event.id
-            if event.retry_ms is not None:
-                self._retry_ms = event.retry_ms
-            self._link.message(event.data, self._call)
-
-    def response_ended(self) -> None:
-        call = self._let_go()
-        if self._decoder is not None:
-            if call is None or not call.open:
-                return
-            if self._last_event_id is not None and self._link.in_session:
-                self._link.resume(call, self._last_event_id, self._retry_ms)
-            else:
-                self._link.fail(call, self._closed("closed the stream before it answered"))
-            return
-        body = b"".join(self._body)
-        self._body.clear()
-        if self._status == 404 and self._link.in_session:
-            self._link.session_expired()
-        elif body.lstrip()[:1] == b"{" and (call is not None or self._status < 400):
-            self._link.message(body, call)
-        elif call is not None:
-            refusal = HttpRefusal(f"backend `{self._link.name}` answered with HTTP status {self._status}")
-            refusal.http_status = self._status
-            self._link.fail(call, refusal)
-
-    def _let_go(self) -> Call | None:
-        """Ends the ring of call, receiver and HTTP request, which only the collector would find."""
-        self._link.forget(self)
-        call, self._call = self._call, None
-        self.http = None
-        if call is not None:
-            call.link_state = None
-        return call
-
-    def request_failed(self, error: TidegateError) -> None:
-        call = self._let_go()
-        if call is None or not call.open:
-            return
-        if self._last_event_id is not None and self._link.in_session:
-            self._link.resume(call, self._last_event_id, self._retry_ms)
-        else:
-            self._link.fail(call, of_backend(self._link.name, error))
-
-    def _error(self, reason: str) -> TidegateError:
-        return UpstreamProtocol(f"backend `{self._link.name}` answered with what is no message: {reason}")
-
-    def _closed(self, how: str) -> TidegateError:
-        return UpstreamClosed(f"backend `{self._link.name}` {how}")
-
-
-class _EventStream:
-    """A GET stream: the standing one of a session (`call` None), or the rest of a broken answer."""
-
-    __slots__ = (
-        "_attempt",
-        "_call",
-        "_cancelled",
-        "_decoder",
-        "_http",
-        "_last_event_id",
-        "_link",
-        "_refused",
-        "_retry_ms",
-    )
-
-    def __init__(self, link: StreamableHttpLink, call: Call | None, last_event_id: str | None, retry_ms: int) -> None:
-        self._link = link
-        self._call = call
-        self._last_event_id = last_event_id
-        self._retry_ms = retry_ms
-        self._decoder: SseDecoder | None = None
-        self._http: HttpCall | None = None
-        self._attempt = 0
-        self._cancelled = False
-        self._refused = False
-
-    def start(self) -> None:
-        if self._call is None:
-            self._open()
-        else:
-            self._later(self._open, min(self._retry_ms, _MAX_RETRY_MS) / 1000)
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        self._link.forget(self)
-        if self._http is not None:
-            self._http.cancel()
-
-    def _later(self, step: Callable[[], None], delay_s: float) -> None:
-        asyncio.get_running_loop().call_later(delay_s, step)
-
-    def _open(self) -> None:
-        call = self._call
-        if self._cancelled or self._link.closed or (call is not None and not call.open):
-            self._link.forget(self)
-            return
-        self._refused = False
-        self._decoder = None
-        self._http = self._link.open_get(self._last_event_id, self)
-
-    def response_started(self, status: int, headers: dict[str, str]) -> None:
-        if status == 200 and headers.get("content-type", "").lower().startswith("text/event-stream"):
-            self._decoder = self._link.decoder()
-            self._attempt = 0
-            if self._call is None:
-                self._link.listening()
-        else:
-            self._refused = True
-
-    def body_received(self, data: bytes) -> None:
-        if self._decoder is None:
-            return
-        try:
-            events = self._decoder.feed(data)
-        except TidegateError:
-            if self._http is not None:
-                self._http.cancel()
-            self._again()
-            return
-        for event in events:
-            if event.id is not None:
-                self._last_event_id = event.id
-            if event.retry_ms is not None:
-                self._retry_ms = event.retry_ms
-            self._link.message(event.data, self._call)
-
-    def response_ended(self) -> None:
-        if self._refused:
-            if self._call is not None:
-                self._link.forget(self)
-                self._link.fail(
-                    self._call, UpstreamClosed(f"backend `{self._link.name}` closed the stream and does not resume it")
-                )
-            # A server without a standing stream says so by 405; it is not asked again.
-            return
-        self._again()
-
-    def request_failed(self, error: TidegateError) -> None:
-        self._again()
-
-    def _again(self) -> None:
-        self._attempt += 1
-        if self._call is not None and self._attempt > _RESUME_ATTEMPTS:
-            self._link.forget(self)
-            self._link.fail(self._call, UpstreamClosed(f"backend `{self._link.name}` broke the stream off for good"))
-            return
-        delay_s = max(
-            min(self._retry_ms, _MAX_RETRY_MS) / 1000, min(_REOPEN_S * 2 ** (self._attempt - 1), _REOPEN_MAX_S)
-        )
-        self._later(self._open, delay_s)
 
 
 class _Until:
@@ -422,3 +317,23 @@ class _Until:
 
     def request_failed(self, error: TidegateError) -> None:
         self.response_ended()
+
+
+class _Check:
+    """Looks only at whether there is an answer."""
+
+    def __init__(self, told: Callable[[int, TidegateError | None], None]) -> None:
+        self._told = told
+        self._status = 0
+
+    def response_started(self, status: int, headers: dict[str, str]) -> None:
+        self._status = status
+
+    def body_received(self, data: bytes) -> None:
+        pass
+
+    def response_ended(self) -> None:
+        self._told(self._status, None)
+
+    def request_failed(self, error: TidegateError) -> None:
+        self._told(self._status, error)
