@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := $(shell find rust/codec rust/pybind rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
-.PHONY: serve demo-eras test lint rust-test python-test bench clean help
+.PHONY: serve demo-eras test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ rust-test: ## the codec's own tests
 python-test: $(VENV)/.built $(VENV)/.test ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh
 	$(BIN)/python -m pytest -q $(PYTEST)
+
+soak: $(VENV)/.built $(VENV)/.test ## a day in ten minutes: does anything grow? (ARGS="--minutes 60 …")
+	$(BIN)/python tests/soak/soak_day.py $(ARGS)
 
 bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wrk and nginx)
 	$(BIN)/python benches/run.py
