@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tidegate import __version__
 from tidegate.admin.answer import answer, dicts
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
+from tidegate.config.snapshot import Backend
 from tidegate.control.telemetry.process import resident_bytes
 from tidegate.pipeline.accept.http_request import HttpRequest
 from tidegate.protocol.revisions import SUPPORTED
+
+_LIMITS: Final = ("max_in_flight", "max_queued", "max_connections", "call_timeout_s", "queue_timeout_s", "idle_stop_s")
 
 
 class FactPages:
@@ -47,6 +50,9 @@ class FactPages:
         statistics = self._redaction.value(self._daemon.statistics())
         assert isinstance(statistics, dict)
         limits = self._daemon.snapshot.limits
+        configured = {backend.name: backend for backend in self._daemon.snapshot.backends}
+        for backend in dicts(statistics.get("backends")):
+            backend["limits"] = _limits(configured.get(str(backend.get("backend"))))
         answer(
             request,
             200,
@@ -58,6 +64,11 @@ class FactPages:
                 **statistics,
             },
         )
+
+
+def _limits(config: Backend | None) -> dict[str, object]:
+    """What a backend is given at most."""
+    return {name: getattr(config, name) for name in _LIMITS if hasattr(config, name)}
 
 
 def _spoken(backend: Mapping[str, Any]) -> dict[str, object]:

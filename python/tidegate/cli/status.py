@@ -1,4 +1,4 @@
-"""`tidegate status`: what the running gateway is doing.
+"""`tidegate status`: how the running gateway is, in words first and then in tables; once, or again and again.
 
 Asked of the admin listener, which tells everything that is counted; the sockets of clients tell none of it, so
 that a client learns nothing about the others.
@@ -7,26 +7,26 @@ that a client learns nothing about the others.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from tidegate.cli import exit_codes
-from tidegate.cli.sharing import sharing_lines
-from tidegate.cli.terminal import clean, complain, json_text, one_line, print_table
-from tidegate.config.embedded import ADMIN_ADDRESS
-from tidegate.host.phrase import duration
+from tidegate.cli import admin_listener, exit_codes, status_tables
+from tidegate.cli.admin_listener import NobodyThere, Unanswered
+from tidegate.cli.colours import Line, Span, colours_on, painted
+from tidegate.cli.gateway_facts import Gateway, read
+from tidegate.cli.layout import wrap
+from tidegate.cli.screen import Screen, watched
+from tidegate.cli.status_words import sentences, span
+from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, one_line
 
-ADMIN_VARIABLE: Final = "TIDEGATE_ADMIN"
-_TIMEOUT_S: Final = 5.0
-_MAX_BYTES: Final = 16 * 1024 * 1024
+_LEAST_INTERVAL_S: Final = 0.2
+_WATCH_TIMEOUT_S: Final = 2.0
 
 _EPILOG = f"""\
-It asks the admin listener: `--admin`, else ${ADMIN_VARIABLE}, else {ADMIN_ADDRESS}, where `tidegate serve` puts it.
-A gateway with another `listen.admin` prints the address when it is ready.
+{admin_listener.WHERE}
+`--watch` waits through a restart of the gateway; `q` or Ctrl-C ends it.
 
 {exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE, exit_codes.NO_DAEMON, exit_codes.BACKEND)}
 
@@ -35,11 +35,23 @@ Exit code {exit_codes.BACKEND} means that it runs, and that a backend cannot be 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Show what the running gateway is doing: listeners, sessions, every backend, and who shares it."
+        "Say how the running gateway is: what is up, what is not and why, and what is being done about it; then every "
+        "backend, its processes and last words, who shares it, sessions and limits."
     )
     parser.epilog = _EPILOG
-    parser.add_argument("--admin", metavar="URL", help=f"its admin listener (default: http://{ADMIN_ADDRESS})")
+    admin_listener.add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print everything, as JSON")
+    parser.add_argument("--watch", action="store_true", help="show it again and again, in place")
+    parser.add_argument(
+        "--interval", type=seconds, default=2.0, metavar="SECONDS", help="between two looks (default: %(default)g)"
+    )
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not _LEAST_INTERVAL_S <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"expected {_LEAST_INTERVAL_S:g} to 3600 seconds")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,131 +59,76 @@ def run(args: argparse.Namespace) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    given = args.admin or os.environ.get(ADMIN_VARIABLE) or ADMIN_ADDRESS
+    where = admin_listener.address(args)
+    if args.watch and not args.json:
+        return _watch(where, args.interval)
     try:
-        status, text = _fetch(given)
-    except ValueError as error:
-        complain(str(error))
-        return exit_codes.USAGE
-    except OSError as error:
-        complain(
-            f"no gateway answers at `{given}`: {error.strerror or error}; start one with `tidegate serve`, or name "
-            "its admin listener with `--admin URL`"
-        )
-        return exit_codes.NO_DAEMON
-    try:
-        statistics = json.loads(text) if status == 200 else None
-    except (ValueError, RecursionError):
-        statistics = None
-    if not isinstance(statistics, dict) or "backends" not in statistics:
-        complain(f"`{given}` answered with HTTP status {status}, and not as an admin listener of tidegate does")
-        return exit_codes.FAILED
+        statistics, text = admin_listener.ask(where, "/status", "backends")
+    except Unanswered as error:
+        return error.complain()
+    found = read(statistics)
     if args.json:
         print(json_text(text.rstrip()))
     else:
-        _print(statistics)
-    down = any(_state(backend) == "down" for backend in _dicts(statistics.get("backends")))
-    return exit_codes.BACKEND if down else exit_codes.OK
+        room = columns()
+        room = None if room is None else max(room, MIN_COLUMNS)
+        colours = colours_on(sys.stdout)
+        for line in picture(statistics, found, room):
+            print(painted(line, room, colours=colours))
+    return exit_codes.OK if all(backend.works for backend in found.backends) else exit_codes.BACKEND
 
 
-def _fetch(given: str) -> tuple[int, str]:
-    """(HTTP status, body) of its `/status`. Raises: OSError; ValueError for what is no URL."""
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+def picture(statistics: Mapping[str, Any], found: Gateway, room: int | None) -> list[Line]:
+    """Everything, for a window of so many columns."""
+    lines = list(status_tables.words(sentences(found), room))
+    for part in (status_tables.backends(found, room), list(status_tables.stderr(found, room))):
+        if part:
+            lines += [[], *part]
+    lines += status_tables.sharing(statistics)
+    return [*lines, [], *status_tables.gateway(found, room)]
 
-    parts = urlsplit(given if "://" in given else f"http://{given}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected a URL such as `http://{ADMIN_ADDRESS}`, got `{given}`")
-    make = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = make(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+
+def _watch(where: str, interval_s: float) -> int:
+    screen = Screen()
+    waiting = Absence(where)
+
+    def look(key: str) -> list[Line]:
+        room = screen.size()[0]
+        try:
+            statistics, _ = admin_listener.ask(where, "/status", "backends", _WATCH_TIMEOUT_S)
+        except NobodyThere as error:
+            return waiting.lines(error, room)
+        found = read(statistics)
+        return [*waiting.over(found.pid), *picture(statistics, found, room)]
+
     try:
-        connection.request("GET", "/status", headers={"accept": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read(_MAX_BYTES).decode("utf-8", "replace")
-    except HTTPException as error:
-        raise OSError(f"it does not speak HTTP: {error!r}") from error
-    finally:
-        connection.close()
+        number = watched(screen, look, interval_s)
+    except Unanswered as error:
+        return error.complain()
+    return 128 + number if number else exit_codes.OK
 
 
-def _print(statistics: dict[str, Any]) -> None:
-    connections = statistics.get("connections")
-    rows = [
-        ("up for", f"{duration(_number(statistics.get('uptime_s')))} (pid {statistics.get('pid')})"),
-        ("version", str(statistics.get("version", "?"))),
-    ]
-    listen = statistics.get("listen")
-    if isinstance(listen, Mapping):
-        for name, where in listen.items():
-            rows.append((str(name), ", ".join(map(str, where)) if isinstance(where, list) else str(where)))
-    if isinstance(connections, Mapping):
-        refused = connections.get("refused_total")
-        more = f", {refused} refused so far" if refused else ""
-        rows.append(("connections", f"{connections.get('open')} of {connections.get('limit')}{more}"))
-    rows += [
-        ("sessions", str(statistics.get("sessions"))),
-        ("subscriptions", str(statistics.get("listeners"))),
-        ("in flight", str(statistics.get("in_flight"))),
-    ]
-    suspended = statistics.get("suspended")
-    if isinstance(suspended, Mapping):
-        rows.append(("awaiting answers", f"{suspended.get('calls')} of {suspended.get('limit')}"))
-    print_table((clean(name), one_line(value)) for name, value in rows)
-    backends = _dicts(statistics.get("backends"))
-    if not backends:
-        return
-    print()
-    head = ("BACKEND", "STATE", "BY", "SPEAKS", "READY", "TOOLS", "IN FLIGHT", "RESTARTS")
-    print_table([head, *[_row(backend) for backend in backends]])
-    for backend in backends:
-        shared = list(sharing_lines(backend, _dicts(backend.get("slots"))))
-        if shared:
-            print("\n" + "\n".join(shared))
-    for backend in backends:
-        name = one_line(str(backend.get("backend")))
-        slots = _dicts(backend.get("slots"))
-        errors = dict.fromkeys(one_line(str(slot["error"])) for slot in slots if slot.get("error"))
-        warnings = dict.fromkeys(one_line(str(line)) for slot in slots for line in _list(slot.get("warnings")))
-        for word, lines in (("last error", errors), ("warning", warnings)):
-            for line in lines:
-                print(f"\n{name}: {word}: {line}")
+class Absence:
+    """What a watcher says while no gateway answers, and when one does again."""
 
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._since_s: float | None = None
+        self._pid: int | None = None
+        self._note = ""
 
-def _row(backend: dict[str, Any]) -> tuple[str, ...]:
-    slots = _dicts(backend.get("slots"))
-    ready = [slot for slot in slots if slot.get("state") == "ready"]
-    revisions = dict.fromkeys(str(slot.get("revision")) for slot in ready)
-    tools = max((_tools(slot) for slot in ready), default=None)
-    cells = (
-        backend.get("backend"),
-        _state(backend),
-        backend.get("transport"),
-        ", ".join(revisions) or "-",
-        f"{len(ready)}/{len(slots)}",
-        "-" if tools is None else tools,
-        sum(int(_number(slot.get("in_flight"))) for slot in slots),
-        sum(int(_number(slot.get("restarts"))) for slot in slots),
-    )
-    return tuple(one_line(str(cell)) for cell in cells)
+    def lines(self, error: NobodyThere, room: int | None) -> list[Line]:
+        if self._since_s is None:
+            self._since_s = time.monotonic()
+        where, gone = one_line(self._where), span(time.monotonic() - self._since_s)
+        text = f"No gateway has answered at `{where}` for {gone} ({one_line(error.why)}). Waiting for it."
+        return [[Span(line, "bad")] for line in wrap(text, room or 10**9)]
 
-
-def _state(backend: dict[str, Any]) -> str:
-    """The best that one of its slots has to offer; `idle` before it is first needed."""
-    states = [slot.get("state") for slot in _dicts(backend.get("slots"))]
-    return next((state for state in ("ready", "starting", "down") if state in states), "idle")
-
-
-def _tools(slot: dict[str, Any]) -> int:
-    offers = slot.get("offers")
-    return int(_number(offers.get("tools"))) if isinstance(offers, dict) else 0
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in _list(value) if isinstance(item, dict)]
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
+    def over(self, pid: int | None) -> list[Line]:
+        """A line on top as long as it is news that the gateway is another one."""
+        if self._since_s is not None or (self._pid is not None and pid != self._pid):
+            again = "is a new process" if self._pid is not None and pid != self._pid else "answers again"
+            self._note = time.strftime(f"The gateway {again} since %H:%M:%S.")
+            self._since_s = None
+        self._pid = pid
+        return [[Span(self._note, "note")]] if self._note else []

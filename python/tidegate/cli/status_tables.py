@@ -1,0 +1,150 @@
+"""The tables of `tidegate status`, under its sentences.
+
+Pure functions of what `gateway_facts.py` read and of the width of the window: fits 80 columns, uses 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tidegate.cli.colours import Line, Span, Style
+from tidegate.cli.gateway_facts import Backend, Gateway, Slot, dicts
+from tidegate.cli.layout import Column, table, wrap
+from tidegate.cli.sharing import sharing_lines
+from tidegate.cli.status_words import Sentence, span
+from tidegate.host.phrase import size
+
+STATE_STYLE: Final[dict[str, Style]] = {
+    "ready": "good",
+    "starting": "note",
+    "down": "bad",
+    "parked": "bad",
+    "idle": "dim",
+}
+
+_COLUMNS: Final = (
+    Column("BACKEND", 0, least=12),
+    Column("STATE"),
+    Column("FOR", 1, right=True),
+    Column("SPEAKS", 2),
+    Column("BY", 7),
+    Column("PID", 2, right=True),
+    Column("MEMORY", 2, right=True),
+    Column("RESTARTS", 3, right=True),
+    Column("NEXT TRY", 4, right=True),
+    Column("IN FLIGHT", 3, right=True),
+    Column("QUEUED", 4, right=True),
+    Column("TOOLS", 5, right=True),
+    Column("CONNECTIONS", 6, right=True),
+)
+_MAX_NAME_COLUMNS: Final = 40
+_STDERR_WELL: Final = 1
+_STDERR_BROKEN: Final = 4
+"""Last lines shown of a server that works, and of one that does not."""
+_MARKS: Final = {"good": "", "note": "- ", "bad": "! "}
+
+
+def words(sentences: list[Sentence], room: int | None) -> Iterator[Line]:
+    """The first one as a heading, the others as a list, each with what could be done."""
+    first, *others = sentences
+    for line in wrap(first.text, room or 10**9):
+        yield [Span(line, first.tone if first.tone != "good" else "bold")]
+    yield from _advice(first, room)
+    for sentence in others:
+        mark = _MARKS[sentence.tone]
+        start, *rest = wrap(sentence.text, room or 10**9, "  ", mark)
+        yield [Span(mark, sentence.tone), Span(start.removeprefix(mark))]
+        yield from ([Span(line)] for line in rest)
+        yield from _advice(sentence, room)
+
+
+def _advice(sentence: Sentence, room: int | None) -> Iterator[Line]:
+    if sentence.advice:
+        yield from ([Span(line)] for line in wrap(sentence.advice, room or 10**9, "     ", "  -> "))
+
+
+def backends(gateway: Gateway, room: int | None) -> list[Line]:
+    return table(_COLUMNS, [_row(backend) for backend in gateway.backends], room) if gateway.backends else []
+
+
+def _row(backend: Backend) -> list[Span]:
+    state = backend.state
+    best = backend.of(state)
+    ready = backend.of("ready")
+    since_s = min((slot.since_s for slot in best if slot.since_s is not None), default=None)
+    next_s = min((slot.next_attempt_s for slot in backend.slots if slot.next_attempt_s is not None), default=None)
+    pids = [slot.pid for slot in backend.slots if slot.pid is not None]
+    memory = [slot.memory_bytes for slot in backend.slots if slot.memory_bytes is not None]
+    tools = max((slot.tools for slot in ready), default=None)
+    shown = [
+        Span(backend.name[:_MAX_NAME_COLUMNS]),
+        Span(state, STATE_STYLE[state]),
+        Span("-" if since_s is None else span(since_s)),
+        Span(", ".join(dict.fromkeys(slot.revision for slot in ready if slot.revision)) or "-"),
+        Span(backend.transport),
+        Span("-" if not pids else f"{pids[0]}" + (f" +{len(pids) - 1}" if len(pids) > 1 else "")),
+        Span(size(sum(memory)) if memory else "-"),
+        Span(str(backend.restarts), "note" if backend.restarts else ""),
+        Span("-" if next_s is None else span(next_s)),
+        Span(_of(backend.in_flight, backend.max_in_flight)),
+        Span(_of(backend.queued, backend.max_queued)),
+        Span("-" if tools is None else str(tools)),
+        Span(f"{len(ready)} of {len(backend.slots)}"),
+    ]
+    if not backend.restarts:
+        shown[7] = Span("-" if not backend.slots else "0")
+    return shown
+
+
+def _of(count: int, limit: int | None) -> str:
+    return str(count) if limit is None else f"{count}/{limit}"
+
+
+def stderr(gateway: Gateway, room: int | None) -> Iterator[Line]:
+    """The last words of each child, the newest last; more of those that are in trouble."""
+    rows: list[list[Span]] = []
+    for backend in gateway.backends:
+        most = _STDERR_WELL if backend.works and not backend.of("down", "parked") else _STDERR_BROKEN
+        for slot in sorted(backend.slots, key=_trouble)[:3]:
+            for at, line in enumerate(slot.stderr[-most:]):
+                rows.append([Span(backend.name[:_MAX_NAME_COLUMNS] if at == 0 else "", "dim"), Span(line)])
+    if rows:
+        yield from table((Column("STDERR", least=12), Column("LAST LINES", least=10)), rows, room)
+
+
+def _trouble(slot: Slot) -> int:
+    return ("parked", "down", "starting", "ready", "idle").index(slot.state)
+
+
+def sharing(statistics: Mapping[str, Any]) -> Iterator[Line]:
+    """Who shares the connections, backend by backend."""
+    for backend in dicts(statistics.get("backends")):
+        lines = list(sharing_lines(backend, dicts(backend.get("slots"))))
+        if lines:
+            yield []
+            yield from ([Span(line)] for line in lines)
+
+
+def gateway(found: Gateway, room: int | None) -> list[Line]:
+    """The process and its listeners, and how full it is."""
+    rows = [("version", found.version)]
+    if found.pid is not None:
+        memory = f", {size(found.memory_bytes)} of memory" if found.memory_bytes is not None else ""
+        rows.append(("process", f"{found.pid}{memory}"))
+    rows += found.listen
+    refused = f", {found.refused} refused so far" if found.refused else ""
+    rows += [
+        ("connections", f"{found.connections}{refused}"),
+        ("sessions", str(found.sessions)),
+        ("subscriptions", str(found.listeners)),
+        ("in flight", str(found.in_flight)),
+        ("awaiting answers", str(found.suspended)),
+    ]
+    widest = max(len(name) for name, _ in rows)
+    indent = " " * (widest + 2)
+    return [
+        [Span(name.ljust(widest + 2) if at == 0 else indent, "dim"), Span(line.removeprefix(indent))]
+        for name, value in rows
+        for at, line in enumerate(wrap(value, room or 10**9, indent, indent))
+    ]

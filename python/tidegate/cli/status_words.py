@@ -1,0 +1,225 @@
+"""The state of a gateway in sentences.
+
+What is up, what is not, since when, why, what tidegate does about it, and what a person could do.
+
+A pure function of what `gateway_facts.py` read. The first sentence says it all in short; each further one is about one
+thing that somebody would want to know. What is well needs no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tidegate.cli.gateway_facts import Backend, Gateway, Slot
+
+Tone = Literal["good", "note", "bad"]
+
+_RECENT_S: Final = 600.0
+"""A server that came back longer ago is no news."""
+_NAMED: Final = 6
+"""So many names are listed; of more, how many there are."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One thing to know."""
+
+    tone: Tone
+    text: str
+    advice: str = ""
+    """What a person could do; empty when there is nothing to do."""
+
+
+def sentences(gateway: Gateway) -> list[Sentence]:
+    """In the order in which a person wants them: how it stands, what is wrong, what is worth knowing."""
+    found = [*_configuration(gateway), *_limits(gateway)]
+    for backend in gateway.backends:
+        found += _backend(backend)
+    found.sort(key=lambda sentence: ("bad", "note", "good").index(sentence.tone))
+    return [_summary(gateway), *found]
+
+
+def _summary(gateway: Gateway) -> Sentence:
+    up = "tidegate is up" if gateway.uptime_s is None else f"tidegate has been up for {span(gateway.uptime_s)}"
+    if gateway.stopping:
+        return Sentence("note", f"{up} and is stopping: it takes nothing new and finishes what runs.")
+    backends = gateway.backends
+    if not backends:
+        return Sentence("note", f"{up}, with no server behind it.", "add one: `tidegate import` or `[backends.NAME]`")
+    broken = [backend for backend in backends if not backend.works]
+    ready = sum(backend.state == "ready" for backend in backends)
+    starting = sum(backend.state == "starting" for backend in backends)
+    idle = sum(backend.state == "idle" for backend in backends)
+    parts = [f"{ready} ready"] if ready else []
+    parts += [f"{starting} starting"] if starting else []
+    parts += [f"{idle} idle until needed"] if idle else []
+    of = _counted(len(backends), "server")
+    if not broken:
+        return Sentence("good", f"{up}. {of}: {', '.join(parts)}.")
+    names = _names([backend.name for backend in broken])
+    if len(broken) == len(backends):
+        many = "none of them can" if len(backends) > 1 else "it cannot"
+        return Sentence("bad", f"{up}, but of {of} {many} be used: {names}.")
+    parts.append(f"{len(broken)} out of order ({names})")
+    return Sentence("bad", f"{up}. {of}: {', '.join(parts)}.")
+
+
+def _configuration(gateway: Gateway) -> Iterator[Sentence]:
+    if gateway.problem:
+        yield Sentence(
+            "bad",
+            f"The configuration cannot be used: {_ended(gateway.problem)} tidegate goes on with the last good one.",
+            "mend the file; `tidegate check` says what is wrong with it",
+        )
+
+
+def _limits(gateway: Gateway) -> Iterator[Sentence]:
+    for bound, what, field in (
+        (gateway.connections, "connections of clients", "connections"),
+        (gateway.sessions, "sessions of clients", "sessions"),
+        (gateway.in_flight, "requests in flight", "in_flight"),
+        (gateway.suspended, "calls that wait for answers of clients", "suspended"),
+    ):
+        if bound.is_tight:
+            yield Sentence(
+                "bad", f"There are {bound} {what}; more are turned away.", f"`limits.{field}` is the most there may be"
+            )
+    if gateway.refused:
+        times = _counted(gateway.refused, "connection")
+        yield Sentence("note", f"{times} over the limit of {gateway.connections.limit} turned away so far.")
+
+
+def _backend(backend: Backend) -> Iterator[Sentence]:
+    name = f"`{backend.name}`"
+    if backend.state in ("down", "parked"):
+        yield _out_of_order(backend, name)
+    elif backend.state == "starting":
+        slot = backend.of("starting")[0]
+        since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
+        tried = f"; the last attempt failed: {slot.error}" if slot.error else ""
+        yield Sentence("note", f"{name} has been starting{since}{tried}." if since else f"{name} is starting{tried}.")
+    elif backend.state == "ready":
+        yield from _partly(backend, name)
+        yield from _returned(backend, name)
+    if backend.remembered and backend.works and backend.state != "idle":
+        yield Sentence("note", f"{name} is listed as it was when it last ran, until it has been heard.")
+    yield from _queue(backend, name)
+    for warning in backend.warnings:
+        yield Sentence("note", f"{name}: {warning}", "")
+
+
+def _out_of_order(backend: Backend, name: str) -> Sentence:
+    slot = _latest(backend.of(backend.state))
+    since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
+    how = "parked, as it failed too often," if backend.state == "parked" else "down"
+    if backend.state == "parked" and not since:
+        how = "parked, as it failed too often"
+    verb = "has been" if since else "is"
+    what = f"{name} {verb} {how}{since}"
+    why = f": {_ended(_without_name(slot.error, backend.name))}" if slot.error else "."
+    listed = (
+        "Its tools are still listed, as it last had them; calls to them are answered with an error."
+        if backend.remembered
+        else "Its tools are missing meanwhile."
+    )
+    return Sentence("bad", f"{what}{why} {_remedy(backend, slot)} {listed}", _advice(backend))
+
+
+def _remedy(backend: Backend, slot: Slot) -> str:
+    """What tidegate is doing about it."""
+    restarts = f", {_counted(backend.restarts, 'restart')} so far" if backend.restarts else ""
+    if slot.next_attempt_s is None:
+        return f"tidegate tries it again when it is next needed{restarts}."
+    if slot.next_attempt_s < 1:
+        return f"tidegate is about to try it again{restarts}."
+    more = ", and on for ever" if backend.state == "parked" else ""
+    return f"tidegate tries it again in {span(slot.next_attempt_s)}{more}{restarts}."
+
+
+def _advice(backend: Backend) -> str:
+    return f"`tidegate doctor` looks for the cause; `tidegate logs --backend {backend.name}` has its last lines"
+
+
+def _partly(backend: Backend, name: str) -> Iterator[Sentence]:
+    broken = backend.of("down", "parked")
+    if broken:
+        slot = _latest(broken)
+        why = f": {_ended(_without_name(slot.error, backend.name))}" if slot.error else "."
+        of = f"{len(broken)} of its {len(backend.slots)} connections"
+        verb = "is" if len(broken) == 1 else "are"
+        yield Sentence(
+            "bad", f"{name} works, but {of} {verb} out of order{why} {_remedy(backend, slot)}", _advice(backend)
+        )
+
+
+def _returned(backend: Backend, name: str) -> Iterator[Sentence]:
+    slots = [slot for slot in backend.of("ready") if slot.restarts and slot.since_s is not None]
+    recent = min((slot.since_s for slot in slots if slot.since_s is not None), default=None)
+    if recent is not None and recent < _RECENT_S:
+        times = _counted(backend.restarts, "restart")
+        yield Sentence(
+            "note",
+            f"{name} came back {span(recent)} ago; {times} so far.",
+            f"`tidegate logs --backend {backend.name}` has what led to it",
+        )
+
+
+def _queue(backend: Backend, name: str) -> Iterator[Sentence]:
+    if not backend.queued:
+        return
+    waiting = f"{_counted(backend.queued, 'request')} wait{'s' if backend.queued == 1 else ''} for {name}"
+    if backend.max_queued is not None:
+        waiting = f"{backend.queued} of at most {backend.max_queued} requests wait for {name}"
+    if backend.max_in_flight is not None and backend.in_flight >= backend.max_in_flight:
+        full = backend.max_queued is not None and backend.queued >= backend.max_queued
+        rest = "; further ones are refused" if full else ""
+        yield Sentence(
+            "bad" if full else "note",
+            f"{waiting}, which has {backend.in_flight} in hand, the most it is given at once{rest}.",
+            f"`backends.{backend.name}.max_in_flight` is the most it is given at once" if full else "",
+        )
+    else:
+        yield Sentence("note", f"{waiting}.")
+
+
+def _latest(slots: Sequence[Slot]) -> Slot:
+    """Of several that are out of order, the one whose error is the newest."""
+    return min(slots, key=lambda slot: (not slot.error, slot.since_s is None, slot.since_s or 0.0))
+
+
+def _without_name(error: str, name: str) -> str:
+    """Errors name the backend, which the sentence has done already."""
+    for start in (f"backend `{name}`: ", f"backend `{name}` "):
+        if error.startswith(start):
+            return error[len(start) :]
+    return error
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else text + "."
+
+
+def _names(names: Sequence[str]) -> str:
+    quoted = [f"`{name}`" for name in names[:_NAMED]]
+    more = len(names) - len(quoted)
+    return ", ".join(quoted) + (f" and {more} more" if more else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """A stretch of time as a person says it, in at most two units: `12 s`, `3 min`, `2 h 5 min`, `4 d 6 h`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86400:
+        return f"{whole // 3600} h" + (f" {whole // 60 % 60} min" if whole // 60 % 60 else "")
+    return f"{whole // 86400} d" + (f" {whole // 3600 % 24} h" if whole // 3600 % 24 else "")
