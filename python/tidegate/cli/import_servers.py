@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
-from tidegate.cli.desktop_hosts import HOSTS, places_of
+from tidegate.cli.desktop_hosts import IMPORTED, places_of
 from tidegate.config.document import Document, Tree, read_document
 from tidegate.config.locate import KeyPath
 from tidegate.config.problems import Problem, config_error, problems_of
@@ -33,8 +33,8 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Turns the MCP servers of a desktop host (Claude Desktop, VS Code, Cursor: `mcpServers` or `servers` JSON)\n"
-        "into `tidegate.toml`. Secrets stay where they are."
+        "Turns the MCP servers of a desktop host (Claude, VS Code, Cursor, Zed, Codex and others) into\n"
+        "`tidegate.toml`. Secrets stay where they are; an entry that is this gateway itself is left out."
     )
     codes = exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)
     parser.epilog = f"{_EPILOG}\n{codes}"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="hosts",
         action="append",
-        choices=tuple(HOSTS),
+        choices=IMPORTED,
         default=[],
         help="import the files this host keeps in its usual places",
     )

@@ -27,6 +27,7 @@ VERBS: Final = (
     Verb("check", "tidegate.cli.check", "validate configuration files and say what they would do"),
     Verb("schema", "tidegate.cli.schema", "print the JSON Schema of tidegate.toml"),
     Verb("import", "tidegate.cli.import_servers", "turn the mcpServers JSON of a desktop host into tidegate.toml"),
+    Verb("install", "tidegate.cli.install", "have a host application launch `tidegate connect`"),
     Verb("token", "tidegate.cli.token", "make and list client tokens"),
     Verb("completion", "tidegate.cli.completion", "print what a shell needs to complete this command line"),
     Verb("man", "tidegate.cli.man", "print the manual page"),

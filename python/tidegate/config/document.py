@@ -1,7 +1,7 @@
 """One configuration file as a tree of plain values in the layout of `tidegate.toml`, and where each key stands.
 
-Both formats end up here: TOML as it is, the `mcpServers` JSON of desktop hosts through `foreign.py`. Nothing is
-validated beyond the syntax; `merge` lays several documents over each other.
+Both kinds end up here: `tidegate.toml` as it is, the files of desktop hosts (JSON, and the TOML of Codex) through
+`foreign.py`. Nothing is validated beyond the syntax; `merge` lays several documents over each other.
 """
 
 from __future__ import annotations
@@ -160,6 +160,12 @@ def _parse_toml(file: str, text: str, document: Document) -> None:
         document.problems.append(Problem(file, 0, "", f"not TOML: {error}"))
         return
     document.places = _places(file, locate_toml(text))
+    if "mcp_servers" in document.tree:  # Codex's own configuration
+        from tidegate.config.foreign import adopt
+
+        tree, places = document.tree, document.places
+        document.tree, document.places = {}, {}
+        adopt(tree, places, document)
 
 
 def _parse_json(file: str, text: str, document: Document) -> None:

@@ -1,19 +1,27 @@
 """The `mcpServers` JSON of desktop hosts, taken over into the layout of `tidegate.toml`.
 
 Claude Desktop, Cursor and many others write `{"mcpServers": {name: server}}`; VS Code writes `{"servers": ...}` in
-`mcp.json` and `{"mcp": {"servers": ...}}` in its settings. Those files belong to another program: what it keeps
-beside the servers is left alone, and a server key that is not known is noted, not refused.
+`mcp.json` and `{"mcp": {"servers": ...}}` in its settings; Zed writes `context_servers`; Codex, in TOML,
+`mcp_servers`. Those files belong to another program: what it keeps beside the servers is left alone, and a server key
+that is not known is noted, not refused.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 from tidegate.config.document import Document, Place, Tree
 from tidegate.config.locate import KeyPath
 
-_HOMES: Final[tuple[KeyPath, ...]] = (("mcpServers",), ("servers",), ("mcp", "servers"))
+_HOMES: Final[tuple[KeyPath, ...]] = (
+    ("mcpServers",),
+    ("servers",),
+    ("mcp", "servers"),
+    ("context_servers",),
+    ("mcp_servers",),
+)
 
 _AS_THEY_ARE: Final = frozenset({"command", "args", "env", "cwd", "url", "headers"})
 
@@ -44,6 +52,10 @@ def adopt(tree: Any, places: dict[KeyPath, Place], document: Document) -> None:
         ours = backend_name(name)
         theirs = (*home, name)
         path: KeyPath = ("backends", ours)
+        if isinstance(server, dict) and launches_tidegate(server):
+            # What `tidegate install` wrote: a gateway that is its own server would call itself for ever.
+            document.notes.append(places[theirs].problem("is this gateway itself and is left out"))
+            continue
         if ours in backends:
             document.problems.append(
                 places[theirs].problem(f"expected server names that differ in more than spelling; `{ours}` is taken")
@@ -59,6 +71,15 @@ def backend_name(name: str) -> str:
     """A name the catalogue can use as a prefix, as near to `name` as possible."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower())
     return re.sub(r"_{2,}", "_", plain).strip("_-")[:32].rstrip("_-") or "server"
+
+
+def launches_tidegate(server: Tree) -> bool:
+    """Whether the server is `tidegate connect`, however it is started: by its path, by `python -m`, by `uvx`."""
+    command: object = server.get("command")
+    args: object = server.get("args")
+    words = [item for part in (command, args) for item in (part if isinstance(part, list) else [part])]
+    names = [word.rpartition("/")[2] for word in words if isinstance(word, str)]
+    return any(pair == ("tidegate", "connect") for pair in pairwise(names))
 
 
 def _servers(tree: Any) -> tuple[KeyPath, dict[str, Any]] | None:
