@@ -12,26 +12,34 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 
 from tidegate.clock import Clock
+from tidegate.config.address import parse_host_port
+from tidegate.config.paths import state_directory
 from tidegate.config.snapshot import Snapshot
 from tidegate.errors import ConfigError
 from tidegate.events import Events
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
-from tidegate.pipeline.accept.listener import listen_tcp, listen_unix, peer_uid
+from tidegate.pipeline.accept.listener import peer_uid
+from tidegate.pipeline.accept.listeners import Listeners
 from tidegate.pipeline.accept.stream import StreamServerProtocol
 from tidegate.pipeline.era.conversation import Conversation
+from tidegate.pipeline.policy.origin import OriginCheck
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.reload import plan, report
 from tidegate.pipeline.serve import Gateway
 from tidegate.protocol.meta_keys import ENDPOINT
+from tidegate.storage.documents import Documents
 
 if TYPE_CHECKING:
     from tidegate.admin.http import AdminHttp
+    from tidegate.config.read import Source
+    from tidegate.control.reloading import Reloading
+    from tidegate.pipeline.era.http_binding import HttpBinding
     from tidegate.systemd.contract import Contract
     from tidegate.systemd.sockets import Inherited
 
@@ -60,20 +68,29 @@ class Tasks:
 class Daemon:
     """One gateway and everything it listens on."""
 
-    def __init__(self, snapshot: Snapshot, tasks: Tasks, inherited: Inherited | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        tasks: Tasks,
+        inherited: Inherited | None = None,
+        documents: Documents | None = None,
+    ) -> None:
         """`inherited`: listening sockets from the service manager; `snapshot` has adopted them."""
         self.snapshot = snapshot
         self.clock = Clock()
         self.events = Events()
-        self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn)
+        self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn, documents)
         self.registry = ConnectionRegistry(snapshot.limits.connections, self.clock)
         self.started_s = self.clock.now_s()
         self.addresses: dict[str, object] = {}
-        self._servers: list[asyncio.Server] = []
-        self._admin: tuple[asyncio.Server, ConnectionRegistry] | None = None
+        self.reloading: Reloading | None = None
+        """None: this one cannot be given another configuration."""
+        self._tasks = tasks
+        self._listeners = Listeners(self._protocols, self.registry, self.clock, self._passed)
+        self._http: HttpBinding | None = None
+        self._origin = _origin_check(snapshot)
         self._admin_pages: AdminHttp | None = None
         self._inherited = inherited
-        self._unix_is_ours = False
         self._uid = os.getuid()
 
     # -- listeners --------------------------------------------------------------------------------------------
@@ -84,96 +101,133 @@ class Daemon:
     async def listen(self) -> None:
         """Opens every listener of the snapshot. Raises: ConfigError."""
         listen = self.snapshot.listen
-        public = listen.allow_public or bool(self.snapshot.clients)
-        if listen.http:
-            serve = self._http_binding()
-            urls = []
-            for address in listen.http:
-                server, where = await listen_tcp(serve, address, public=public, inherited=self._passed("http", address))
-                self._servers.append(server)
-                urls.append(f"http://{where}{ENDPOINT}")
-            self.addresses["http"] = urls
-        if listen.tcp:
-            bound = []
-            for address in listen.tcp:
-                server, where = await listen_tcp(
-                    self._stream_factory("tcp"), address, public=public, inherited=self._passed("tcp", address)
-                )
-                self._servers.append(server)
-                bound.append(where)
-            self.addresses["tcp"] = bound
-        if listen.unix:
-            passed = self._passed("unix", listen.unix)
-            server = await listen_unix(self._stream_factory("unix"), listen.unix, listen.unix_mode, passed)
-            self._unix_is_ours = passed is None
-            self._servers.append(server)
-            self.addresses["unix"] = listen.unix
-        if listen.admin:
+        opened = await self._listeners.bind(listen, needs_token=bool(self.snapshot.clients))
+        self._listeners.switch(listen, opened)
+        self._note_addresses()
+        self.gateway.start()
+
+    def _note_addresses(self) -> None:
+        bound = {role: self._listeners.bound(role) for role in ("http", "tcp", "unix", "admin")}
+        addresses: dict[str, object] = {
+            "http": [f"http://{where}{ENDPOINT}" for where in bound["http"]],
+            "tcp": bound["tcp"],
+            "unix": "".join(bound["unix"]),
+            "admin": "".join(f"http://{where}" for where in bound["admin"]),
+        }
+        self.addresses = {role: value for role, value in addresses.items() if value}
+
+    def _protocols(self, role: str, registry: ConnectionRegistry) -> Callable[[], asyncio.Protocol]:
+        """Makes the protocol of a connection to the listener for `role`, under the limits of that moment."""
+        if role in ("tcp", "unix"):
+            return lambda: StreamServerProtocol(
+                self.snapshot.limits, registry, lambda protocol: self._converse_on(protocol, role)
+            )
+        from tidegate.pipeline.accept.http1 import HttpServerProtocol
+
+        serve = self._pages().serve if role == "admin" else self._binding().serve
+        return lambda: HttpServerProtocol(serve, self.snapshot.limits, self.clock, registry)
+
+    def _binding(self) -> HttpBinding:
+        """All HTTP listeners share their sessions."""
+        if self._http is None:
+            from tidegate.pipeline.era.http_binding import HttpBinding
+
+            gateway = self.gateway
+            self._http = HttpBinding(
+                gateway,
+                gateway.sessions,
+                gateway.views,
+                gateway.new_session,
+                gateway.bearer.from_header,
+                lambda host, origin: self._origin.check(host, origin),
+            )
+            gateway.on_session_end(self._http.session_ended)
+        return self._http
+
+    def _pages(self) -> AdminHttp:
+        if self._admin_pages is None:
             from tidegate.admin.http import AdminHttp
             from tidegate.control.telemetry.metrics import Metrics
-            from tidegate.pipeline.accept.http1 import HttpServerProtocol
 
-            admin = self._admin_pages = AdminHttp(self, Metrics(self.events))
-            admin_registry = ConnectionRegistry(64, self.clock)
-            server, where = await listen_tcp(
-                lambda: HttpServerProtocol(admin.serve, self.snapshot.limits, self.clock, admin_registry),
-                listen.admin,
-                public=listen.allow_public,
-                inherited=self._passed("admin", listen.admin),
-            )
-            self._admin = server, admin_registry
-            self.addresses["admin"] = f"http://{where}"
+            self._admin_pages = AdminHttp(self, Metrics(self.events))
+            if self.reloading is not None:
+                from tidegate.admin.reload import add_reload_page
 
-    def _http_binding(self) -> Callable[[], asyncio.Protocol]:
-        """Makes the protocol of an HTTP connection; all HTTP listeners share their sessions."""
-        from tidegate.config.address import parse_host_port
-        from tidegate.pipeline.accept.http1 import HttpServerProtocol
-        from tidegate.pipeline.era.http_binding import HttpBinding
-        from tidegate.pipeline.policy.origin import OriginCheck
+                add_reload_page(self._admin_pages, self.reloading)
+        return self._admin_pages
 
-        gateway = self.gateway
-        listen, limits = self.snapshot.listen, self.snapshot.limits
-        origin = OriginCheck(listen, tuple(parse_host_port(address)[0] for address in listen.http))
-        binding = HttpBinding(
-            gateway, gateway.sessions, gateway.views, gateway.new_session, gateway.bearer.from_header, origin.check
-        )
-        gateway.on_session_end(binding.session_ended)
-        return lambda: HttpServerProtocol(binding.serve, limits, self.clock, self.registry)
+    # -- another configuration --------------------------------------------------------------------------------
 
-    def _stream_factory(self, transport: str) -> Callable[[], asyncio.Protocol]:
-        def begin(protocol: StreamServerProtocol) -> Conversation:
-            return self.converse(protocol, transport, self._stream_principal(protocol, transport))
+    async def take_up(self, snapshot: Snapshot) -> dict[str, object] | None:
+        """Puts `snapshot` into force; what that changed, or None when it is what is in force already.
 
-        return lambda: StreamServerProtocol(self.snapshot.limits, self.registry, begin)
+        What did not change keeps running; connections and calls of what is gone get the drain time. Raises:
+        ConfigError, and then nothing has changed.
+        """
+        if self._inherited is not None:
+            snapshot = replace(snapshot, listen=self._inherited.adopt(snapshot.listen))
+        old = self.snapshot
+        if snapshot == old:
+            return None
+        opened = await self._listeners.bind(snapshot.listen, needs_token=bool(snapshot.clients))
+        if self.gateway.stopping:
+            self._listeners.close_again(opened)
+            raise ConfigError("the gateway is shutting down")
+        # From here on nothing waits: a request sees the one configuration or the other.
+        found = plan(old, snapshot)
+        self.snapshot = snapshot
+        self.registry.limit = snapshot.limits.connections
+        self._origin = _origin_check(snapshot)
+        gone = self._listeners.switch(snapshot.listen, opened)
+        self._note_addresses()
+        if self._admin_pages is not None:
+            self._admin_pages.take_up()
+        self.gateway.take_up(snapshot, found)
+        for listener in gone:
+            where = f"{listener.place.role} {listener.where}"
+            self._tasks.spawn(self._listeners.leave, listener, old.limits.drain_s, name=f"leave {where}")
+        listeners = {
+            "added": [f"{listener.place.role} {listener.where}" for listener in opened.values()],
+            "removed": [f"{listener.place.role} {listener.where}" for listener in gone],
+        }
+        return {**report(found), "listeners": listeners}
 
     def canary_protocol(self) -> StreamServerProtocol:
         """Serves the daemon's own connection to itself (`systemd/canary.py`), outside the bound on clients."""
-        anonymous = self.gateway.bearer.anonymous
         return StreamServerProtocol(
-            self.snapshot.limits,
-            ConnectionRegistry(1, self.clock),
-            lambda protocol: self.converse(protocol, "canary", anonymous),
+            self.snapshot.limits, ConnectionRegistry(1, self.clock), lambda protocol: self.converse(protocol, "canary")
         )
 
-    def _stream_principal(self, protocol: StreamServerProtocol, transport: str) -> Principal | None:
-        """Known without a token: nobody needs one, or the kernel says it is our own user or root."""
-        bearer = self.gateway.bearer
-        if not bearer.required:
-            return bearer.anonymous
-        if transport == "unix" and protocol.transport is not None and peer_uid(protocol.transport) in (self._uid, 0):
-            return bearer.anonymous
-        return None
+    def converse(self, protocol: StreamServerProtocol, transport: str) -> Conversation:
+        """The conversation with whoever needs no token: the process that this daemon is part of."""
+        owner = self.gateway.bearer.owner
+        return self._conversation(protocol, transport, lambda: owner)
 
-    def converse(self, protocol: StreamServerProtocol, transport: str, principal: Principal | None) -> Conversation:
+    def _converse_on(self, protocol: StreamServerProtocol, transport: str) -> Conversation:
+        bearer = self.gateway.bearer
+
+        def identify() -> Principal | None:
+            """Known without a token: the kernel says it is our own user or root, or nobody needs one."""
+            ours = protocol.transport is not None and peer_uid(protocol.transport) in (self._uid, 0)
+            if transport == "unix" and ours:
+                return bearer.owner
+            return None if bearer.required else bearer.anonymous
+
+        return self._conversation(protocol, transport, identify)
+
+    def _conversation(
+        self, protocol: StreamServerProtocol, transport: str, identify: Callable[[], Principal | None]
+    ) -> Conversation:
         gateway = self.gateway
         return Conversation(
-            gateway, protocol, transport, principal, gateway.bearer.principal, gateway.views, gateway.new_session
+            gateway, protocol, transport, identify, gateway.bearer.principal, gateway.views, gateway.new_session
         )
 
     async def aclose(self) -> None:
         """No new work; what runs gets the drain time; then everything ends."""
-        for server in self._servers:
-            server.close()
+        if self.reloading is not None:
+            self.reloading.close()
+        self._listeners.close_to_clients()
         gateway = self.gateway
         gateway.stopping = True
         with anyio.move_on_after(self.snapshot.limits.drain_s):
@@ -185,13 +239,8 @@ class Daemon:
         self.registry.abort()
         if self._admin_pages is not None:
             self._admin_pages.close()
-        if self._admin is not None:
-            # The last to go: until here it says that the gateway takes nothing new.
-            self._admin[0].close()
-            self._admin[1].abort()
-        if self._unix_is_ours:
-            # Only our own: what the service manager passed, or what stands at a path that could not be bound, is not.
-            Path(self.snapshot.listen.unix).unlink(missing_ok=True)  # noqa: ASYNC240  one system call, at the end
+        # The operators' listener is the last to go: until here it says that the gateway takes nothing new.
+        self._listeners.close()
 
     async def close_now(self) -> None:
         """For a private gateway whose only client is gone: nothing is left to drain."""
@@ -201,7 +250,7 @@ class Daemon:
     @property
     def ready(self) -> bool:
         """Listening, and not on the way out."""
-        return bool(self._servers) and not self.gateway.stopping
+        return self._listeners.accepting and not self.gateway.stopping
 
     def backends(self) -> list[dict[str, object]]:
         """The rows that `statistics` has under that name."""
@@ -213,12 +262,22 @@ class Daemon:
             "uptime_s": round(self.clock.now_s() - self.started_s, 3),
             "listen": self.addresses,
             "connections": self.registry.statistics(),
+            "configuration": self.reloading.statistics() if self.reloading is not None else None,
             **self.gateway.statistics(),
         }
 
 
-async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None]) -> None:
-    """Runs the daemon until SIGTERM or SIGINT. Raises: ConfigError, when it cannot start."""
+async def serve(source: Source, announce: Callable[[dict[str, object]], None], *, watch: bool = True) -> None:
+    """Runs the daemon until SIGTERM or SIGINT; SIGHUP reads `source` again. Raises: ConfigError, when it cannot start.
+
+    `watch`: a file of `source` that changes is taken up by itself.
+    """
+    from tidegate.config.source_watch import marks_of
+    from tidegate.control.reloading import Reloading
+
+    marks = marks_of(source.files)
+    reading = await source.read()
+    snapshot = reading.usable()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -233,8 +292,23 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
             if contract is not None:
                 inherited = contract.inherited
                 snapshot = replace(snapshot, listen=inherited.adopt(snapshot.listen))
-            daemon = Daemon(snapshot, tasks, inherited)
+            daemon = Daemon(snapshot, tasks, inherited, kept_catalogues())
+            reloading = daemon.reloading = Reloading(
+                source.files, source.read, daemon, daemon.clock, tasks.spawn, contract
+            )
+            on_terminal = _has_terminal()
+
+            def hang_up() -> None:
+                # Whose terminal was closed is to end, as any command; a daemon has none.
+                if on_terminal and not _has_terminal():
+                    stop.set()
+                else:
+                    reloading.request("SIGHUP")
+
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
             await daemon.listen()
+            if watch:
+                reloading.watch(reading.secret_files, marks)
             # What start-up made stays; the collector need not look through it again at each full round.
             gc.collect()
             gc.freeze()
@@ -245,7 +319,7 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
                 contract.watch(daemon.canary_protocol, tasks.spawn)
             await stop.wait()
             if contract is not None:
-                contract.stopping(snapshot.limits.drain_s)
+                contract.stopping(daemon.snapshot.limits.drain_s)
         except ConfigError as error:
             refused = error  # raised outside the group, which would wrap it
             if contract is not None:
@@ -259,6 +333,26 @@ async def serve(snapshot: Snapshot, announce: Callable[[dict[str, object]], None
             group.cancel_scope.cancel()
     if refused is not None:
         raise refused
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _origin_check(snapshot: Snapshot) -> OriginCheck:
+    listen = snapshot.listen
+    return OriginCheck(listen, tuple(parse_host_port(address)[0] for address in listen.http))
+
+
+def kept_catalogues() -> Documents | None:
+    """Where a daemon of this user remembers what backends offer."""
+    state = state_directory()
+    return Documents(state / "catalogue") if state is not None else None
 
 
 def _contract() -> Contract | None:

@@ -168,6 +168,7 @@ class Suspending(RuleBasedStateMachine):
         self.opening: list[Slot] = []
         owner = SimpleNamespace(
             limits=LIMITS,
+            documents=None,
             clock=self.loop.clock,
             spawn=self._spawn,
             is_followed=lambda *args: False,
@@ -281,7 +282,7 @@ class Suspending(RuleBasedStateMachine):
         connection.speak(SessionDialect())
         link.connection = connection
         self.links.append(link)
-        self.service._opened(slot, connection)
+        self.service._opened(slot, connection, None)
 
     @property
     def at_work(self) -> list[Work]:

@@ -16,6 +16,7 @@ from scripted_server import ScriptedServer
 from tidegate.config.snapshot import Backend, Limits, Listen, Snapshot
 from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.daemon import Daemon, Tasks
+from tidegate.storage.documents import Documents
 
 CLIENTS = {"session": ("http", "sse", "tcp", "unix", "packed"), "modern": ("http", "tcp", "unix", "packed")}
 BACKENDS = {"session": ("stdio", "http", "sse", "tcp", "unix"), "modern": ("stdio", "http", "tcp", "unix")}
@@ -97,8 +98,11 @@ async def house(
     owners: Sequence[TokenOwner] = (),
     backends: Sequence[Backend] = (),
     fields: Sequence[Json] = (),
+    documents: Documents | None = None,
 ) -> AsyncIterator[House]:
-    """A gateway in front of `servers`; `fields` are further settings of each one's backend."""
+    """A gateway in front of `servers`; `fields` are further settings of each one's backend. `documents`: what an
+    earlier one remembered.
+    """
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
         folder = Path(name)
         transports = [transport] * len(servers) if isinstance(transport, str) else transport
@@ -113,7 +117,7 @@ async def house(
             clients=tuple(owners),
         )
         async with anyio.create_task_group() as group:
-            daemon = Daemon(snapshot, Tasks(group))
+            daemon = Daemon(snapshot, Tasks(group), documents=documents)
             await daemon.listen()
             built = House(daemon, servers, [], folder)
             try:

@@ -1,6 +1,6 @@
 """What the interaction tests must show: an id, and where it is asked for.
 
-Sources: `2026-07-28 …` and `2025-11-25 …` are pages of the protocol's specification; `issue 2 …` is a section of the
+Sources: `2026-07-28 …` and `2025-11-25 …` are pages of the protocol's specification; `issue 2 …` is a section of an
 issue that this gateway was built from. `test_requirements.py` keeps table and marks in step.
 """
 
@@ -14,6 +14,7 @@ SAFE: Final = "issue 2, Safe from the first day"
 BACKENDS: Final = "issue 2, Backends go out by"
 IN: Final = "issue 2, Clients come in by"
 ERAS: Final = "issue 3, Every cell of the compatibility matrix works"
+HARM: Final = "issue 4, One bad backend harms nobody"
 SUSPENDED: Final = "issue 3, the suspended call"
 HTTP: Final = "2026-07-28 transports/streamable-http"
 HTTP_SESSION: Final = "2025-11-25 basic/transports"
@@ -52,6 +53,11 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "across.url": "2026-07-28 client/elicitation URL Mode",
     "across.url-required": "2025-11-25 client/elicitation URL Elicitation Required Error",
     "across.withdrawn": SUSPENDED,
+    "asleep.at-once": HARM,
+    "asleep.down": HARM,
+    "asleep.idle": HARM,
+    "asleep.refreshed-behind": "issue 4, What must show, 4",
+    "asleep.remembered": "issue 4, What must show, 4",
     "back-channel.elicitation": "2025-11-25 client/elicitation",
     "back-channel.elicitation-url": "2025-11-25 client/elicitation URL Mode",
     "back-channel.own-session": BACKENDS,

@@ -161,7 +161,7 @@ async def test_a_client_that_found_no_room_sees_the_server_as_soon_as_there_is_s
         ann = await home.client("http", "modern", capabilities=ALL, token="ann")
         pending = ann.tool("full__echo")
         call = await full.next_call()
-        bob = await home.client("http", "modern", capabilities=ALL, token="bob")
+        bob = await home.client("http", "modern", capabilities={"sampling": {}}, token="bob")
 
         async def seen() -> list[str]:
             return [tool["name"] for tool in (await bob.begin("tools/list").reply()).result["tools"]]

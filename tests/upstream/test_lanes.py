@@ -62,6 +62,7 @@ def service(
     """One that opens no connection: whatever is spawned is dropped."""
     owner = SimpleNamespace(
         limits=Limits(),
+        documents=None,
         clock=ManualClock(),
         spawn=lambda *args, name: None,
         is_followed=lambda *args: False,
@@ -310,7 +311,7 @@ class Host:
             self.opening.append((slot, use, fail))
             return
         if slot.connection is None:
-            slot.connection = cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False))
+            slot.connection = cast(Connection, SimpleNamespace(working=0, has_tasks=False))
         use(slot, slot.connection)
 
     def acquire_askable(
@@ -318,7 +319,7 @@ class Host:
     ) -> None:
         use(
             Slot("stateless", None),
-            cast(Connection, SimpleNamespace(in_flight=0, has_tasks=False)),
+            cast(Connection, SimpleNamespace(working=0, has_tasks=False)),
             lambda finished: None,
         )
 
@@ -461,7 +462,7 @@ def test_a_lane_that_somebody_would_miss_makes_no_room(timers: Timers, why: str)
     if why == "followed":
         host.followed.add(slot.key)
     elif why == "in flight":
-        cast(Any, slot.connection).in_flight = 1
+        cast(Any, slot.connection).working = 1
     elif why == "has tasks":
         cast(Any, slot.connection).has_tasks = True
     elif why == "opening":

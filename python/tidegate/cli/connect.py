@@ -104,7 +104,7 @@ def _standalone(args: argparse.Namespace) -> int:
     import anyio
 
     from tidegate.cli.serve import load
-    from tidegate.daemon import Daemon, Tasks, set_up_logging
+    from tidegate.daemon import Daemon, Tasks, kept_catalogues, set_up_logging
     from tidegate.daemon import run as run_loop
     from tidegate.pipeline.accept.stream import StreamServerProtocol
 
@@ -118,11 +118,10 @@ def _standalone(args: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with anyio.create_task_group() as group:
-            daemon = Daemon(snapshot, Tasks(group))
-            bearer = daemon.gateway.bearer
+            daemon = Daemon(snapshot, Tasks(group), documents=kept_catalogues())
             await loop.connect_accepted_socket(
                 lambda: StreamServerProtocol(
-                    snapshot.limits, daemon.registry, lambda stream: daemon.converse(stream, "stdio", bearer.anonymous)
+                    snapshot.limits, daemon.registry, lambda stream: daemon.converse(stream, "stdio")
                 ),
                 ours,
             )

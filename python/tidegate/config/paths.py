@@ -1,4 +1,4 @@
-"""Where the daemon's unix socket lives, for the daemon that binds it and the client that looks for it."""
+"""Where the daemon keeps its unix socket and its state, for the daemon and for whoever looks for them."""
 
 from __future__ import annotations
 
@@ -71,3 +71,20 @@ def prepare_unix_directory(path: str) -> None:
 
 def _private_directory() -> str:
     return f"/tmp/tidegate-{os.getuid()}"  # noqa: S108  `prepare_unix_directory` checks whose it is
+
+
+def state_directory(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where the daemon keeps what may outlive it. Creates nothing.
+
+    In order: `$TIDEGATE_STATE`; the first of `$STATE_DIRECTORY` (a service manager's); `$XDG_STATE_HOME/tidegate`;
+    `~/.local/state/tidegate`. None where there is no such place, or `$TIDEGATE_STATE` is empty.
+    """
+    environ = os.environ if environ is None else environ
+    if "TIDEGATE_STATE" in environ:
+        return Path(environ["TIDEGATE_STATE"]) if environ["TIDEGATE_STATE"] else None
+    if given := environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if state := environ.get("XDG_STATE_HOME"):
+        return Path(state) / "tidegate"
+    home = environ.get("HOME")
+    return Path(home) / ".local" / "state" / "tidegate" if home else None

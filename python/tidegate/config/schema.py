@@ -303,6 +303,16 @@ class BackendTable(Table):
         _BACKEND.isolation, "Whether clients share one connection to the server.", unit='"auto", "shared" or "session"',
         why="shared costs one process for everybody; session is for servers that keep state per client.",
     )  # fmt: skip
+    start: Literal["when_needed", "at_once"] = setting(
+        _BACKEND.start, "When it is started or connected to. One that starts at once is not stopped when it idles.",
+        unit='"when_needed" or "at_once"', why="a server that nobody uses costs nothing; a slow one is better kept warm.",
+    )  # fmt: skip
+    idle_stop_s: float = setting(
+        _BACKEND.idle_stop_s, "How long a `command` that nobody uses goes on running. It starts again when needed.",
+        unit="seconds; 0 for ever",
+        why="most servers keep nothing between two calls; those with a connection for each session "
+        '(`isolation = "session"`) are left alone.', ge=0, le=30 * _DAY_S,
+    )  # fmt: skip
     call_timeout_s: float = setting(
         _BACKEND.call_timeout_s, "Time for one request to be answered.", unit="seconds",
         why="tools that build or crawl take minutes; nothing takes for ever.", gt=0, le=_DAY_S,

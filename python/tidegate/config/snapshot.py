@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin"]
+Start = Literal["when_needed", "at_once"]
 Isolation = Literal["auto", "shared", "session"]
 
 
@@ -62,6 +63,9 @@ class Backend:
     """(upstream tool name, description shown instead)."""
     isolation: Isolation = "auto"
     enabled: bool = True
+    start: Start = "when_needed"
+    idle_stop_s: float = 900.0
+    """A child that nobody used for so long is stopped; 0 for never."""
     call_timeout_s: float = 300.0
     start_timeout_s: float = 30.0
     probe_timeout_s: float = 5.0

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
 from tidegate.errors import TidegateError, UnknownPrompt, UnknownResource, UnknownTool, UpstreamUnreachable
 from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, runs_tools
+from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.route.catalog import Source, View
 from tidegate.pipeline.route.collisions import Collisions
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
+from tidegate.pipeline.upstream.offer import Offer
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
 _log = logging.getLogger("tidegate.serve")
 
 _MAX_VIEWS: Final = 4096
+_MAX_LOST_VIEWS: Final = 64
+_MAX_UNHEARD: Final = 1024
+_HEARD_AT_ONCE: Final = 2
+"""Servers that are started at the same time only to hear what they offer: a small box has little to spare."""
 _STRAGGLER_S: Final = 5.0
 """How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
 _INFO: Final = json.dumps(GATEWAY_INFO).encode()
@@ -40,6 +47,9 @@ class Catalogues:
         self._epoch = 0
         self._ready_views: dict[str, tuple[int, View]] = {}
         self._own_slots = False
+        self._lost_views: dict[str, tuple[int, View]] = {}
+        self._unheard: deque[tuple[Service, ClientView]] = deque(maxlen=_MAX_UNHEARD)
+        self._hearing = 0
         self.services_changed()
 
     def services_changed(self) -> None:
@@ -50,6 +60,45 @@ class Catalogues:
     def moved(self) -> None:
         """What a backend offers may have changed: every catalogue is built anew when next asked for."""
         self._epoch += 1
+
+    def why_missing(self, client: ClientView, kind: str, name: str) -> TidegateError | None:
+        """Why there is no such tool, prompt or resource now, if a backend that is down had it."""
+        lost = [(service, found) for service in self.services if (found := service.lost_offer(client)) is not None]
+        if not lost:
+            return None
+        key = self._view_key(client)
+        epoch, view = self._lost_views.get(key, (-1, None))
+        if view is None or epoch != self._epoch:
+            view = View([_source(service, found[0]) for service, found in lost], len(self.services), _INFO)
+            if len(self._lost_views) >= _MAX_LOST_VIEWS:
+                self._lost_views.clear()
+            self._lost_views[key] = (self._epoch, view)
+        route = view.resource_route(name) if kind == "resources" else view.route(kind, name)
+        return next((found[1] for service, found in lost if route is not None and service is route.handle), None)
+
+    def refresh(self, client: ClientView) -> None:
+        """Reads again, behind, what may be out of date. Whoever asked meanwhile got the lists as they were; if they
+        turn out to differ, clients are told.
+        """
+        for service in self.services:
+            slot = service.existing_slot(client)
+            if slot is not None and slot.connection is not None:
+                service.refresh_old(slot)
+            elif service.offer_for(client) is not None and (service, client) not in self._unheard:
+                self._unheard.append((service, client))
+        self._hear_next()
+
+    def _hear_next(self) -> None:
+        while self._unheard and self._hearing < _HEARD_AT_ONCE:
+            service, client = self._unheard.popleft()
+            gone = isinstance(client.session, Session) and client.session.ended
+            if not gone and service in self.services and service.hear(client, self._heard):
+                self._hearing += 1
+
+    def _heard(self) -> None:
+        self._hearing -= 1
+        # In a turn of its own: servers may fail at once, one after the other.
+        asyncio.get_running_loop().call_soon(self._hear_next)
 
     def forget(self, key: str) -> None:
         """The session of this key has ended."""
@@ -81,24 +130,11 @@ class Catalogues:
         sources = []
         settled = True
         for service in self.services:
-            slot = service.slot_for(client)
-            connection = slot.connection
-            if connection is None:
-                settled = settled and slot.error is not None and not slot.opening and not slot.closed
-                continue
-            listing = slot.listing
-            sources.append(
-                Source(
-                    config=service.config,
-                    handle=service,
-                    entries={kind: found.entries for kind, found in listing.kinds.items()},
-                    hints={kind: (found.ttl_ms, found.scope) for kind, found in listing.kinds.items()},
-                    capabilities=connection.capabilities,
-                    server_info=connection.server_info,
-                    instructions=connection.instructions,
-                    tool_tasks=_tool_tasks(connection),
-                )
-            )
+            offer = service.offer_for(client)
+            if offer is None:
+                settled = settled and service.is_down(client)
+            else:
+                sources.append(_source(service, offer))
         view = View(sources, len(self.services), _INFO)
         if settled:
             if len(self._ready_views) >= _MAX_VIEWS:
@@ -118,7 +154,8 @@ class _Gathering:
         self._client = client
         self._use = use
         self._fail = fail
-        self._open = len(catalogues.services)
+        self._services = list(catalogues.services)
+        self._open = len(self._services)
         self._ready = 0
         self._error: TidegateError | None = None
         self._over = False
@@ -128,8 +165,12 @@ class _Gathering:
         if self._open == 0:
             self._finish()
             return
-        for service in self._catalogues.services:
-            service.acquire(self._client, self._one_ready, self._one_failed)
+        for service in self._services:
+            if service.offer_for(self._client) is not None:
+                self._ready += 1
+                self._one_less()
+            else:
+                service.acquire(self._client, self._one_ready, self._one_failed)
         if not self._over:
             self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
 
@@ -159,7 +200,10 @@ class _Gathering:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._ready == 0 and self._error is not None:
+        if self._services != self._catalogues.services:
+            # Another configuration is in force by now: what was waited for may not be what there is.
+            self._catalogues.with_view(self._client, self._use, self._fail)
+        elif self._ready == 0 and self._error is not None:
             self._fail(self._error)
         elif self._ready == 0 and self._open > 0:
             self._fail(UpstreamUnreachable("no backend is ready"))
@@ -181,7 +225,21 @@ def unknown(kind: str, name: str) -> TidegateError:
     return _UNKNOWN[kind](f"Unknown {noun}: `{name}`")
 
 
-def _tool_tasks(connection: Connection) -> Literal["", "session", "extension"]:
-    if connection.keeps_session:
-        return "session" if runs_tools(connection.capabilities) else ""
-    return "extension" if declares_extension(connection.capabilities) else ""
+def _tool_tasks(offer: Offer) -> Literal["", "session", "extension"]:
+    if offer.keeps_session:
+        return "session" if runs_tools(offer.capabilities) else ""
+    return "extension" if declares_extension(offer.capabilities) else ""
+
+
+def _source(service: Service, offer: Offer) -> Source:
+    listing = offer.listing
+    return Source(
+        config=service.config,
+        handle=service,
+        entries={kind: found.entries for kind, found in listing.kinds.items()},
+        hints={kind: (found.ttl_ms, found.scope) for kind, found in listing.kinds.items()},
+        capabilities=offer.capabilities,
+        server_info=offer.server_info,
+        instructions=offer.instructions,
+        tool_tasks=_tool_tasks(offer),
+    )

@@ -16,6 +16,7 @@ from tidegate.errors import (
     MethodNotFound,
     Overloaded,
     TidegateError,
+    Unauthorized,
 )
 from tidegate.events import BackendState, Events, ExchangeDone
 from tidegate.pipeline.calls import Calls
@@ -34,12 +35,14 @@ from tidegate.pipeline.mirrored_headers import mirrored_headers
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.reload import Fate, Plan
 from tidegate.pipeline.route.catalog import View
 from tidegate.pipeline.subscriptions import Subscriptions
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.links import Links
+from tidegate.pipeline.upstream.remembered import Documents
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
@@ -57,11 +60,14 @@ class Gateway:
         clock: Clock,
         events: Events,
         spawn: Callable[..., None],
+        documents: Documents | None = None,
     ) -> None:
+        """`documents`: where it keeps what backends offer; None for nowhere."""
         self.snapshot = snapshot
         self.limits = snapshot.limits
         self.clock = clock
         self.events = events
+        self.documents = documents
         self.bearer = Bearer(snapshot)
         self.views = ClientViews()
         self.sessions = SessionTable(snapshot.limits, clock)
@@ -72,9 +78,8 @@ class Gateway:
         self.calls = Calls(snapshot.limits, clock)
         self.subscriptions = Subscriptions(snapshot.limits, self.catalogues, self.changes, self.calls, self.admission)
         self._spawn = spawn
-        self._links = Links(
-            snapshot.limits, clock, max_in_flight=max((each.max_in_flight for each in snapshot.backends), default=0)
-        )
+        self._links = Links(snapshot.limits, clock, max_in_flight=_most_in_flight(snapshot))
+        self._retiring: set[Service] = set()
         self._session_end: list[Callable[[Session], None]] = []
         self.stopping = False
 
@@ -115,6 +120,65 @@ class Gateway:
     def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         self.subscriptions.unfollow(client, uri, exchange)
 
+    # -- another configuration --------------------------------------------------------------------------------
+
+    def take_up(self, snapshot: Snapshot, found: Plan) -> None:
+        """Puts `snapshot` into force, at once: whatever is dispatched from now on sees nothing else.
+
+        `found`: what it changes. Services that are gone finish what they were given, within the drain time.
+        """
+        drain_s = self.limits.drain_s
+        self.snapshot = snapshot
+        limits = self.limits = snapshot.limits
+        moved = self.bearer.take_up(snapshot)
+        self.admission.take_up(limits, moved)
+        self.sessions.take_up(limits)
+        self.calls.take_up(limits)
+        self._links.take_up(limits, max_in_flight=_most_in_flight(snapshot))
+        self._end_revoked()
+        gone = self._exchange_services(found)
+        self.catalogues.services_changed()
+        self.start()
+        self.subscriptions.take_up(limits)
+        self.subscriptions.services_gone(gone)
+        for session in self.sessions:
+            if found.catalogue_changes or session.principal in moved:
+                for kind in ("tools", "prompts", "resources"):
+                    session.list_changed(kind)
+        self.subscriptions.list_changed(None if found.catalogue_changes else moved)
+        for service in gone:
+            self._retiring.add(service)
+            self._spawn(self._retire, service, drain_s, name=f"retire {service.name}")
+
+    def _exchange_services(self, found: Plan) -> list[Service]:
+        """Makes `services` those of the new configuration; the ones that are gone."""
+        before = {service.name: service for service in self.services}
+        now: list[Service] = []
+        for backend, fate in found.backends:
+            service = before.get(backend.name)
+            if service is None or fate in (Fate.ADDED, Fate.REPLACED):
+                service = Service(backend, self)
+            elif fate is Fate.ADJUSTED:
+                service.adjust(backend)
+            now.append(service)
+        gone = [service for service in self.services if service not in now]
+        self.services[:] = now
+        return gone
+
+    def _end_revoked(self) -> None:
+        """Sessions of callers that are no more."""
+        for session in self.sessions:
+            if session.principal.revoked:
+                for exchange in list(session.exchanges.values()):
+                    exchange.failed(Unauthorized("the token of this session is not valid any more"))
+                self.sessions.end(session)
+
+    async def _retire(self, service: Service, drain_s: float) -> None:
+        try:
+            await service.retire(drain_s)
+        finally:
+            self._retiring.discard(service)
+
     # -- requests -------------------------------------------------------------------------------------------
 
     def dispatch(self, exchange: Exchange) -> None:
@@ -134,7 +198,7 @@ class Gateway:
         row = METHODS.get(method)
         try:
             if row is None:
-                self._forwardunknown(exchange)
+                self._forward_unknown(exchange)
             elif row.handling is Handling.FORWARD:
                 self._forward(exchange, row)
             elif row.handling is Handling.LIST:
@@ -182,8 +246,7 @@ class Gateway:
                     raise InvalidParams("`params.cursor` must be a string")
                 cursor = value
 
-        for service in self.services:
-            service.refresh_old(service.slot_for(exchange.client))
+        self.catalogues.refresh(exchange.client)
 
         def answer(view: View) -> None:
             stateless = exchange.client.stateless
@@ -218,8 +281,12 @@ class Gateway:
                     exchange.backend = sole.config.name
                     self.calls.send(exchange, Target(service_of(sole.handle), name, []))
                     return
-            if route is None or not exchange.principal.may_use(row.kind, name):
+            if not exchange.principal.may_use(row.kind, name):
                 exchange.failed(unknown(row.kind, name))
+                return
+            if route is None:
+                lost = self.catalogues.why_missing(exchange.client, row.kind, name)
+                exchange.failed(lost or unknown(row.kind, name))
                 return
             edits: list[Edit] = []
             span = exchange.envelope.name_span
@@ -271,7 +338,7 @@ class Gateway:
 
         self.catalogues.with_view(exchange.client, lead, exchange.failed)
 
-    def _forwardunknown(self, exchange: Exchange) -> None:
+    def _forward_unknown(self, exchange: Exchange) -> None:
         """What has no row is an extension's: the only backend may know it."""
         method = exchange.envelope.method or ""
 
@@ -316,7 +383,9 @@ class Gateway:
 
     def log_level(self, client: ClientView, level: str, exchange: Exchange) -> None:
         for service in self.services:
-            self._set_level(service, service.slot_for(client))
+            slot = service.existing_slot(client)
+            if slot is not None:
+                self._set_level(service, slot)
         exchange.answer_result(b"{}")
 
     def _set_level(self, service: Service, slot: Slot) -> None:
@@ -337,8 +406,8 @@ class Gateway:
 
     def roots_changed(self, client: ClientView, message: bytes) -> None:
         for service in self.services:
-            slot = service.slot_for(client)
-            if slot.client is not None and slot.connection is not None:
+            slot = service.existing_slot(client)
+            if slot is not None and slot.client is not None and slot.connection is not None:
                 slot.connection.forward(message)
 
     def tell_backend(self, client: ClientView, message: bytes, envelope: Envelope) -> None:
@@ -348,6 +417,13 @@ class Gateway:
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         self._spawn(step, *args, name=name)
+
+    def start(self) -> None:
+        """Opens what is to be open before anybody needs it."""
+        for service in self.services:
+            # Where each session has a connection of its own, there is nothing to open before it comes.
+            if service.config.start == "at_once" and service.config.isolation != "session" and not service.slots:
+                service.start()
 
     def make_link(self, backend: Backend, transport: str) -> Link:
         return self._links.make(backend, transport)
@@ -401,7 +477,7 @@ class Gateway:
         self.subscriptions.close()
         # Before the sessions: a caller whose call is still open hears that it will not be answered.
         async with anyio.create_task_group() as tasks:
-            for service in self.services:
+            for service in (*self.services, *self._retiring):
                 tasks.start_soon(service.aclose)
         self.sessions.close()
         self.calls.close()
@@ -413,5 +489,10 @@ class Gateway:
             "listeners": len(self.subscriptions),
             "in_flight": self.admission.in_flight,
             "suspended": {"calls": len(self.calls.suspended), "limit": self.limits.suspended},
+            "retiring": len(self._retiring),
             "backends": [service.statistics() for service in self.services],
         }
+
+
+def _most_in_flight(snapshot: Snapshot) -> int:
+    return max((backend.max_in_flight for backend in snapshot.backends), default=0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
 from tidegate.config.snapshot import Limits
-from tidegate.errors import Overloaded, TidegateError
+from tidegate.errors import Overloaded, TidegateError, Unauthorized
 from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.changes import Changes
@@ -17,6 +17,7 @@ from tidegate.pipeline.era.modern import Listener, StatelessExchange
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.policy.admission import Admission
+from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.route.catalog import View
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
@@ -40,7 +41,7 @@ class Subscriptions:
         self._changes = changes
         self._calls = calls
         self._admission = admission
-        self._followed: dict[tuple[object, str], tuple[Service, Slot]] = {}
+        self._followed: dict[tuple[Session | Listener, str], tuple[Service, Slot]] = {}
         self._listeners: dict[Exchange, Listener] = {}
 
     def __len__(self) -> int:
@@ -66,6 +67,39 @@ class Subscriptions:
         """Ends every stream."""
         for listener in list(self._listeners.values()):
             listener.close()
+
+    def take_up(self, limits: Limits) -> None:
+        """Other bounds, and other rights, from now on: streams of callers that are no more end."""
+        self._limits = limits
+        for exchange in list(self._listeners):
+            if exchange.principal.revoked:
+                exchange.failed(Unauthorized("the token of this request is not valid any more"))
+        for who, uri in list(self._followed):
+            if not _principal_of(who).may_use("resources", uri):
+                if isinstance(who, Session):
+                    who.followed.discard(uri)
+                else:
+                    who.uris -= {uri}
+                self._let_go(who, uri)
+
+    def services_gone(self, gone: Collection[Service]) -> None:
+        """What was followed there is followed wherever it is led now."""
+        for (who, uri), (service, _) in list(self._followed.items()):
+            if service in gone:
+                del self._followed[(who, uri)]
+                client = who.client if isinstance(who, Session) else who.exchange.client
+                self._catalogues.with_view(client, partial(self._follow_again, who, client, uri), _ignore)
+
+    def _follow_again(self, who: Session | Listener, client: ClientView, uri: str, view: View) -> None:
+        if not who.ended:
+            self._follow(who, client, uri, None, view, _nobody_waits)
+
+    def list_changed(self, principals: Collection[Principal] | None) -> None:
+        """Tells streams that lists changed: those of `principals`, or all of them."""
+        for exchange, listener in list(self._listeners.items()):
+            if principals is None or exchange.principal in principals:
+                for kind in ("tools", "prompts", "resources"):
+                    listener.list_changed(kind)
 
     def listen(self, exchange: Exchange) -> None:
         """Serves `subscriptions/listen`."""
@@ -101,7 +135,7 @@ class Subscriptions:
 
         self._catalogues.with_view(exchange.client, open_stream, exchange.failed)
 
-    def _let_go(self, who: object, uri: str, *, refused: bool = False) -> None:
+    def _let_go(self, who: Session | Listener, uri: str, *, refused: bool = False) -> None:
         """`who` follows `uri` no more, or never did because the server `refused`."""
         found = self._followed.pop((who, uri), None)
         if found is not None:
@@ -184,6 +218,14 @@ class Subscriptions:
         self._let_go(session, uri)
         if exchange is not None:
             exchange.answer_result(b"{}")
+
+
+def _nobody_waits() -> None:
+    """The client was told long ago that it follows."""
+
+
+def _principal_of(who: Session | Listener) -> Principal:
+    return who.principal if isinstance(who, Session) else who.exchange.principal
 
 
 def _ignore(error: TidegateError) -> None:

@@ -271,6 +271,11 @@ class Connection:
         return len(self._pending)
 
     @property
+    def requests(self) -> int:
+        """Made so far, the gateway's own among them."""
+        return self._next_id
+
+    @property
     def working(self) -> int:
         """As `in_flight`, less the streams on which the server tells of changes, which may stay open for ever."""
         return sum(call.method != "subscriptions/listen" for call in self._pending.values())

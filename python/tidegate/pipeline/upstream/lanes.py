@@ -75,6 +75,11 @@ class Lanes:
         self._sweeper: asyncio.TimerHandle | None = None
         self._number = 0
 
+    def adjust(self, *, most: int, wait_s: float) -> None:
+        """Other bounds from now on. Lanes over the new one go when they idle."""
+        self._most = most
+        self._wait_s = wait_s
+
     def main(self, client: ClientView) -> Slot:
         """Where lists are read, changes followed, and requests served while they do not overlap."""
         group = self._groups.get(client.own_key)
@@ -295,12 +300,12 @@ class Lanes:
         """Whether nobody would miss it. The main lane, which knows what the server offers, is the last to go."""
         if slot is group[0] and len(group) > 1:
             return False
-        idle = not slot.leased and not slot.opening and not _busy(slot) and slot.settles_at_s <= self._clock.now_s()
+        idle = not slot.leased and not slot.opening and not slot.busy and slot.settles_at_s <= self._clock.now_s()
         return idle and not self._host.is_followed(slot)
 
     def _seems_left(self, slot: Slot) -> bool:
         alone = slot.client is not None and slot.client.session is not None
-        idle = not slot.opening and not slot.subscribed and not _busy(slot)
+        idle = not slot.opening and not slot.subscribed and not slot.busy
         return alone and idle and self._clock.now_s() - slot.used_at_s > _LEFT_S
 
     def _close(self, slot: Slot) -> None:
@@ -352,8 +357,3 @@ class _Waiter:
 
 def _always() -> bool:
     return True
-
-
-def _busy(slot: Slot) -> bool:
-    connection = slot.connection
-    return bool(slot.waiting) or (connection is not None and (connection.in_flight > 0 or connection.has_tasks))

@@ -8,8 +8,9 @@ A backend may be reached over several connections at once, each in a slot of its
   session would mix up with another's, and `Lanes` for such clients that keep no session. `isolation = "shared"`
   gives nobody a connection of its own, "session" everybody.
 
-A slot opens when first needed and opens again by itself when it is lost. What the server offers (`Listing`)
-is read once per opening and again whenever the server says that it changed.
+A slot opens when first needed and opens again by itself when it is lost; a child that nobody uses any more is
+stopped until somebody does. What the server offers is read once per opening and again whenever the server says that
+it changed, and is remembered while the server does not run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Protocol
 import anyio
 
 from tidegate.clock import Clock
-from tidegate.config.snapshot import Backend, Limits
+from tidegate.config.snapshot import Backend, Limits, Transport
 from tidegate.errors import (
     Overloaded,
     TidegateError,
@@ -33,13 +34,15 @@ from tidegate.errors import (
 )
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.deadlines import Deadlines
-from tidegate.pipeline.exchange import ClientView, SessionPort
+from tidegate.pipeline.exchange import UNREAD, ClientView, SessionPort
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
 from tidegate.pipeline.upstream.lanes import Lanes, Lease, Wanted
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers, tells
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
+from tidegate.pipeline.upstream.offer import Offer, changed_lists
+from tidegate.pipeline.upstream.remembered import EVERYBODY, Documents, Remembered
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
 from tidegate.protocol.methods import LIST_METHOD
@@ -52,6 +55,12 @@ _GRAIN_S = 0.05
 _SETTLED_S = 10.0
 """A connection that lived this long ended by an accident, not by a fault that repeats."""
 _QUICK_RESTARTS = 3
+_HOLDS_S = 3600.0
+"""How long what a server that is not connected offered is served without hearing it again."""
+_HEARD_S = 15.0
+"""How long a child that was started only to be heard waits for a request."""
+_COMMON = ("stateless", "shared")
+"""Slots that serve everybody."""
 _UNTOLD_S = 30.0
 """How old a list may be of a server that neither says when it changes nor how long it holds."""
 _HTTP_NOT_STREAMABLE = (400, 404, 405)
@@ -63,6 +72,8 @@ class ServiceOwner(Protocol):
 
     limits: Limits
     clock: Clock
+    documents: Documents | None
+    """Where what outlives the process is kept; None for nowhere."""
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
 
@@ -93,8 +104,12 @@ class Service:
         self.stateless: bool | None = None
         """Whether the server answers without a session; None until tried."""
         self._owner = owner
-        self._transport: str = config.transport
+        self._transport: Transport = config.transport
+        self._remembered = Remembered(config, owner.documents, owner.limits.catalog_entries)
+        self._heard_s: dict[bytes, float] = {}
+        """When the server was last heard out, for clients of these abilities."""
         self._stopped = False
+        self._retiring = False
         self.clock = owner.clock
         self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
         """Of the calls on all connections. A call is over long before its deadline."""
@@ -122,6 +137,10 @@ class Service:
 
     def serves(self, slot: Slot, client: ClientView) -> bool:
         return slot.key == self.slot_key(client)
+
+    def existing_slot(self, client: ClientView) -> Slot | None:
+        """As `slot_for`, for who needs none that is not there."""
+        return self.slots.get(self.slot_key(client))
 
     def slot_for(self, client: ClientView) -> Slot:
         key = self.slot_key(client)
@@ -201,11 +220,12 @@ class Service:
                 if opened is not None and opened.closed:
                     await opened.aclose()
                     raise opened.lost_by or UpstreamClosed(f"backend `{self.name}` closed the connection at once")
+                listing = None
                 if opened is not None and slot.key == (slot.group or slot.key):
                     # A further lane offers what the first one does.
                     if not opened.keeps_session:
                         await self.following.begin(slot, opened)
-                    await self._hear_out(slot, opened)
+                    listing = await self._hear_out(slot, opened)
         except Exception as error:
             if not isinstance(error, (TimeoutError, TidegateError)):
                 # Whatever a server made go wrong here, those who wait for it must hear.
@@ -214,7 +234,7 @@ class Service:
         else:
             slot.opening = False
             if opened is not None:
-                await self._put(slot, opened)
+                await self._put(slot, opened, listing)
             else:
                 # The server turned out to be of the other era: whoever waits is served from that slot.
                 waiting, slot.waiting = slot.waiting, []
@@ -235,27 +255,32 @@ class Service:
             return UpstreamClosed(f"backend `{self.name}` is not served any more: {why}")
         return UpstreamClosed(f"backend `{self.name}` is not served on this connection any more")
 
-    async def _put(self, slot: Slot, connection: Connection) -> None:
+    async def _put(self, slot: Slot, connection: Connection, listing: Listing | None) -> None:
         """The connection is ready; whether anybody may still use it is another question."""
         if slot.closed or self._stopped:
             self._turn_away(slot)
             await connection.aclose()
         else:
-            self._opened(slot, connection)
+            self._opened(slot, connection, listing)
 
-    def _opened(self, slot: Slot, connection: Connection) -> None:
-        again = slot.generation > 0
+    def _opened(self, slot: Slot, connection: Connection, listing: Listing | None) -> None:
+        shown = self._shown(slot)
         slot.connection = connection
         slot.error = None
+        slot.down = False
         slot.level = None
-        slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
-        slot.generation += 1
+        slot.changed_s = slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
+        if listing is not None:
+            slot.offer = Offer.heard(connection, listing)
+            if shown is not None and shown.server_info != slot.offer.server_info and self.stateless is False:
+                # Another version, which may speak more than the one before.
+                self.stateless = None
+            self._remember(slot)
         waiting, slot.waiting = slot.waiting, []
         self.following.opened(slot)
         self._owner.slot_changed(self, slot)
-        if again:
-            for kind in ("tools", "prompts", "resources"):
-                self._owner.list_changed(self, slot, kind)
+        self._tell_changes(slot, shown)
+        self._watch_idle(slot, connection)
         for kind in connection.changed_early:
             self.list_changed(connection, kind)
         for _, use, fail in waiting:
@@ -280,15 +305,18 @@ class Service:
     def _keep_failed(self, slot: Slot, error: BaseException) -> None:
         """A link that was found out for another slot could not be opened for this one."""
         slot.opening = False
-        if slot.waiting or slot.generation:
+        if slot.waiting or slot.offer is not None:
             # Who came meanwhile; and its own next attempt may have been left out for this one.
             self._open_failed(slot, self._why(error))
 
     def _open_failed(self, slot: Slot, error: TidegateError) -> None:
+        shown = self._shown(slot)
         slot.opening = False
         slot.error = error
+        slot.down = True
         delay_s = slot.backoff.next_s()
-        slot.retry_at_s = self._owner.clock.now_s() + delay_s
+        slot.changed_s = slot.changed_s if slot.backoff.attempt > 1 else self._owner.clock.now_s()
+        slot.next_try_s = slot.retry_at_s = self._owner.clock.now_s() + delay_s
         _log.warning(
             "backend_unavailable backend=%s slot=%s attempt=%d error=%s",
             self.name,
@@ -296,22 +324,17 @@ class Service:
             slot.backoff.attempt,
             error,
         )
-        had = bool(slot.listing.kinds)
-        if had:
-            slot.listing = Listing()
-            slot.generation += 1
         waiting, slot.waiting = slot.waiting, []
         self._owner.slot_changed(self, slot)
-        if had:
-            for kind in ("tools", "prompts", "resources"):
-                self._owner.list_changed(self, slot, kind)
+        self._tell_changes(slot, shown)
         for _, _, fail in waiting:
             fail(error)
         if not slot.closed and not self._stopped:
             asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
 
     def _open_soon_if_wanted(self, slot: Slot) -> None:
-        if slot.connection is None and self.slots.get(slot.key) is slot:
+        wanted = slot.error is not None and not self._retiring
+        if wanted and slot.connection is None and self.slots.get(slot.key) is slot:
             self._open_soon(slot)
 
     # -- opening --------------------------------------------------------------------------------------------
@@ -375,7 +398,7 @@ class Service:
         connection.session = slot.client.session if slot.client is not None else None
         try:
             await handshake(connection, slot.client, self.config.start_timeout_s)
-            await self._read_listing(slot, connection)
+            listing = await self._read_listing(slot, connection)
         except HandshakeRefused as refused:
             if self._transport == "http" and refused.data in _HTTP_NOT_STREAMABLE:
                 slot.opening = False
@@ -394,7 +417,7 @@ class Service:
             raise
         slot.opening = False
         self.keeps_session = True
-        await self._put(slot, connection)
+        await self._put(slot, connection, listing)
 
     async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
         self._transport = "sse"
@@ -438,24 +461,24 @@ class Service:
         slot.opening = True
         try:
             await self.following.begin(slot, connection)
-            await self._hear_out(slot, connection)
+            listing = await self._hear_out(slot, connection)
         except BaseException as error:
             self._keep_failed(slot, error)
             raise
         slot.opening = False
-        await self._put(slot, connection)
+        await self._put(slot, connection, listing)
 
     # -- what the server offers -----------------------------------------------------------------------------
 
-    async def _hear_out(self, slot: Slot, connection: Connection) -> None:
+    async def _hear_out(self, slot: Slot, connection: Connection) -> Listing:
         """Reads what the server offers; one that cannot say it is not kept."""
         try:
-            await self._read_listing(slot, connection)
+            return await self._read_listing(slot, connection)
         except BaseException:
             self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.serves}")
             raise
 
-    async def _read_listing(self, slot: Slot, connection: Connection) -> None:
+    async def _read_listing(self, slot: Slot, connection: Connection) -> Listing:
         kinds: dict[str, Kind] = {}
         warnings: list[str] = []
         failures: list[TidegateError] = []
@@ -480,9 +503,9 @@ class Service:
             raise failures[0]
         if connection.closed:
             raise UpstreamClosed(f"backend `{self.name}` closed the connection while it was asked what it offers")
-        slot.listing = Listing(kinds, tuple(warnings[:100]))
         for warning in warnings[:20]:
             _log.warning("listing backend=%s %s", self.name, warning)
+        return Listing(kinds, tuple(warnings[:100]))
 
     async def _fetch(self, connection: Connection, kind: str) -> tuple[Kind, list[str]]:
         dialect = connection.dialect
@@ -494,13 +517,13 @@ class Service:
         """Reads again what is past its time, of servers that do not tell of changes. Whoever asked meanwhile got
         the list as it was; if it turns out to differ, clients are told.
         """
-        connection = slot.connection
-        if connection is None:
+        connection, offer = slot.connection, slot.offer
+        if connection is None or offer is None:
             return
         age_s = self._owner.clock.now_s() - slot.read_at_s
         if age_s < 1.0:
             return
-        for kind, found in slot.listing.kinds.items():
+        for kind, found in offer.listing.kinds.items():
             holds_s = found.ttl_ms / 1000 if found.ttl_ms else _UNTOLD_S
             if kind != "templates" and not tells(connection, kind) and age_s > holds_s and kind not in slot.refreshing:
                 slot.read_at_s = self._owner.clock.now_s()
@@ -513,16 +536,17 @@ class Service:
             while True:
                 slot.stale.discard(kind)
                 connection = slot.connection
-                if connection is None:
+                if connection is None or slot.offer is None:
                     return
                 fetched, _ = await self._fetch(connection, kind)
-                kinds = dict(slot.listing.kinds)
-                kinds[kind] = fetched
-                if kind == "resources" and "templates" in kinds:
-                    kinds["templates"], _ = await self._fetch(connection, "templates")
-                changed = kinds != slot.listing.kinds
-                slot.listing = Listing(kinds, slot.listing.warnings)
-                slot.generation += 1
+                read = {kind: fetched}
+                if kind == "resources" and "templates" in slot.offer.listing.kinds:
+                    read["templates"], _ = await self._fetch(connection, "templates")
+                # Another list may have been read meanwhile.
+                kinds = slot.offer.listing.kinds | read
+                changed = kinds != slot.offer.listing.kinds
+                slot.offer = slot.offer.with_listing(Listing(kinds, slot.offer.listing.warnings))
+                self._remember(slot)
                 if changed or not only_if_changed:
                     self._owner.list_changed(self, slot, kind)
                 if kind not in slot.stale:
@@ -531,6 +555,127 @@ class Service:
             _log.warning("refresh_failed backend=%s list=%s error=%s", self.name, kind, error)
         finally:
             slot.refreshing.discard(kind)
+
+    # -- what it offers while it does not run ------------------------------------------------------------------
+
+    def offer_for(self, client: ClientView) -> Offer | None:
+        """What the client may be shown: as the server says it, or as it last said it while it is not connected.
+        None of a server that was never heard, or is down.
+        """
+        offer = self._recall(client)
+        slot = self.existing_slot(client)
+        if slot is None or (slot.offer is None and slot.error is None):
+            return offer
+        return None if slot.down else slot.offer
+
+    def lost_offer(self, client: ClientView) -> tuple[Offer, TidegateError] | None:
+        """What a server that is down offered, and why it is down."""
+        slot = self.existing_slot(client)
+        if slot is None or not slot.down or slot.error is None:
+            return None
+        offer = slot.offer or self._recall(client)
+        if offer is None:
+            return None
+        soon_s = max(0.0, slot.next_try_s - self._owner.clock.now_s())
+        when = "is being tried again now" if slot.opening else f"is tried again by itself in {soon_s:.0f} s"
+        return offer, UpstreamUnreachable(f"{slot.error}; it {when}")
+
+    def is_down(self, client: ClientView) -> bool:
+        """It was tried, failed, and nobody tries just now."""
+        slot = self.existing_slot(client)
+        return slot is not None and slot.error is not None and not slot.opening and not slot.closed
+
+    def hear(self, client: ClientView, over: Callable[[], None]) -> bool:
+        """Finds out whether a server that is not connected still offers the same. Whether that is under way now;
+        `over` is called then. One that was heard not long ago is left alone.
+        """
+        abilities = self._abilities(client)
+        now_s = self._owner.clock.now_s()
+        if self._stopped or now_s - self._heard_s.get(abilities, -_HOLDS_S) < _HOLDS_S:
+            return False
+        self._heard_s[abilities] = now_s
+
+        def heard(slot: Slot, connection: Connection) -> None:
+            if self._stops_when_idle:
+                self._look_later(slot, connection, _HEARD_S, once=True)
+            over()
+
+        self.acquire(client, heard, lambda error: over())
+        return True
+
+    def _abilities(self, client: ClientView) -> bytes:
+        """As what of `Remembered` concerns this client."""
+        return EVERYBODY if self.slot_key(client) in _COMMON else client.abilities
+
+    def _recall(self, client: ClientView) -> Offer | None:
+        remembered = self._remembered
+        offer = remembered.offer(self._abilities(client))
+        if self.stateless is None and self.keeps_session is None:
+            # How it was reached before is where to begin; if it has changed, that is found out as for any server.
+            self.stateless, self.keeps_session = remembered.stateless, remembered.keeps_session
+            self._transport = remembered.transport
+            offer = remembered.offer(self._abilities(client))
+        return offer
+
+    def _shown(self, slot: Slot) -> Offer | None:
+        """What those whom it serves were shown until now."""
+        if slot.offer is not None or slot.error is not None:
+            return None if slot.down else slot.offer
+        return self._remembered.offer(EVERYBODY if slot.client is None else slot.client.abilities)
+
+    def _tell_changes(self, slot: Slot, shown: Offer | None) -> None:
+        for kind in changed_lists(shown, None if slot.down else slot.offer):
+            self._owner.list_changed(self, slot, kind)
+
+    def _remember(self, slot: Slot) -> None:
+        if slot.offer is None:
+            return
+        abilities = EVERYBODY if slot.client is None else slot.client.abilities
+        self._heard_s[abilities] = self._owner.clock.now_s()
+        if self._remembered.keep(abilities, slot.offer):
+            self._owner.spawn(self._write, name=f"remember {self.name}")
+
+    async def _write(self) -> None:
+        await asyncio.to_thread(self._remembered.write, self._transport, self.stateless, self.keeps_session)
+
+    # -- stopping what nobody uses -------------------------------------------------------------------------------
+
+    @property
+    def _stops_when_idle(self) -> bool:
+        """A server with a connection for each session keeps their state; others cost nothing while they idle."""
+        config = self.config
+        return (
+            config.transport == "stdio"
+            and config.idle_stop_s > 0
+            and config.start != "at_once"
+            and config.isolation != "session"
+        )
+
+    def _watch_idle(self, slot: Slot, connection: Connection) -> None:
+        if self._stops_when_idle:
+            self._look_later(slot, connection, self.config.idle_stop_s / 2)
+
+    def _look_later(self, slot: Slot, connection: Connection, after_s: float, *, once: bool = False) -> None:
+        asyncio.get_running_loop().call_later(after_s, self._stop_if_idle, slot, connection, connection.requests, once)
+
+    def _stop_if_idle(self, slot: Slot, connection: Connection, requests: int, once: bool) -> None:
+        """Stops the child if nobody asked it anything since `requests` were counted."""
+        if slot.connection is not connection or self._stopped:
+            return
+        if connection.requests == requests and not slot.subscribed and not slot.leased and not slot.busy:
+            slot.connection = None
+            slot.listen = None
+            slot.changed_s = self._owner.clock.now_s()
+            slot.backoff.reset()
+            _log.info("backend_stopped backend=%s slot=%s cause=idle", self.name, slot.serves)
+            self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.serves}")
+            self._owner.slot_changed(self, slot)
+        elif not once:
+            self._watch_idle(slot, connection)
+
+    def start(self) -> None:
+        """Opens the connection that everybody shares, before anybody needs it."""
+        self.acquire(UNREAD, _used, _unused)
 
     # -- ConnectionOwner ------------------------------------------------------------------------------------
 
@@ -555,7 +700,7 @@ class Service:
 
     def _catch_up(self, slot: Slot) -> None:
         """Lists may have changed between the time they were read and the time the server was heard."""
-        for kind in slot.listing.kinds:
+        for kind in slot.offer.listing.kinds if slot.offer is not None else ():
             if slot.connection is not None and tells(slot.connection, kind) and kind not in slot.refreshing:
                 slot.refreshing.add(kind)
                 self._owner.spawn(self._refresh, slot, kind, True, name=f"refresh {self.name} {kind}")
@@ -574,6 +719,7 @@ class Service:
         slot = self._slot_of(connection)
         if slot is None:
             return
+        shown = self._shown(slot)
         slot.connection = None
         slot.listen = None
         slot.error = error
@@ -589,8 +735,11 @@ class Service:
         delay_s = slot.backoff.next_s()
         # A request after a loss need not wait for the timer, unless the server keeps dying: then each request
         # would start it once more.
-        slot.retry_at_s = now_s + delay_s if slot.backoff.attempt > _QUICK_RESTARTS else 0.0
+        slot.changed_s, slot.next_try_s = now_s, now_s + delay_s
+        slot.retry_at_s = slot.next_try_s if slot.backoff.attempt > _QUICK_RESTARTS else 0.0
+        slot.down = slot.parked
         self._owner.slot_changed(self, slot)
+        self._tell_changes(slot, shown)
         asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
         # Who came while the loss was told, such as the next one for a lane.
         waiting, slot.waiting = slot.waiting, []
@@ -612,7 +761,36 @@ class Service:
     def is_followed(self, slot: Slot) -> bool:
         return bool(slot.subscribed) or self._owner.is_followed(self, slot)
 
-    async def aclose(self) -> None:
+    def adjust(self, config: Backend) -> None:
+        """Goes on with its connections under other settings: those that `pipeline/reload.py` lists."""
+        self.config = config
+        self.following.timeout_s = config.call_timeout_s
+        self._lanes.adjust(most=config.max_connections, wait_s=config.call_timeout_s)
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests run on any of its connections, or wait for one."""
+        return any(
+            slot.waiting or (slot.connection is not None and slot.connection.in_flight) for slot in self.slots.values()
+        )
+
+    async def retire(self, drain_s: float) -> None:
+        """It is in the configuration no more, or as another one. Nobody is led here any longer; what runs may finish
+        within `drain_s`.
+        """
+        self._retiring = True
+        with anyio.move_on_after(drain_s):
+            while self.busy:  # noqa: ASYNC110  bounded, and nobody is told of the last one
+                await anyio.sleep(_GRAIN_S)
+        await self.aclose(
+            UpstreamClosed(
+                f"backend `{self.name}` was taken out of the configuration or changed in it, and the request did not "
+                f"finish within the {drain_s:g} s of `drain_s`"
+            )
+        )
+
+    async def aclose(self, why: TidegateError | None = None) -> None:
+        """`why`: what those who still wait for an answer are told."""
         self._stopped = True
         self._lanes.close()
         self.deadlines.stop()
@@ -620,8 +798,11 @@ class Service:
         for slot in self.slots.values():
             slot.closed = True
             slot.connection = None
+            self._turn_away(slot)
         async with anyio.create_task_group() as tasks:
             for connection in connections:
+                if why is not None:
+                    connection.lost(why)
                 tasks.start_soon(connection.aclose)
 
     def statistics(self) -> dict[str, object]:
@@ -644,3 +825,11 @@ class Service:
 
 def _not_leased(finished: bool) -> None:
     """Nothing to give back: the connection serves many requests at once."""
+
+
+def _used(slot: Slot, connection: Connection) -> None:
+    """Opened for later."""
+
+
+def _unused(error: TidegateError) -> None:
+    """It is tried again by itself, and `status` says why it is down."""

@@ -9,7 +9,10 @@ from tidegate.pipeline.backoff import Backoff
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
-from tidegate.pipeline.upstream.listing import Listing
+from tidegate.pipeline.upstream.offer import Offer
+
+PARKED_AFTER = 6
+"""Failures and quick deaths in a row, which take about 20 s."""
 
 Use = Callable[["Slot", Connection], None]
 Fail = Callable[[TidegateError], None]
@@ -25,17 +28,23 @@ class Slot:
         self.group = ""
         """A lane: the `own_key` of whom it serves, which is the `key` of the first lane."""
         self.connection: Connection | None = None
-        self.listing = Listing()
+        self.offer: Offer | None = None
+        """What the server offers, as it last said."""
         self.error: TidegateError | None = None
         """Why it is not open."""
-        self.generation = 0
-        """Moves whenever `listing` may have changed."""
+        self.down = False
+        """The last attempt to open it failed: what it offered is nobody's for now."""
+        self.changed_s = 0.0
+        """When it last opened, failed, was lost or was stopped."""
         self.opening = False
         self.closed = False
         self.retry_at_s = 0.0
+        """Until then a request for it fails at once."""
+        self.next_try_s = 0.0
+        """When it is opened again by itself, if it is not open."""
         self.opened_at_s = 0.0
         self.read_at_s = 0.0
-        """When `listing` was last read."""
+        """When the lists of `offer` were last read."""
         self.used_at_s = 0.0
         """When a request last went through it; kept for those of single clients only."""
         self.leased = False
@@ -44,7 +53,7 @@ class Slot:
         """A lane: until then a request that was given up may still ask something."""
         self.level: int | None = None
         """The log level that the server was told last, by its rank."""
-        self.backoff = Backoff()
+        self.backoff = Backoff(most_s=60.0)
         self.waiting: list[tuple[ClientView, Use, Fail]] = []
         self.subscribed: dict[str, int] = {}
         """Resource URI → how many clients follow it."""
@@ -52,6 +61,28 @@ class Slot:
         self.refreshing: set[str] = set()
         self.stale: set[str] = set()
         self.restarts = 0
+
+    @property
+    def busy(self) -> bool:
+        """Somebody waits for it, or for an answer over it, or has a task running there."""
+        connection = self.connection
+        return bool(self.waiting) or (connection is not None and (connection.working > 0 or connection.has_tasks))
+
+    @property
+    def parked(self) -> bool:
+        """It failed so often in a row that requests for it are not even tried; it is, by itself, now and then."""
+        return self.connection is None and self.error is not None and self.backoff.attempt >= PARKED_AFTER
+
+    @property
+    def state(self) -> str:
+        """ready, starting, parked, down or idle: not needed by anybody."""
+        if self.connection is not None:
+            return "ready"
+        if self.parked:
+            return "parked"
+        if self.opening:
+            return "starting"
+        return "down" if self.error is not None else "idle"
 
     @property
     def serves(self) -> str:

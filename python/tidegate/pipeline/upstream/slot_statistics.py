@@ -12,6 +12,7 @@ from typing import Final
 from tidegate.config.snapshot import Isolation
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.json_text import json_value
+from tidegate.pipeline.upstream.listing import Listing
 from tidegate.pipeline.upstream.slot import Slot
 
 _MAX_NAME_CHARS: Final = 100
@@ -21,7 +22,9 @@ _MAX_NAME_CHARS: Final = 100
 def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: int, now_s: float) -> dict[str, object]:
     """`transport`: how the server is reached. `waiting`: requests that wait for a lane of the same clients."""
     connection = slot.connection
-    state = "ready" if connection is not None else "starting" if slot.opening else "down" if slot.error else "idle"
+    state = slot.state
+    waits = state in ("down", "parked")
+    offered = slot.offer.listing if slot.offer is not None else Listing()
     era = None if connection is None else "session" if connection.keeps_session else "stateless"
     return {
         "serves": slot.serves,
@@ -29,6 +32,8 @@ def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: i
         "abilities": _abilities(slot.client),
         "why": _why(slot, isolation, transport),
         "state": state,
+        "since_s": round(now_s - slot.changed_s, 3) if slot.changed_s else None,
+        "next_attempt_s": round(max(0.0, slot.next_try_s - now_s), 3) if waits else None,
         "error": str(slot.error) if slot.error is not None and connection is None else None,
         "era": era,
         "revision": connection.version if connection is not None else None,
@@ -39,8 +44,8 @@ def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: i
         "followed": len(slot.subscribed),
         "dropped": connection.dropped if connection is not None else 0,
         "restarts": slot.restarts,
-        "offers": {kind: len(found.entries) for kind, found in slot.listing.kinds.items()},
-        "warnings": list(slot.listing.warnings),
+        "offers": {kind: len(found.entries) for kind, found in offered.kinds.items()},
+        "warnings": list(offered.warnings),
         "link": connection.link.statistics() if connection is not None else {},
     }
 
