@@ -24,6 +24,9 @@ _MAX_BYTES: Final = 16 * 1024 * 1024
 _SILENCE_S: Final = 60.0
 """An answer without end has an empty line at least every 15 s."""
 
+EXIT_CODES: Final = exit_codes.describe(
+    exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE, exit_codes.NO_DAEMON, exit_codes.INTERRUPTED
+)
 WHERE: Final = f"""\
 It asks the admin listener: `--admin`, else ${ADMIN_VARIABLE}, else {ADMIN_ADDRESS}, where `tidegate serve` puts it.
 A gateway with another `listen.admin` prints the address when it is ready."""

@@ -102,6 +102,8 @@ def _watch(where: str, interval_s: float) -> int:
         return [*waiting.over(found.pid), *picture(statistics, found, room)]
 
     try:
+        # Not there at all: rather a wrong address than a restart.
+        admin_listener.ask(where, "/status", "backends", _WATCH_TIMEOUT_S)
         number = watched(screen, look, interval_s)
     except Unanswered as error:
         return error.complain()
