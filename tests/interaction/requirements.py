@@ -56,6 +56,7 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "asleep.at-once": HARM,
     "asleep.down": HARM,
     "asleep.idle": HARM,
+    "asleep.parked": HARM,
     "asleep.refreshed-behind": "issue 4, What must show, 4",
     "asleep.remembered": "issue 4, What must show, 4",
     "back-channel.elicitation": "2025-11-25 client/elicitation",

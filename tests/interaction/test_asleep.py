@@ -11,6 +11,8 @@ from clients import Client
 from gateway import House, house
 from scripted_server import ScriptedServer, tool
 
+from tidegate.pipeline.backoff import Backoff
+from tidegate.pipeline.upstream import slot
 from tidegate.storage.documents import Documents
 
 pytestmark = pytest.mark.anyio
@@ -178,3 +180,29 @@ async def answered(client: Client, server: ScriptedServer) -> str:
     pending = client.tool("two__echo")
     (await server.next_call()).text("did echo")
     return str((await pending.reply()).text)
+
+
+@pytest.mark.requirement("asleep.parked")
+@both_eras
+async def test_a_server_that_goes_on_failing_is_parked_tried_for_ever_and_comes_back(
+    era: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot, "Backoff", lambda most_s: Backoff(0.01, 0.02))
+    server, other = ScriptedServer(era, "one"), ScriptedServer("modern", "two")
+    async with house(server, other, transport="unix") as home:
+        client = await home.client("tcp", "session")
+        assert await client.names() == ["one__echo", "two__echo"]
+        server.close()
+        service = home.daemon.gateway.services[0]
+        await until(lambda: "parked" in [one.state for one in service.slots.values()])
+        attempts = [one.backoff.attempt for one in service.slots.values()]
+        assert "`one`" in (await client.tool("one__echo").reply()).error["message"]
+        assert await answered(client, other) == "did echo"
+        # Nobody asks for it any more, and still:
+        await until(lambda: max(one.backoff.attempt for one in service.slots.values()) > max(attempts) + 5)
+        heard = len(client.notices)
+        (home.folder / "one.backend").unlink(missing_ok=True)
+        await server.listen("unix", home.folder)
+        await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed", skip=heard)
+        assert await client.names() == ["one__echo", "two__echo"]
+        assert "ready" in [one.state for one in service.slots.values()]

@@ -59,6 +59,11 @@ class Remembered:
             self._load()
         return self._offers.get(abilities)
 
+    @property
+    def knows(self) -> bool:
+        """Whether anything is remembered; what was not needed yet may still be on the disk."""
+        return bool(self._offers)
+
     def keep(self, abilities: bytes, offer: Offer) -> bool:
         """Whether the file must be written again."""
         news = self._offers.get(abilities) != offer

@@ -805,6 +805,17 @@ class Service:
                     connection.lost(why)
                 tasks.start_soon(connection.aclose)
 
+    @property
+    def _catalogue(self) -> str | None:
+        """Where what clients are shown of it comes from: `live`, `remembered`, or None of what was never heard or
+        is down.
+        """
+        shown = [slot for slot in self.slots.values() if slot.offer is not None and not slot.down]
+        if any(slot.connection is not None for slot in shown):
+            return "live"
+        tried = any(slot.error is not None for slot in self.slots.values())
+        return "remembered" if shown or (self._remembered.knows and not tried) else None
+
     def statistics(self) -> dict[str, object]:
         now_s = self._owner.clock.now_s()
         isolation = self.config.isolation
@@ -816,6 +827,7 @@ class Service:
             "isolation": isolation,
             "max_connections": self.config.max_connections,
             "own_connections": self._lanes.used,
+            "catalogue": self._catalogue,
             "slots": [
                 slot_statistics(slot, isolation, self._transport, self._lanes.waiting_for(slot), now_s)
                 for slot in self.slots.values()
