@@ -650,8 +650,8 @@ def test_an_inherited_public_address_needs_what_a_bound_one_needs() -> None:
         inherited = Inherited([Passed("tcp", made, "0.0.0.0:8810")])
         (address,) = inherited.adopt(Listen()).tcp
         passed = inherited.take("tcp", address)
-        assert passed is made
-        with pytest.raises(ConfigError, match=r"listen\.allow_public"):
+        assert passed is not None
+        with passed, pytest.raises(ConfigError, match=r"listen\.allow_public"):
             asyncio.run(listen_tcp(asyncio.Protocol, address, public=False, inherited=passed))
     assert inherited.take("tcp", address) is None
 

@@ -44,8 +44,7 @@ class AdminHttp:
     def __init__(self, daemon: Observed, metrics: Metrics) -> None:
         self._daemon = daemon
         self._metrics = metrics
-        listen = daemon.snapshot.listen
-        self._origin = OriginCheck(listen, (parse_host_port(listen.admin)[0],))
+        self._origin = _origin_check(daemon)
         self._redaction = Redaction(daemon.snapshot)
         self._ring = LogRing(self._hide)
         self._logs = LogPage(self._ring)
@@ -66,6 +65,11 @@ class AdminHttp:
     def add(self, path: str, methods: tuple[str, ...], page: Page) -> None:
         """A page of somebody else's, such as one that changes something."""
         self._pages[path] = methods, page
+
+    def take_up(self) -> None:
+        """The daemon has another configuration."""
+        self._origin = _origin_check(self._daemon)
+        self._redaction.learn(self._daemon.snapshot)
 
     def serve(self, request: HttpRequest) -> None:
         """Answers at once, or hands over to the page that will."""
@@ -99,3 +103,8 @@ class AdminHttp:
         # A name from a server may hold half a surrogate pair, which has no UTF-8.
         body = self._metrics.render(self._daemon.statistics()).encode("utf-8", "replace")
         request.respond(200, (*HEADERS, ("content-type", METRICS_TYPE)), body)
+
+
+def _origin_check(daemon: Observed) -> OriginCheck:
+    listen = daemon.snapshot.listen
+    return OriginCheck(listen, (parse_host_port(listen.admin)[0],) if listen.admin else ())

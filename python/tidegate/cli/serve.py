@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["debug", "info", "warning", "error"],
         help="lines on stderr (default: %(default)s)",
     )
+    parser.add_argument(
+        "--no-watch",
+        action="store_true",
+        help="take up a changed file only on SIGHUP or `tidegate reload`, not by itself",
+    )
     parser.add_argument("--hint", action="store_true", help="also print, on stderr, a line to paste that calls a tool")
 
 
@@ -65,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level)
 
     async def main() -> None:
-        snapshot = await load(args.config)
-        await serve(with_flags(snapshot, args), announce)
+        from tidegate.config.read import Source
+
+        source = Source(args.config, lambda snapshot: with_flags(snapshot, args))
+        await serve(source, announce, watch=not args.no_watch)
 
     def announce(fields: dict[str, object]) -> None:
         from tidegate.daemon import print_line

@@ -11,8 +11,8 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from tidegate.config.snapshot import Snapshot
 from tidegate.config.transfer import decode_snapshot
 from tidegate.errors import ConfigError
 
-__all__ = ["READ_TIMEOUT_S", "Reading", "default_snapshot", "read", "read_snapshot"]
+__all__ = ["READ_TIMEOUT_S", "Reading", "Source", "default_snapshot", "read", "read_snapshot"]
 
 READ_TIMEOUT_S: Final = 30.0
 """A slow card on a busy box needs seconds to import the validator; a file on a dead mount never comes."""
@@ -45,6 +45,19 @@ class Reading:
         if self.snapshot is None:
             raise config_error(self.problems)
         return self.snapshot
+
+
+class Source:
+    """Where a daemon's configuration comes from: its files, and what its command line says beside them."""
+
+    def __init__(self, files: Sequence[str], adjust: Callable[[Snapshot], Snapshot]) -> None:
+        self.files = tuple(files)
+        self._adjust = adjust
+
+    async def read(self) -> Reading:
+        """Raises nothing for the files' sake."""
+        reading = await read(self.files)
+        return reading if reading.snapshot is None else replace(reading, snapshot=self._adjust(reading.snapshot))
 
 
 async def read_snapshot(files: Sequence[str], *, timeout_s: float = READ_TIMEOUT_S) -> Snapshot:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import stat
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from tidegate.config.inotify import (
@@ -51,7 +51,7 @@ def marks_of(files: Iterable[str]) -> dict[str, Mark]:
 
 def _mark(file: str) -> Mark:
     try:
-        found = os.stat(file)
+        found = Path(file).stat()
     except (OSError, ValueError):
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid, found.st_gid
@@ -63,36 +63,31 @@ def watch_points(file: str) -> set[Point]:
     Where a directory is missing, the entry that would bring it back.
     """
     points: set[Point] = set()
-    rest = [part for part in os.path.abspath(file).split("/") if part]
-    at, links = "/", 0
+    rest = list(Path(file).absolute().parts[1:])
+    at = Path("/")
+    links = 0
     while rest:
         name = rest.pop(0)
-        if name == ".":
-            continue
         if name == "..":
-            at = os.path.dirname(at)
+            at = at.parent
             continue
-        path = os.path.join(at, name)
+        path = at / name
         try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            points.add((at, name))
+            mode = path.lstat().st_mode
+            target = path.readlink() if stat.S_ISLNK(mode) else None
+        except (OSError, ValueError):
+            points.add((str(at), name))
             break
-        if stat.S_ISLNK(mode):
-            points.add((at, name))
+        if target is not None:
+            points.add((str(at), name))
             links += 1
-            try:
-                target = os.readlink(path)
-            except OSError:
-                break
             if links > _MOST_LINKS:
                 break
-            if target.startswith("/"):
-                at = "/"
-            rest = [part for part in target.split("/") if part] + rest
+            rest = [*(target.parts[1:] if target.is_absolute() else target.parts), *rest]
+            at = Path("/") if target.is_absolute() else at
             continue
         if not rest:
-            points.add((at, name))
+            points.add((str(at), name))
         at = path
     return points
 
@@ -166,7 +161,7 @@ class SourceWatch:
             return True
         if event.name not in names:
             return False
-        return not (event.mask & CREATE) or _is_whole(os.path.join(directory, event.name))
+        return not (event.mask & CREATE) or _is_whole(Path(directory, event.name))
 
     def _settle_soon(self) -> None:
         if self._settling is not None:
@@ -182,10 +177,10 @@ class SourceWatch:
             self._changed()
 
 
-def _is_whole(path: str) -> bool:
+def _is_whole(path: Path) -> bool:
     """Whether an entry that has just come can be read. A plain file is still being written: its end is told."""
     try:
-        found = os.lstat(path)
+        found = path.lstat()
     except OSError:
         return True
     return not stat.S_ISREG(found.st_mode) or found.st_nlink > 1

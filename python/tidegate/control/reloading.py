@@ -102,6 +102,7 @@ class Reloading:
         self._spawn = spawn
         self._manager = manager
         self._watch: SourceWatch | None = None
+        self._secret_files: tuple[str, ...] = ()
         self._running = False
         self._closed = False
         self._asked: list[tuple[str, Told | None]] = []
@@ -115,7 +116,8 @@ class Reloading:
         except OSError as error:
             _log.warning("files_not_watched error=%s; SIGHUP and `tidegate reload` still work", error.strerror)
             return
-        self._watch.watch((*self.files, *secret_files), dict(marks))
+        self._secret_files = tuple(secret_files)
+        self._watch.watch((*self.files, *self._secret_files), dict(marks))
 
     def request(self, cause: str, told: Told | None = None) -> None:
         """Reloads soon. `told` is called once, when it is in force or was refused."""
@@ -171,7 +173,10 @@ class Reloading:
         if result == "applied":
             self.generation += 1
         if self._watch is not None:
-            self._watch.watch((*self.files, *reading.secret_files), marks)
+            # Of files that cannot be used it is not sure that all their secrets were found.
+            known = self._secret_files if reading.snapshot is None else ()
+            self._secret_files = tuple(dict.fromkeys((*known, *reading.secret_files)))
+            self._watch.watch((*self.files, *self._secret_files), marks)
         outcome = Outcome(
             cause=cause,
             result=result,

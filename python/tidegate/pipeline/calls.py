@@ -40,6 +40,12 @@ class Calls:
         self.tasks = Tasks(limits, clock, self.suspended)
         self._limits = limits
 
+    def take_up(self, limits: Limits) -> None:
+        """Other bounds from now on. What waits already goes on."""
+        self._limits = limits
+        self.suspended.take_up(limits)
+        self.tasks.making.take_up(limits)
+
     def send(self, exchange: Exchange, target: Target) -> None:
         client = exchange.client
         service = target.service

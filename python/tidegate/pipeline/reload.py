@@ -108,6 +108,29 @@ def plan(old: Snapshot, new: Snapshot) -> Plan:
     )
 
 
+def report(found: Plan) -> dict[str, object]:
+    """`found` as JSON values, for whoever asked for the reload."""
+    later = [name for name in found.limits if name in FOR_NEW_CONNECTIONS]
+    return {
+        "backends": {
+            "added": list(found.of(Fate.ADDED)),
+            "removed": list(found.removed),
+            "changed": list(found.of(Fate.REPLACED)),
+            "adjusted": list(found.of(Fate.ADJUSTED)),
+            "unchanged": list(found.of(Fate.UNCHANGED)),
+        },
+        "clients": {
+            "added": list(found.clients_added),
+            "removed": list(found.clients_removed),
+            "adjusted": list(found.clients_adjusted),
+        },
+        "limits": {
+            "now": [name for name in found.limits if name not in FOR_NEW_CONNECTIONS],
+            "new_connections": later,
+        },
+    }
+
+
 def changed_limits(old: Limits, new: Limits) -> tuple[str, ...]:
     """Names of the limits that differ, in the order of the class."""
     return tuple(field.name for field in fields(Limits) if getattr(old, field.name) != getattr(new, field.name))
@@ -124,4 +147,3 @@ def _fate(old: Backend | None, new: Backend) -> Fate:
         return Fate.UNCHANGED
     same = replace(old, **{name: getattr(new, name) for name in SETTINGS})
     return Fate.ADJUSTED if same == new else Fate.REPLACED
-

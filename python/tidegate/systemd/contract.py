@@ -45,6 +45,7 @@ class Contract:
         self._end_canary: Callable[[], None] = lambda: None
         self._backends: Callable[[], Backends] = tuple
         self._told = ""
+        self._refused = ""
         self._status_due = False
         self._stopping = False
 
@@ -57,8 +58,8 @@ class Contract:
             events.subscribe(self._happened)
 
     def ready(self) -> None:
-        """Listeners accept, and whatever was to be up from the start can be used. Also ends a `reloading`."""
-        self._told = status_text(self._backends())
+        """Listeners accept, and whatever was to be up from the start can be used."""
+        self._told = self._text()
         self._send(READY="1", STATUS=self._told)
 
     def watch(self, serve: Callable[[], asyncio.Protocol], spawn: Callable[..., None]) -> None:
@@ -89,20 +90,29 @@ class Contract:
 
     def _tell_status(self) -> None:
         self._status_due = False
-        text = status_text(self._backends())
+        text = self._text()
         if text != self._told and not self._stopping:
             self._told = text
             self._send(STATUS=text)
 
+    def _text(self) -> str:
+        return "; ".join(filter(None, (status_text(self._backends()), self._refused)))
+
     # -- changes ----------------------------------------------------------------------------------------------
 
     def reloading(self) -> None:
-        """A new configuration is being taken up; `ready` says that it is in force.
+        """The configuration is read again; `reloaded` ends that.
 
         The manager holds this time against that of its own request (`Type=notify-reload`), so it is the kernel's
         monotonic clock.
         """
         self._send(RELOADING="1", MONOTONIC_USEC=str(int(self._clock.now_s() * 1_000_000)))
+
+    def reloaded(self, refused: str) -> None:
+        """What was read is in force; or it is not, and the status line says why until it was mended."""
+        self._refused = f"the changed configuration is refused: {refused}" if refused else ""
+        if not self._stopping:
+            self.ready()
 
     def stopping(self, drain_s: float) -> None:
         """On the way out; asks for the time that takes, whatever the unit's own limit is."""

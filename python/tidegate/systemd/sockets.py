@@ -93,7 +93,9 @@ class Inherited:
 
         A listener that is given sockets by name has those, and binds nothing of its own; a socket that was found by
         its address takes the place of just that one. Raises: ConfigError, for a socket that is nobody's.
+        Asked again for each configuration: the sockets stay the same.
         """
+        self._roles = []
         named = {passed.name for passed in self._passed if passed.name in ROLES}
         for passed in self._passed:
             role = passed.name if passed.name in ROLES else _role_at(listen, passed)
@@ -125,7 +127,8 @@ class Inherited:
         for index, (name, passed) in enumerate(self._roles):
             if name == role and passed.address == address:
                 del self._roles[index]
-                return passed.socket
+                # The original stays open: a later configuration may want it again.
+                return passed.socket.dup()
         return None
 
 

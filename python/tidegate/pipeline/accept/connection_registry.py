@@ -1,7 +1,7 @@
 """The connections that are open, how many there may be, and the deadlines they share.
 
-One registry a listener or one for all of them: the bound holds for what shares it. Listeners make it, protocols
-enter and leave it, shutdown walks it.
+The bound holds for what shares a registry. Each listener has one of its own `within` that of all, so that it can be
+taken away alone. Listeners make it, protocols enter and leave it, shutdown walks it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class Connection(Protocol):
 class ConnectionRegistry:
     """Bounded set of connections."""
 
-    __slots__ = ("_open", "_refused", "deadlines", "draining", "limit", "refused_total", "served_total")
+    __slots__ = ("_draining", "_open", "_refused", "_within", "deadlines", "limit", "refused_total", "served_total")
 
-    def __init__(self, limit: int, clock: Clock) -> None:
+    def __init__(self, limit: int, clock: Clock, within: ConnectionRegistry | None = None) -> None:
+        """`within`: a larger one. Its bound holds for the connections of this one, too, its deadlines are theirs."""
         self.limit = limit
-        self.deadlines = Deadlines(clock)
-        self.draining = False
-        """No connection is kept alive any more."""
+        self.deadlines: Deadlines = Deadlines(clock) if within is None else within.deadlines
+        self._within = within
+        self._draining = False
         self.served_total = 0
         self.refused_total = 0
         self._open: set[Connection] = set()
@@ -43,9 +44,15 @@ class ConnectionRegistry:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def draining(self) -> bool:
+        """No connection is kept alive any more."""
+        return self._draining or (self._within is not None and self._within.draining)
+
     def admit(self, connection: Connection) -> bool:
         """False: the bound is reached or the gateway is closing; see `admit_refused`."""
-        if self.draining or len(self._open) >= self.limit:
+        full = self._draining or len(self._open) >= self.limit
+        if full or (self._within is not None and not self._within.admit(connection)):
             self.refused_total += 1
             return False
         self.served_total += 1
@@ -62,10 +69,12 @@ class ConnectionRegistry:
     def leave(self, connection: Connection) -> None:
         self._open.discard(connection)
         self._refused.discard(connection)
+        if self._within is not None:
+            self._within.leave(connection)
 
     def drain(self) -> None:
         """Stops keeping connections alive: idle ones close now, busy ones after their response."""
-        self.draining = True
+        self._draining = True
         for connection in list(self._open):
             connection.drain()
 

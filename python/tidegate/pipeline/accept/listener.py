@@ -27,11 +27,7 @@ async def listen_tcp(
     `inherited` already listens at `address`, and nothing is bound.
     """
     host, port = parse_host_port(address)
-    if not public and not is_loopback(host):
-        raise ConfigError(
-            f"`{address}` can be reached from other machines, and no client needs a token: add a client with "
-            "`tidegate token new`, bind 127.0.0.1, or set `listen.allow_public = true`"
-        )
+    refuse_public(address, public=public)
     loop = asyncio.get_running_loop()
     try:
         if inherited is not None:
@@ -45,6 +41,15 @@ async def listen_tcp(
         ) from error
     bound = server.sockets[0].getsockname()
     return server, format_host_port(bound[0], bound[1])
+
+
+def refuse_public(address: str, *, public: bool) -> None:
+    """Raises: ConfigError, for a `host:port` that others can reach where `public` does not allow it."""
+    if not public and not is_loopback(parse_host_port(address)[0]):
+        raise ConfigError(
+            f"`{address}` can be reached from other machines, and no client needs a token: add a client with "
+            "`tidegate token new`, bind 127.0.0.1, or set `listen.allow_public = true`"
+        )
 
 
 async def listen_unix(

@@ -26,6 +26,10 @@ class Talk(Protocol):
 
     def end(self) -> None: ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is still to be answered."""
+
 
 class StreamServerProtocol(asyncio.Protocol):
     """One client connection."""
@@ -43,6 +47,7 @@ class StreamServerProtocol(asyncio.Protocol):
         self._splitter: LineSplitter | MsgpackSplitter | None = None
         self._packed = False
         self._admitted = False
+        self._draining = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,6 +99,8 @@ class StreamServerProtocol(asyncio.Protocol):
             transport.abort()
             return
         transport.write(json_to_msgpack(message) if self._packed else one_line(message))
+        if self._draining:
+            self.drain()
 
     @property
     def alive(self) -> bool:
@@ -104,7 +111,10 @@ class StreamServerProtocol(asyncio.Protocol):
             self.transport.close()
 
     def drain(self) -> None:
-        self.close()
+        """Closes as soon as nothing is to be answered any more."""
+        self._draining = True
+        if self._talk is None or not self._talk.busy:
+            self.close()
 
     def abort(self) -> None:
         if self.transport is not None:

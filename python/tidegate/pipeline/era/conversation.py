@@ -61,15 +61,17 @@ class Conversation:
         front: Front,
         wire: Wire,
         transport: str,
-        principal: Principal | None,
+        identify: Callable[[], Principal | None],
         authenticate: Callable[[str], Principal | None],
         views: ClientViews,
         new_session: Callable[[Principal, str], Session],
     ) -> None:
+        """`identify`: who it is without a token, if that is enough. Asked again when the rules change."""
         self._front = front
         self._wire = wire
         self._transport = transport
-        self._principal = principal
+        self._identify = identify
+        self._principal: Principal | None = None
         self._authenticate = authenticate
         self._views = views
         self._new_session = new_session
@@ -102,10 +104,13 @@ class Conversation:
 
     def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet) -> None:
         kind = envelope.kind
+        if self._session is not None and self._session.ended:
+            # Its principal is no more.
+            self._session = None
         if kind == REQUEST:
             principal = self._principal
-            if principal is None:
-                principal = self._admit(message, envelope)
+            if principal is None or principal.revoked:
+                principal = self._principal = self._identify() or self._admit(message, envelope)
                 if principal is None:
                     outlet.reply(
                         error_message(
@@ -193,15 +198,18 @@ class Conversation:
         Batch(message, revision, self._front.limits.depth).serve(self._outlet, self._one)
 
     def _admit(self, message: bytes, envelope: Envelope) -> Principal | None:
-        """Reads the token of a connection that has not shown one yet."""
+        """Reads the token of a connection that has not shown one yet, or one that is good no more."""
         span = envelope.meta_span
         at = find_member(message, TOKEN, *span) if span is not None else None
         if at is None:
             return None
         token = json_value(message[at[0] : at[1]])
-        principal = self._authenticate(token) if isinstance(token, str) else None
-        self._principal = principal
-        return principal
+        return self._authenticate(token) if isinstance(token, str) else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is still to be answered."""
+        return bool(self._stateless) or (self._session is not None and bool(self._session.exchanges))
 
     def end(self) -> None:
         """The stream is closed: whatever runs for it is cancelled."""

@@ -22,6 +22,14 @@ class SessionTable:
         self._used_s: dict[str, float] = {}
         self._reaper: asyncio.TimerHandle | None = None
 
+    def take_up(self, limits: Limits) -> None:
+        """Other bounds from now on. Sessions that are over a new bound go on."""
+        self._limits = limits
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        self._arm()
+
     def open(self, make: Callable[[str], Session]) -> Session:
         """A new session under a new unguessable id. Raises: Overloaded."""
         if len(self._sessions) >= self._limits.sessions and not self._reap() and not self._end_idlest():

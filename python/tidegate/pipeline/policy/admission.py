@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, RateLimited
-from tidegate.pipeline.token_bucket import TokenBucket
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.token_bucket import TokenBucket
 
 
 class Admission:

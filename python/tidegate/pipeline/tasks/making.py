@@ -57,6 +57,10 @@ Carry = Callable[[ClientView], Send]
 class TaskMaking:
     """The way of each tool call that may become a task."""
 
+    def take_up(self, limits: Limits) -> None:
+        """Other bounds from now on, for tasks that are still to be made."""
+        self._limits = limits
+
     def __init__(self, limits: Limits, clock: Clock, suspended: SuspendedCalls, owned: TaskOwners) -> None:
         self._limits = limits
         self._clock = clock

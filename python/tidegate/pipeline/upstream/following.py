@@ -56,7 +56,7 @@ class Following:
 
     def __init__(self, timeout_s: float, listening: Callable[[Slot], None]) -> None:
         """`listening` is told when a server begins to tell of its changes, and again after a gap."""
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._listening = listening
         self._agreed: WeakKeyDictionary[Slot, set[str]] = WeakKeyDictionary()
         """What a session server was asked for and did not refuse. Until then everybody's request reaches it."""
@@ -138,7 +138,7 @@ class Following:
             queue.asked += 1
             own = OwnCall()
             own.future.add_done_callback(partial(self._asked, slot, connection, queue, method, uri, then))
-            connection.request(own, method, {"uri": uri}, self._timeout_s)
+            connection.request(own, method, {"uri": uri}, self.timeout_s)
 
     def _asked(
         self,

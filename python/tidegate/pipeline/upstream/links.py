@@ -23,6 +23,18 @@ class Links:
         self._max_in_flight = max_in_flight
         self._http: HttpClient | None = None
 
+    def take_up(self, limits: Limits, *, max_in_flight: int) -> None:
+        """Other bounds for the links that are made from now on; those over HTTP have them at once."""
+        self._limits = limits
+        self._max_in_flight = max_in_flight
+        if self._http is not None:
+            self._http.take_up(limits, max_connections_per_origin=self._room)
+
+    @property
+    def _room(self) -> int:
+        """Streams and calls that stay open must leave room for the calls, and calls for their cancellation."""
+        return 2 * self._max_in_flight + self._limits.suspended + 8
+
     def make(self, backend: Backend, transport: str) -> Link:
         """A link that is still to be opened. `transport`: as negotiated, which may differ from the configured one."""
         limits = self._limits
@@ -46,9 +58,7 @@ class Links:
         if self._http is None:
             from tidegate.pipeline.upstream.http_client import HttpClient
 
-            # Streams and calls that stay open must leave room for the calls, and calls for their cancellation.
-            room = 2 * self._max_in_flight + limits.suspended + 8
-            self._http = HttpClient(limits, self._clock, max_connections_per_origin=room)
+            self._http = HttpClient(limits, self._clock, max_connections_per_origin=self._room)
         if transport == "sse":
             from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
 

@@ -53,6 +53,10 @@ class SuspendedCalls:
         self._deadlines = Deadlines(clock)
         self._kept_bytes = 0
 
+    def take_up(self, limits: Limits) -> None:
+        """Other bounds from now on. Calls that wait already keep their deadlines."""
+        self._limits = limits
+
     @property
     def most_bytes(self) -> int:
         """Of the questions of one call: they go into one result."""
