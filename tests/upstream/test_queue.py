@@ -81,7 +81,7 @@ class Desk:
         self.clock = ManualClock()
         self.deadlines = Deadlines(self.clock, 0.001)
         self.config = Backend("files", "stdio", **{"max_in_flight": 2, "max_queued": 4, **fields})
-        self.queue = CallQueue(self, self.config, self.clock, self.deadlines)
+        self.queue = CallQueue(self, self.clock, self.deadlines)
         self.connection = FakeConnection()
         self.waited: list[float] = []
 

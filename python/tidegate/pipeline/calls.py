@@ -23,6 +23,7 @@ from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.tasks.requests import Tasks
 from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.lanes import Release
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.methods import ASKABLE
@@ -53,45 +54,54 @@ class Calls:
             self._send_over_session(exchange, target)
             return
 
-        def use(slot: Slot, connection: Connection) -> None:
-            if exchange.done or connection.in_flight >= service.config.max_in_flight:
-                exchange.failed(service.full())
-                return
-            if connection.keeps_session is client.stateless:
-                if client.stateless:
-                    # What the server speaks was found out only now.
-                    self._send_over_session(exchange, target)
-                else:
-                    self._send_in_rounds(exchange, target, slot, connection)
-                return
-            if self.tasks.making.concerns(exchange, target, connection):
-                if client.stateless and _RETRY_BYTES[1] in exchange.message and self._resumed(exchange, ours_only=True):
-                    return
-                send = self._way(exchange, target, slot, connection)
-                opened = send(exchange, exchange.message, exchange.envelope)
-                if opened is not None and not exchange.done:
-                    exchange.abandon = opened.abandon
-                return
-            call = connection.call(
-                exchange,
-                client,
-                exchange.message,
-                exchange.envelope,
-                name=target.name,
-                edits=target.edits,
-                timeout_s=service.config.call_timeout_s,
-                headers=target.headers,
-            )
-            if call is not None:
-                exchange.abandon = call.abandon
+        service.acquire(client, partial(self._use, exchange, target), exchange.failed)
 
-        service.acquire(client, use, exchange.failed)
+    def _use(
+        self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float | None = None
+    ) -> None:
+        """`waited_s`: the request has had its turn in the queue after so long."""
+        if exchange.done:
+            return
+        client = exchange.client
+        service = target.service
+        if waited_s is None:
+            if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
+                service.queue.join(exchange, slot, connection, partial(self._use, exchange, target))
+                return
+            waited_s = 0.0
+        if connection.keeps_session is client.stateless:
+            if client.stateless:
+                # What the server speaks was found out only now.
+                self._send_over_session(exchange, target)
+            else:
+                self._send_in_rounds(exchange, target, slot, connection, waited_s)
+            return
+        if self.tasks.making.concerns(exchange, target, connection):
+            if client.stateless and _RETRY_BYTES[1] in exchange.message and self._resumed(exchange, ours_only=True):
+                return
+            send = self._way(exchange, target, slot, connection, waited_s)
+            opened = send(exchange, exchange.message, exchange.envelope)
+            if opened is not None and not exchange.done:
+                exchange.abandon = opened.abandon
+            return
+        call = connection.call(
+            exchange,
+            client,
+            exchange.message,
+            exchange.envelope,
+            name=target.name,
+            edits=target.edits,
+            timeout_s=service.config.call_timeout_s - waited_s,
+            headers=target.headers,
+        )
+        if call is not None:
+            exchange.abandon = call.abandon
 
-    def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> Send:
+    def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float) -> Send:
         """How the request, or what is made of it, is sent on."""
 
         def as_client(client: ClientView) -> Send:
-            return partial(_carry, exchange, target, connection, client)
+            return partial(_carry, exchange, target, connection, client, waited_s)
 
         if self.tasks.making.concerns(exchange, target, connection):
             return self.tasks.making.sending(exchange, target, slot, connection, as_client)
@@ -103,10 +113,11 @@ class Calls:
 
     # -- a session's client, a stateless server ---------------------------------------------------------------
 
-    def _send_in_rounds(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> None:
-        Rounds(
-            exchange, self._way(exchange, target, slot, connection), self._limits.suspended_s, self._limits.depth
-        ).start()
+    def _send_in_rounds(
+        self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float
+    ) -> None:
+        way = self._way(exchange, target, slot, connection, waited_s)
+        Rounds(exchange, way, self._limits.suspended_s, self._limits.depth).start()
 
     # -- a stateless client, a server with sessions -----------------------------------------------------------
 
@@ -119,22 +130,7 @@ class Calls:
                 return
             message, envelope = _without_retry(message, envelope, self._limits.depth)
 
-        def use(slot: Slot, connection: Connection, release: Callable[[bool], None]) -> None:
-            if exchange.done or connection.in_flight >= service.config.max_in_flight:
-                exchange.failed(service.full())
-                release(True)
-                return
-            if not connection.keeps_session and service.stateless is True:
-                # It came back in the other era while this request waited.
-                release(True)
-                self.send(exchange, target)
-                return
-            call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
-
-            way = self._way(exchange, target, slot, connection)
-            alone = askable and slot.leased
-            _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
-
+        use = partial(self._use_session, exchange, target, message, envelope)
         if askable:
             service.acquire_askable(exchange.client, use, exchange.failed, lambda: not exchange.done)
         else:
@@ -143,6 +139,42 @@ class Calls:
                 lambda slot, connection: use(slot, connection, lambda finished: None),
                 exchange.failed,
             )
+
+    def _use_session(
+        self,
+        exchange: Exchange,
+        target: Target,
+        message: bytes,
+        envelope: Envelope,
+        slot: Slot,
+        connection: Connection,
+        release: Release,
+        waited_s: float | None = None,
+    ) -> None:
+        """`waited_s` as in `_use`."""
+        if exchange.done:
+            release(True)
+            return
+        service = target.service
+        if waited_s is None:
+            if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
+
+                def go(slot: Slot, connection: Connection, waited_s: float) -> None:
+                    self._use_session(exchange, target, message, envelope, slot, connection, release, waited_s)
+
+                service.queue.join(exchange, slot, connection, go, lambda: release(True))
+                return
+            waited_s = 0.0
+        if not connection.keeps_session and service.stateless is True:
+            # It came back in the other era while this request waited.
+            release(True)
+            self.send(exchange, target)
+            return
+        call = SuspendableCall(exchange, self.suspended, service.config.call_timeout_s, release)
+
+        way = self._way(exchange, target, slot, connection, waited_s)
+        alone = envelope.method in ASKABLE and slot.leased
+        _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
 
     def _resumed(self, exchange: Exchange, *, ours_only: bool = False) -> bool:
         """Whether the request is seen to: it goes on with a call that waits for it, or was refused.
@@ -168,10 +200,12 @@ def _carry(
     target: Target,
     connection: Connection,
     client: ClientView,
+    waited_s: float,
     listener: CallListener,
     message: bytes,
     envelope: Envelope,
 ) -> Call | None:
+    """`waited_s`: what the request itself, not what is made of it later, has used of its time already."""
     edits = target.edits
     if edits and message is not exchange.message and envelope.name_span is not None:
         # The message was written anew around the name, which is what an askable request has edited.
@@ -183,7 +217,7 @@ def _carry(
         envelope,
         name=target.name,
         edits=edits,
-        timeout_s=target.service.config.call_timeout_s,
+        timeout_s=target.service.config.call_timeout_s - (waited_s if message is exchange.message else 0.0),
         headers=target.headers,
     )
 

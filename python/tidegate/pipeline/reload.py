@@ -24,6 +24,8 @@ SETTINGS: Final = frozenset(
         "start_timeout_s",
         "probe_timeout_s",
         "max_in_flight",
+        "max_queued",
+        "queue_timeout_s",
         "max_connections",
     )
 )

@@ -107,19 +107,23 @@ class Tasks:
     @staticmethod
     def _on_connection(exchange: Exchange, task: OwnedTask, use: Callable[[Send, Connection], None]) -> None:
         """Where the task was made, even if that has to be opened again."""
+
+        def go(slot: Slot, connection: Connection, waited_s: float = 0.0) -> None:
+            if not exchange.done:
+                view = client if connection.keeps_session else declaring(client)
+                use(about(service, slot, view, task.task_id, waited_s), connection)
+
+        def go_or_wait(slot: Slot, connection: Connection) -> None:
+            if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
+                service.queue.join(exchange, slot, connection, go)
+            else:
+                go(slot, connection)
+
         service, client = task.service, exchange.client
-
-        def go(slot: Slot, connection: Connection) -> None:
-            if exchange.done or connection.in_flight >= service.config.max_in_flight:
-                exchange.failed(service.full())
-                return
-            view = client if connection.keeps_session else declaring(client)
-            use(about(service, slot, view, task.task_id), connection)
-
         if task.slot.closed:
-            service.acquire(client, go, exchange.failed)
+            service.acquire(client, go_or_wait, exchange.failed)
         else:
-            service.use_slot(task.slot, client, go, exchange.failed)
+            service.use_slot(task.slot, client, go_or_wait, exchange.failed)
 
 
 def _seen(task: OwnedTask, method: str, message: bytes, envelope: Envelope) -> None:

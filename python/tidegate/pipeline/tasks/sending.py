@@ -12,15 +12,18 @@ from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
 
-def about(service: Service, slot: Slot, client: ClientView, task_id: str) -> Send:
-    """Requests go wherever `slot` leads by then: a server that was started again may know its tasks still."""
+def about(service: Service, slot: Slot, client: ClientView, task_id: str, waited_s: float = 0.0) -> Send:
+    """Requests go wherever `slot` leads by then: a server that was started again may know its tasks still.
+
+    `waited_s`: what the first of them has used of its time already.
+    """
+    timeout_s = service.config.call_timeout_s - waited_s
 
     def send(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
         connection = slot.connection
         if connection is None:
             listener.failed(UpstreamClosed(f"backend `{service.name}` is not connected"))
             return None
-        timeout_s = service.config.call_timeout_s
         # The id is also the `Mcp-Name` header (SEP-2663, "Streamable HTTP: Routing Headers").
         return connection.call(listener, client, message, envelope, name=task_id, edits=[], timeout_s=timeout_s)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
@@ -39,6 +39,8 @@ class QueueHost(Protocol):
     """A service, as its queue sees it."""
 
     name: str
+    config: Backend
+    """Replaced as a whole when its limits change."""
     slots: dict[str, Slot]
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None: ...
@@ -49,13 +51,10 @@ class QueueHost(Protocol):
 class CallQueue:
     """Who waits for one backend."""
 
-    def __init__(self, host: QueueHost, config: Backend, clock: Clock, deadlines: Deadlines) -> None:
+    def __init__(self, host: QueueHost, clock: Clock, deadlines: Deadlines) -> None:
         self._host = host
         self._clock = clock
         self._deadlines = deadlines
-        self._at_once: Final = config.max_in_flight
-        self._most: Final = config.max_queued
-        self._wait_s: Final = min(config.queue_timeout_s, config.call_timeout_s)
         self._waiting: Turns[_Waiter] = Turns()
         """Of all connections, and those whose connection is being opened again."""
         self._went = 0
@@ -72,7 +71,7 @@ class CallQueue:
             go(slot, connection, 0.0)
             return
         whose = _whose(exchange)
-        if len(self._waiting) >= self._most and not self._make_room(whose):
+        if len(self._waiting) >= self._host.config.max_queued and not self._make_room(whose):
             self._refused += 1
             exchange.failed(self._full())
             if over is not None:
@@ -93,9 +92,15 @@ class CallQueue:
 
     # -- whose turn it is -------------------------------------------------------------------------------------
 
+    @property
+    def _wait_s(self) -> float:
+        config = self._host.config
+        return min(config.queue_timeout_s, config.call_timeout_s)
+
     def _has_room(self, connection: Connection) -> bool:
+        most = self._host.config.max_in_flight
         # A stream on which the server tells of changes stays open, and is no work.
-        return connection.in_flight < self._at_once or connection.working < self._at_once
+        return connection.in_flight < most or connection.working < most
 
     def _line_up(self, waiter: _Waiter, slot: Slot, connection: Connection) -> None:
         line = connection.line
@@ -187,8 +192,8 @@ class CallQueue:
         self._depart(waiter)
         waiter.fail(
             Overloaded(
-                f"backend `{self._host.name}` was busy: no place among its {self._at_once} requests in flight "
-                f"(`max_in_flight`) became free within {self._wait_s:g} s (`queue_timeout_s`)"
+                f"backend `{self._host.name}` was busy: no place among its {self._host.config.max_in_flight} requests "
+                f"in flight (`max_in_flight`) became free within {waiter.wait_s:g} s (`queue_timeout_s`)"
             )
         )
 
@@ -206,9 +211,10 @@ class CallQueue:
         return True
 
     def _full(self) -> Overloaded:
-        words = f"backend `{self._host.name}` has {self._at_once} requests in flight (`max_in_flight`)"
-        if self._most:
-            words += f" and {self._most} more wait for it (`max_queued`), the first for {self._oldest_s():.1f} s"
+        config = self._host.config
+        words = f"backend `{self._host.name}` has {config.max_in_flight} requests in flight (`max_in_flight`)"
+        if config.max_queued:
+            words += f" and {config.max_queued} more wait for it (`max_queued`), the first for {self._oldest_s():.1f} s"
         return Overloaded(words + ": it takes no more")
 
     # -- what operators see -----------------------------------------------------------------------------------
@@ -219,7 +225,7 @@ class CallQueue:
 
     def statistics(self) -> dict[str, object]:
         return {
-            "limit": self._most,
+            "limit": self._host.config.max_queued,
             "timeout_s": self._wait_s,
             "oldest_s": round(self._oldest_s(), 3),
             "served": self._went,
@@ -257,7 +263,7 @@ class Line:
 class _Waiter:
     """One request in the queue."""
 
-    __slots__ = ("_over", "_queue", "deadline_s", "exchange", "go", "line", "since_s", "waits", "whose")
+    __slots__ = ("_over", "_queue", "deadline_s", "exchange", "go", "line", "since_s", "wait_s", "waits", "whose")
 
     def __init__(
         self, queue: CallQueue, exchange: Exchange, whose: str, go: Go, over: Over | None, now_s: float, wait_s: float
@@ -266,6 +272,7 @@ class _Waiter:
         self.whose = whose
         self.go = go
         self.since_s = now_s
+        self.wait_s = wait_s
         self.deadline_s = now_s + wait_s
         self.line: Line | None = None
         """None while its connection is opened again."""

@@ -42,6 +42,7 @@ from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.listing import Kind, Listing, fetch_kind, offers, tells
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused, handshake, own_meta, probe
 from tidegate.pipeline.upstream.offer import Offer, changed_lists
+from tidegate.pipeline.upstream.queue import CallQueue
 from tidegate.pipeline.upstream.remembered import EVERYBODY, Documents, Remembered
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
@@ -114,6 +115,7 @@ class Service:
         self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
         """Of the calls on all connections. A call is over long before its deadline."""
         self.following = Following(config.call_timeout_s, self._catch_up)
+        self.queue = CallQueue(self, owner.clock, self.deadlines)
         self._lanes = Lanes(
             self,
             owner.clock,
@@ -174,10 +176,6 @@ class Service:
             self._lanes.lease(client, use, fail, wanted)
         else:
             self.acquire(client, lambda slot, connection: use(slot, connection, _not_leased), fail)
-
-    def full(self) -> Overloaded:
-        """Why a request is not given to a connection that has `max_in_flight` of them."""
-        return Overloaded(f"backend `{self.name}` has {self.config.max_in_flight} requests in flight, its limit")
 
     def use_slot(self, slot: Slot, client: ClientView, use: Use, fail: Fail) -> None:
         if slot.client is not None:
@@ -770,8 +768,8 @@ class Service:
     @property
     def busy(self) -> bool:
         """Whether requests run on any of its connections, or wait for one."""
-        return any(
-            slot.waiting or (slot.connection is not None and slot.connection.in_flight) for slot in self.slots.values()
+        return len(self.queue) > 0 or any(
+            slot.waiting or (slot.connection is not None and slot.connection.working) for slot in self.slots.values()
         )
 
     async def retire(self, drain_s: float) -> None:
@@ -793,6 +791,7 @@ class Service:
         """`why`: what those who still wait for an answer are told."""
         self._stopped = True
         self._lanes.close()
+        self.queue.close(why or self._over())
         self.deadlines.stop()
         connections = [slot.connection for slot in self.slots.values() if slot.connection is not None]
         for slot in self.slots.values():
@@ -828,6 +827,9 @@ class Service:
             "max_connections": self.config.max_connections,
             "own_connections": self._lanes.used,
             "catalogue": self._catalogue,
+            "max_in_flight": self.config.max_in_flight,
+            "queued": len(self.queue),
+            "queue": self.queue.statistics(),
             "slots": [
                 slot_statistics(slot, isolation, self._transport, self._lanes.waiting_for(slot), now_s)
                 for slot in self.slots.values()
