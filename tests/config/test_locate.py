@@ -148,3 +148,7 @@ def _paths(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
     for key, item in members:
         yield (*path, key)
         yield from _paths(item, (*path, key))
+
+
+def test_a_bracket_in_a_comment_behind_a_comma_closes_nothing() -> None:
+    assert json.loads(without_json_comments('{"a": 1, // }\n "b": 2, /* ] */ "c": 3}')) == {"a": 1, "b": 2, "c": 3}

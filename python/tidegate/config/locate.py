@@ -20,8 +20,11 @@ Lines = dict[KeyPath, int]
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR: Final = re.compile(r"[^,\]}#\n]+")
 _JSON_SPACE: Final = re.compile(r"[ \t\r\n]*")
-_JSON_NOISE: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL)
-"""Strings (kept), comments and trailing commas: what editors allow in JSON and RFC 8259 does not."""
+_JSON_NOISE: Final = re.compile(
+    r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=(?>\s+|//[^\n]*|/\*.*?\*/)*+[}\]])', re.DOTALL
+)
+"""Strings (kept), comments and trailing commas: what editors allow in JSON and RFC 8259 does not. Behind a comma a
+comment is taken whole or not at all, so that a bracket in it closes nothing."""
 
 
 def locate_toml(text: str) -> Lines:

@@ -93,7 +93,10 @@ class TomlText:
         return NotEditable(f"`{name}` is not written as `[{name}]`; change it by hand")
 
     def _taken_over(self, text: str, path: Sequence[str], values: dict[str, Any] | None) -> None:
-        tree = _parsed(text)
+        try:
+            tree = _parsed(text)
+        except NotEditable:
+            raise self._inline(path) from None
         found: Any = tree
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
