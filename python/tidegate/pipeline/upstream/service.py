@@ -106,7 +106,9 @@ class Service:
         """Whether the server answers without a session; None until tried."""
         self._owner = owner
         self._transport: Transport = config.transport
-        self._remembered = Remembered(config, owner.documents, owner.limits.catalog_entries)
+        # The gateway's own servers are there as soon as it is.
+        documents = owner.documents if config.transport != "builtin" else None
+        self._remembered = Remembered(config, documents, owner.limits.catalog_entries)
         self._heard_s: dict[bytes, float] = {}
         """When the server was last heard out, for clients of these abilities."""
         self._stopped = False
