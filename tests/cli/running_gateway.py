@@ -29,6 +29,12 @@ class Running:
     unix: str
     admin: str
     config: str
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """Ends it before its time."""
+        self.process.terminate()
+        self.process.wait(END_S)
 
 
 def workshop_config(name: str = "workshop") -> str:
@@ -36,13 +42,13 @@ def workshop_config(name: str = "workshop") -> str:
 
 
 @contextmanager
-def gateway(config: str) -> Iterator[Running]:
+def gateway(config: str, admin: str = "127.0.0.1:0") -> Iterator[Running]:
     """A daemon with this `tidegate.toml`, from ready to ended."""
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         path = Path(folder) / "tidegate.toml"
         path.write_text(config, encoding="utf-8")
         said = Path(folder) / "stderr"
-        listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--unix", f"{folder}/s"]
+        listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", admin, "--unix", f"{folder}/s"]
         with said.open("wb") as log:
             process = subprocess.Popen(
                 [*TIDEGATE, "serve", "--config", str(path), *listen],
@@ -56,7 +62,12 @@ def gateway(config: str) -> Iterator[Running]:
             assert line, said.read_text(encoding="utf-8")
             ready = json.loads(line)
             yield Running(
-                http=ready["http"][0], tcp=ready["tcp"][0], unix=ready["unix"], admin=ready["admin"], config=str(path)
+                http=ready["http"][0],
+                tcp=ready["tcp"][0],
+                unix=ready["unix"],
+                admin=ready["admin"],
+                config=str(path),
+                process=process,
             )
         finally:
             process.terminate()
