@@ -64,17 +64,18 @@ class Calls:
             return
         client = exchange.client
         service = target.service
+        bridged = connection.keeps_session is client.stateless
+        if bridged and client.stateless:
+            # What the server speaks was found out only now.
+            self._send_over_session(exchange, target)
+            return
         if waited_s is None:
             if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
                 service.queue.join(exchange, slot, connection, partial(self._use, exchange, target))
                 return
             waited_s = 0.0
-        if connection.keeps_session is client.stateless:
-            if client.stateless:
-                # What the server speaks was found out only now.
-                self._send_over_session(exchange, target)
-            else:
-                self._send_in_rounds(exchange, target, slot, connection, waited_s)
+        if bridged:
+            self._send_in_rounds(exchange, target, slot, connection, waited_s)
             return
         if self.tasks.making.concerns(exchange, target, connection):
             if client.stateless and _RETRY_BYTES[1] in exchange.message and self._resumed(exchange, ours_only=True):
