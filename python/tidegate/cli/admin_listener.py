@@ -93,6 +93,26 @@ def ask(where: str, path: str, must_have: str, timeout_s: float = TIMEOUT_S) -> 
     return found, text
 
 
+def tell(where: str, path: str, timeout_s: float) -> tuple[int, dict[str, Any], str]:
+    """Has something done: HTTP status and the one JSON object that tells how it went, read and as it came.
+
+    Raises: Unanswered.
+    """
+    try:
+        with closing(_open(where, timeout_s)) as connection:
+            response = _request(connection, "POST", path)
+            body: str = response.read(_MAX_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        raise NobodyThere(where, error) from error
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or "result" not in found:
+        raise _not_ours(where, response.status, body)
+    return response.status, found, body
+
+
 def lines_of(where: str, path: str) -> Iterator[str]:
     """The lines of a page as they come; blank ones are signs of life.
 
@@ -127,10 +147,14 @@ def _open(where: str, timeout_s: float) -> Any:
 
 
 def _get(connection: Any, path: str) -> Any:
+    return _request(connection, "GET", path)
+
+
+def _request(connection: Any, method: str, path: str) -> Any:
     from http.client import HTTPException
 
     try:
-        connection.request("GET", path, headers={"accept": "application/json, application/x-ndjson"})
+        connection.request(method, path, headers={"accept": "application/json, application/x-ndjson"})
         return connection.getresponse()
     except HTTPException as error:
         raise OSError(f"it does not speak HTTP: {error!r}") from error

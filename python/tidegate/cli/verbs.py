@@ -26,6 +26,7 @@ VERBS: Final = (
     Verb("doctor", "tidegate.cli.doctor", "say in words what is wrong, and what to do"),
     Verb("logs", "tidegate.cli.logs", "the last log lines of the gateway and its servers, and new ones as they come"),
     Verb("top", "tidegate.cli.top", "watch it live: calls, errors, latencies, processes, memory"),
+    Verb("reload", "tidegate.cli.reload", "have the running gateway take up its changed configuration"),
     Verb("check", "tidegate.cli.check", "validate configuration files and say what they would do"),
     Verb("schema", "tidegate.cli.schema", "print the JSON Schema of tidegate.toml"),
     Verb("import", "tidegate.cli.import_servers", "turn the mcpServers JSON of a desktop host into tidegate.toml"),

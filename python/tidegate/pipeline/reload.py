@@ -20,6 +20,8 @@ SETTINGS: Final = frozenset(
         "include",
         "exclude",
         "descriptions",
+        "start",
+        "idle_stop_s",
         "call_timeout_s",
         "start_timeout_s",
         "probe_timeout_s",
