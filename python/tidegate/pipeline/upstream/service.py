@@ -660,7 +660,7 @@ class Service:
 
     def _stop_if_idle(self, slot: Slot, connection: Connection, requests: int, once: bool) -> None:
         """Stops the child if nobody asked it anything since `requests` were counted."""
-        if slot.connection is not connection or self._stopped:
+        if slot.connection is not connection or self._stopped or not (once or self._stops_when_idle):
             return
         if connection.requests == requests and not slot.subscribed and not slot.leased and not slot.busy:
             slot.connection = None
@@ -763,9 +763,14 @@ class Service:
 
     def adjust(self, config: Backend) -> None:
         """Goes on with its connections under other settings: those that `pipeline/reload.py` lists."""
+        stopped_when_idle = self._stops_when_idle
         self.config = config
         self.following.timeout_s = config.call_timeout_s
         self._lanes.adjust(most=config.max_connections, wait_s=config.call_timeout_s)
+        if not stopped_when_idle:
+            for slot in self.slots.values():
+                if slot.connection is not None:
+                    self._watch_idle(slot, slot.connection)
 
     @property
     def busy(self) -> bool:
