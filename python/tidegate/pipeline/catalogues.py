@@ -47,6 +47,8 @@ class Catalogues:
         self._epoch = 0
         self._ready_views: dict[str, tuple[int, View]] = {}
         self._own_slots = False
+        self._partial_views: dict[str, tuple[int, View]] = {}
+        """Of what was heard by then, while some backend was not."""
         self._lost_views: dict[str, tuple[int, View]] = {}
         self._unheard: deque[tuple[Service, ClientView]] = deque(maxlen=_MAX_UNHEARD)
         self._hearing = 0
@@ -103,6 +105,7 @@ class Catalogues:
     def forget(self, key: str) -> None:
         """The session of this key has ended."""
         self._ready_views.pop(key, None)
+        self._partial_views.pop(key, None)
 
     def _view_key(self, client: ClientView) -> str:
         alone = self._own_slots or client.needs_own_session
@@ -125,6 +128,39 @@ class Catalogues:
             use(ready[1])
             return
         _Gathering(self, client, use, fail).start()
+
+    def with_route(self, client: ClientView, kind: str, name: str, use: UseView, fail: Fail) -> None:
+        """As `with_view`, for whoever asks for one thing by its name: a backend that is still to be heard, such as one
+        that a reload has just added, is not waited for where it could not have that name.
+        """
+        key = self._view_key(client)
+        ready = self._ready_views.get(key)
+        if ready is not None and ready[0] == self._epoch:
+            use(ready[1])
+            return
+        partial = self._partial_views.get(key)
+        if partial is None or partial[0] != self._epoch:
+            if len(self._partial_views) >= _MAX_VIEWS:
+                self._partial_views.clear()
+            partial = self._partial_views[key] = (self._epoch, self.build(client))
+        view = partial[1]
+        route = view.resource_route(name) if kind == "resources" else view.route(kind, name)
+        if route is None or self._may_be_taken(client, kind, name, service_of(route.handle)):
+            _Gathering(self, client, use, fail).start()
+        else:
+            use(view)
+
+    def _may_be_taken(self, client: ClientView, kind: str, name: str, owner: Service) -> bool:
+        """Whether one that stands before `owner` and was not heard yet may turn out to have `name`."""
+        for service in self.services:
+            if service is owner:
+                return False
+            config = service.config
+            prefix = config.prefix if config.prefix is not None else f"{config.name}__"
+            named = kind == "resources" or name.startswith(prefix) or any(name == shown for _, shown in config.aliases)
+            if named and service.offer_for(client) is None and not service.is_down(client):
+                return True
+        return False
 
     def build(self, client: ClientView) -> View:
         sources = []

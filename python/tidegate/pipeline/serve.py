@@ -304,7 +304,7 @@ class Gateway:
             service = service_of(route.handle)
             self.calls.send(exchange, Target(service, upstream_name, edits, headers, needs_task=route.needs_task))
 
-        self.catalogues.with_view(exchange.client, lead, exchange.failed)
+        self.catalogues.with_route(exchange.client, row.kind, name, lead, exchange.failed)
 
     def _complete(self, exchange: Exchange) -> None:
         message = exchange.message
