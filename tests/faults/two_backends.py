@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from clients import Client, HttpClient, Reply, StreamClient
-from heard import within
+from heard import BOUND_S, within
 from steady_server import SteadyServer
 
 Json = Any
@@ -73,6 +74,12 @@ class TwoBackends:
     async def call_bad(self, tool: str = "echo", client: Client | None = None) -> Reply:
         return await (client or self.listener).tool(f"bad__{tool}").reply()
 
+    async def settle(self) -> None:
+        """Until the daemon has noticed what happened to its sockets before now."""
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+            await self.other.tool("good__echo").reply()
+
     async def status(self) -> Json:
         return await asyncio.to_thread(_get, f"{self.admin}/status")
 
@@ -82,8 +89,8 @@ class TwoBackends:
 
     async def until_works(self) -> None:
         """Calls the bad backend until it answers, as a person would."""
-        async with asyncio.timeout(10):
-            while "result" not in (reply := await self.call_bad()).message or reply.text != "did echo":
+        async with asyncio.timeout(BOUND_S):
+            while "result" not in (reply := await self.call_bad()).message or reply.text != "did echo":  # noqa: ASYNC110
                 await anyio.sleep(0.02)
 
     async def until_listed(self, listed: bool = True) -> None:
@@ -155,6 +162,13 @@ async def two_backends(
             if reading is not None:
                 await within(reading)
             good.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Polls what has no event. Raises: TimeoutError."""
+    async with asyncio.timeout(BOUND_S):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(0.002)
 
 
 async def _read_log(stream: asyncio.StreamReader, lines: list[str]) -> None:

@@ -79,6 +79,12 @@ class HttpCall:
         self.deadline_s = now_s + timeout_s
         self._deadlines.watch(self)
 
+    def unlimit(self) -> None:
+        """It may take for ever from now on."""
+        if self.deadline_s != inf:
+            self.deadline_s = inf
+            self._deadlines.forget(self)
+
     def cancel(self) -> None:
         """Gives up: closes the connection it is on. The receiver hears nothing more."""
         if not self.done:
@@ -98,9 +104,7 @@ class HttpCall:
 
     def finish(self) -> None:
         self.done = True
-        if self.deadline_s != inf:
-            self.deadline_s = inf
-            self._deadlines.forget(self)
+        self.unlimit()
 
     def fail(self, error: TidegateError) -> None:
         """Tells the receiver, unless it was told an end already."""

@@ -87,6 +87,8 @@ class EventStream:
         if status == 200 and headers.get("content-type", "").lower().startswith("text/event-stream"):
             self._decoder = self._link.decoder()
             self._lived = True
+            if self._http is not None:
+                self._http.unlimit()
             if self.call is None:
                 self._attempt = 0
                 self._link.listening()

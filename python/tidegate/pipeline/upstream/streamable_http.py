@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from tidegate.config.snapshot import Backend
-from tidegate.errors import TidegateError, UpstreamBusy, UpstreamClosed, UpstreamTimeout
+from tidegate.errors import TidegateError, UpstreamBusy, UpstreamClosed, UpstreamTimeout, UpstreamUnreachable
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
 from tidegate.pipeline.upstream.http_event_stream import EventStream
@@ -28,6 +28,8 @@ _NOTICE_TIMEOUT_S = 10.0
 _FAILURES = 3
 """In a row, without an answer between them: then the server is asked whether it is there at all."""
 _CHECK_TIMEOUT_S = 5.0
+_HEAD_TIMEOUT_S = 30.0
+"""Until a stream begins. What it says after that has no deadline."""
 _LISTEN = "subscriptions/listen"
 
 
@@ -233,6 +235,9 @@ class StreamableHttpLink:
 
     def broken(self, call: Call | None, error: TidegateError) -> None:
         """An answer broke off, or a status says that the server is in trouble."""
+        if not self._agreed and isinstance(error, UpstreamClosed):
+            # Over HTTP this says nothing about what the server would have understood.
+            error = UpstreamUnreachable(str(error))
         self.fail(call, error)
         if isinstance(error, (UpstreamClosed, UpstreamBusy, HttpRefusal)):
             self._failures += 1
