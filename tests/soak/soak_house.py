@@ -125,7 +125,7 @@ class SoakHouse:
                 [sys.executable, *self._runner, "serve", "--config", str(self.folder / "tidegate.toml"), *listen],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "STATE_DIRECTORY": str(self.folder / "state")},
+                env={**os.environ, "TIDEGATE_STATE": str(self.folder / "state")},
             )
         assert self.daemon.stdout is not None
         said: dict[str, Any] = json.loads(self.daemon.stdout.readline())
