@@ -236,7 +236,7 @@ async def test_who_joins_a_probed_link_is_served_over_the_older_transport() -> N
         owner = Owner(tasks, held, backend(transport="http", url="http://127.0.0.1:1/"))
         # Nobody waits for the probe itself.
         owner.service.slots["stateless"] = probing = Slot("stateless", None)
-        owner.service._open_soon(probing)
+        owner.service.open_soon(probing)
         link, call = await held.call()
         second = owner.request(SESSION)
         only_older(link, call)

@@ -65,7 +65,7 @@ class Catalogues:
 
     def why_missing(self, client: ClientView, kind: str, name: str) -> TidegateError | None:
         """Why there is no such tool, prompt or resource now, if a backend that is down had it."""
-        lost = [(service, found) for service in self.services if (found := service.lost_offer(client)) is not None]
+        lost = [(service, found) for service in self.services if (found := service.offers.lost(client)) is not None]
         if not lost:
             return None
         key = self._view_key(client)
@@ -85,8 +85,8 @@ class Catalogues:
         for service in self.services:
             slot = service.existing_slot(client)
             if slot is not None and slot.connection is not None:
-                service.refresh_old(slot)
-            elif service.offer_for(client) is not None and (service, client) not in self._unheard:
+                service.lists.refresh_old(slot)
+            elif service.offers.shown_to(client) is not None and (service, client) not in self._unheard:
                 self._unheard.append((service, client))
         self._hear_next()
 
@@ -158,7 +158,7 @@ class Catalogues:
             config = service.config
             prefix = config.prefix if config.prefix is not None else f"{config.name}__"
             named = kind == "resources" or name.startswith(prefix) or any(name == shown for _, shown in config.aliases)
-            if named and service.offer_for(client) is None and not service.is_down(client):
+            if named and service.offers.shown_to(client) is None and not service.is_down(client):
                 return True
         return False
 
@@ -166,7 +166,7 @@ class Catalogues:
         sources = []
         settled = True
         for service in self.services:
-            offer = service.offer_for(client)
+            offer = service.offers.shown_to(client)
             if offer is None:
                 settled = settled and service.is_down(client)
             else:
@@ -202,7 +202,7 @@ class _Gathering:
             self._finish()
             return
         for service in self._services:
-            if service.offer_for(self._client) is not None:
+            if service.offers.shown_to(self._client) is not None:
                 self._ready += 1
                 self._one_less()
             else:

@@ -77,7 +77,7 @@ class Remembered:
         """Blocks: to be called in a worker thread."""
         offer = self._offers.get(EVERYBODY)
         if offer is not None and self._documents is not None:
-            reached = {
+            reached: dict[str, object] = {
                 "digest": _digest(self._config),
                 "transport": transport,
                 "stateless": stateless,
