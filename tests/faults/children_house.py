@@ -36,6 +36,8 @@ HOSTILE = {
     "closes-stdin": "closes 0",
     "heir": "leaves_a_heir",
     "shows": "shows_descriptors",
+    "grows": "grows",
+    "burns": "burns",
 }
 """Backend → program and its words."""
 

@@ -39,7 +39,7 @@ ENDS = {
 
 @pytest.fixture(scope="module")
 async def home() -> AsyncIterator[TwoBackends]:
-    async with hostile(*HOSTILE) as home:
+    async with hostile(*(name for name in HOSTILE if name not in ("grows", "burns"))) as home:
         yield home
 
 

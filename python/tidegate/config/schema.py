@@ -343,6 +343,16 @@ class BackendTable(Table):
         unit="connections; of a `command`, processes",
         why="clients must not be able to start processes without end.", ge=1, le=100_000,
     )  # fmt: skip
+    memory_bytes: int = setting(
+        _BACKEND.memory_bytes, "Memory that each process of a `command` may use with all that it started; one that "
+        "uses more is ended.", unit="bytes; 0 for no limit",
+        why="a server that leaks must not take the box with it.", ge=0, le=1 << 50,
+    )  # fmt: skip
+    cpu_percent: float = setting(
+        _BACKEND.cpu_percent, "CPU time that each process of a `command` may use with all that it started; one that "
+        "uses more is stopped for moments.", unit="percent of one core; 0 for no limit",
+        why="a busy server must leave time to the others.", ge=0, le=100_000,
+    )  # fmt: skip
 
 
 class ClientTable(Table):

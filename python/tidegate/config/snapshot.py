@@ -73,6 +73,10 @@ class Backend:
     max_queued: int = 256
     queue_timeout_s: float = 30.0
     max_connections: int = 16
+    memory_bytes: int = 0
+    """Of a child with all that it started; 0 for no limit."""
+    cpu_percent: float = 0.0
+    """100 is one core; 0 for no limit."""
 
 
 @dataclass(frozen=True, slots=True)

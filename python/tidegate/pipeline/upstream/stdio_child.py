@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -21,6 +21,9 @@ from tidegate.pipeline.upstream.child.stdout import Stdout
 from tidegate.pipeline.upstream.child.usage import memory_bytes
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.child.allowance import Allowance
 
 _LAST_WORDS_S: Final = 0.1
 """How long a lost child's exit status and last lines are waited for: its own children may hold its pipes open."""
@@ -44,6 +47,7 @@ class StdioChild(asyncio.BaseProtocol):
         self._stdout: Stdout | None = None
         self._stderr = Stderr(backend.name)
         self._last_words: asyncio.Handle | None = None
+        self._allowance: Allowance | None = None
 
     @property
     def pid(self) -> int | None:
@@ -61,6 +65,11 @@ class StdioChild(asyncio.BaseProtocol):
             raise why_not_started(self._backend, error) from error
         assert process.stdin is not None
         self._stdin = JoinedWriter(process.stdin, self._backend.name, self._write_buffer_bytes)
+        if self._backend.memory_bytes or self._backend.cpu_percent:
+            from tidegate.pipeline.upstream.child.allowance import Allowance
+
+            self._allowance = Allowance(self._backend, process, self._overdrawn)
+            self._allowance.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It closed its stdin, or has gone."""
@@ -115,6 +124,12 @@ class StdioChild(asyncio.BaseProtocol):
         if owner is not None:
             owner.lost(ChildEnded(f"backend `{self._backend.name}` {how}", tuple(self._stderr.lines())))
 
+    def _overdrawn(self, how: str) -> None:
+        assert self._process is not None
+        # It goes on growing while it is asked politely.
+        self._process.kill_group()
+        self._report_lost(how)
+
     def send(self, message: bytes, call: Call | None) -> None:
         stdin = self._stdin
         if stdin is not None:
@@ -138,6 +153,8 @@ class StdioChild(asyncio.BaseProtocol):
         process = self._process
         if process is None:
             return
+        if self._allowance is not None:
+            self._allowance.stop()
         if self._stdin is not None:
             self._stdin.close()
         # Shielded: a child must not stay because whoever ends it is told to end, too.
@@ -148,15 +165,16 @@ class StdioChild(asyncio.BaseProtocol):
         self._stderr.close()
 
     def statistics(self) -> dict[str, object]:
-        process = self._process
+        process, allowance = self._process, self._allowance
         running = process is not None and not process.exited.is_set()
-        return {
+        found: dict[str, object] = {
             "pid": self.pid,
             "running": running,
             "memory_bytes": memory_bytes(process.pid) if process is not None and running else None,
             "stderr": self._stderr.lines(_SHOWN_LINES),
             "slowed_down": self._stdout.pauses if self._stdout is not None else 0,
         }
+        return found | allowance.statistics() if allowance is not None else found
 
 
 def _signal_name(number: int) -> str:

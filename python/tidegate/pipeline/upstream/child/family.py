@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Generator
 from typing import Final
 
 from tidegate.pipeline.upstream.child.mark import VARIABLE
@@ -35,13 +36,24 @@ class Family:
 
     async def find(self) -> list[Row]:
         """Everyone, the leader and the dead included. Reads in portions, so it may miss what is started meanwhile."""
+        survey = self.survey()
+        while True:
+            try:
+                next(survey)
+            except StopIteration as done:
+                found: list[Row] = done.value
+                return found
+            await asyncio.sleep(0)
+
+    def survey(self) -> Generator[None, None, list[Row]]:
+        """As `find`, a portion at each step."""
         rows: list[Row] = []
         for number, pid in enumerate(pids(), 1):
             row = read_row(pid)
             if row is not None and row.started >= self._leader.started:
                 rows.append(row)
             if number % _PORTION == 0:
-                await asyncio.sleep(0)
+                yield
         own = os.getpid()
         marks: dict[tuple[int, int], bool] = {}
         for number, row in enumerate(rows, 1):
@@ -50,7 +62,7 @@ class Family:
             # of now, a "yes" for good.
             marks[key] = self._marks.get(key, False) or (row.pid != own and self._carries_mark(row.pid))
             if number % _PORTION == 0:
-                await asyncio.sleep(0)
+                yield
         self._marks = {key: carried for key, carried in marks.items() if carried}
         return self._members(rows)
 
