@@ -30,13 +30,13 @@ class ExchangeDone:
 
 @dataclass(frozen=True, slots=True)
 class BackendState:
-    """A slot of a backend opened, failed or was lost."""
+    """A slot of a backend opened, failed, was lost or was stopped."""
 
     backend: str
     slot: str
     """Whom it serves, as `Slot.serves` has it."""
     state: str
-    """`ready` or `down`."""
+    """As `Slot.state`: `ready`, `down`, `parked` or `idle`."""
     reason: str
 
 

@@ -459,13 +459,11 @@ class Gateway:
         if slot.key == (slot.group or slot.key):
             # A further lane adds nothing to a catalogue.
             self.catalogues.moved()
-        ready = slot.connection is not None
-        if ready:
+        if slot.connection is not None:
             # A server that was started again knows nothing of the levels it was told.
             self._set_level(service, slot)
-        self.events.publish(
-            BackendState(service.name, slot.serves, "ready" if ready else "down", "" if ready else str(slot.error))
-        )
+        reason = str(slot.error) if slot.error is not None else ""
+        self.events.publish(BackendState(service.name, slot.serves, slot.state, reason))
 
     # -- the end ----------------------------------------------------------------------------------------------
 

@@ -22,8 +22,8 @@ _NAMES: Final = 5
 """Backends named in the status line."""
 _CHILDREN_S: Final = 15.0
 """What ending takes beside the drain time, at most: a child is asked, told and killed, 2 s each, on a busy box."""
-_ORDER: Final = ("ready", "starting", "down", "idle")
-_WORDS: Final = {"idle": "not needed yet"}
+_ORDER: Final = ("ready", "starting", "down", "parked", "idle")
+_WORDS: Final = {"idle": "not needed"}
 
 Backends = Iterable[Mapping[str, Any]]
 
