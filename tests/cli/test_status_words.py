@@ -55,14 +55,27 @@ def test_when_nothing_can_be_used_that_is_the_first_sentence() -> None:
     )
 
 
+def test_what_to_do_about_several_is_said_once() -> None:
+    advice = [sentence.advice for sentence in said("all down") if sentence.advice]
+    assert advice == [
+        "`tidegate doctor` looks for the causes; `tidegate logs --backend NAME` has the last lines of one"
+    ]
+
+
+def test_servers_of_which_the_same_is_to_be_said_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(shown("well", 80, monkeypatch))
+    assert 'files, host: isolation "auto", 0 of 16 connections of single clients\n' in text
+    assert text.count("SERVES") == 1
+
+
 def test_full_queues_and_limits_are_said_with_the_setting_that_bounds_them() -> None:
     texts = [sentence.text for sentence in said("busy")]
     assert "There are 2048 of 2048 connections of clients; more are turned away." in texts
     assert (
-        "256 of at most 256 requests wait for `files`, which has 64 in hand, the most it is given at once; "
+        "256 requests (of at most 256) wait for `files`, which has 64 in hand, the most it is given at once; "
         "further ones are refused."
     ) in texts
-    assert "3 of at most 256 requests wait for `web`, which has 64 in hand, the most it is given at once." in texts
+    assert "3 requests (of at most 256) wait for `web`, which has 64 in hand, the most it is given at once." in texts
     advice = [sentence.advice for sentence in said("busy")]
     assert "`limits.connections` is the most there may be" in advice
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from tidegate.cli.terminal import is_person
 _ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J"
 """The other screen, no cursor, no wrapping, empty. The Linux console has no other screen and ignores that word."""
 _LEAVE: Final = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_SEQUENCES: Final = {"\x1b[A": "k", "\x1b[B": "j", "\x1b[5~": "b", "\x1b[6~": " ", "\x1bOA": "k", "\x1bOB": "j"}
+"""What arrows and page keys send, and the letters that mean the same."""
 _DEFAULT_SIZE: Final = (80, 24)
 
 
@@ -47,6 +50,8 @@ class Screen:
         self._wake_read = self._wake_write = -1
         self._wakeup_before = -1
         self._inside = False
+        self._top = 0
+        """The first line of the picture that is in the window."""
 
     def __enter__(self) -> Screen:
         self._wake_read, self._wake_write = os.pipe()
@@ -84,19 +89,41 @@ class Screen:
         return columns, rows if self.redraws else None
 
     def draw(self, lines: Sequence[Line]) -> None:
-        """Shows `lines`; what does not fit is cut, the last row then says how much."""
+        """Shows `lines`; of more than fits, what is in the window."""
         columns, rows = self.size()
-        shown = list(lines)
-        if rows is not None and len(shown) > rows:
-            left = len(shown) - rows + 1
-            shown = [*shown[: rows - 1], [Span(f"… {left} more lines", "dim")]]
+        shown = list(lines) if rows is None else self._window(lines, rows)
         text = [painted(line, columns, colours=self._colours) for line in shown]
         if self.redraws:
-            # One write: nobody sees a picture half drawn.
-            sys.stdout.write("\x1b[H" + "\x1b[K\r\n".join(text) + "\x1b[K\x1b[J")
+            # One write: nobody sees a picture half drawn. A row is emptied before it is written: after a full one the
+            # cursor is still on its last character, which would go, too.
+            rest = "\n\x1b[J" if rows is not None and len(text) < rows else ""
+            sys.stdout.write("\x1b[H\x1b[K" + "\n\x1b[K".join(text) + rest)
         else:
             sys.stdout.write("\n".join(text) + "\n\n")
         sys.stdout.flush()
+
+    def _window(self, lines: Sequence[Line], rows: int) -> list[Line]:
+        """Those of the lines that are in the window; its last row says what is above and below."""
+        if len(lines) <= rows:
+            self._top = 0
+            return list(lines)
+        page = max(1, rows - 1)
+        self._top = max(0, min(self._top, len(lines) - page))
+        above, below = self._top, len(lines) - self._top - page
+        said = ", ".join(
+            f"{count} {word}" for count, word in ((above, "lines above"), (below, "lines below")) if count > 0
+        )
+        foot: Line = [Span(f"... {said}; space and b turn pages, j and k lines, q ends it", "dim")]
+        return [*lines[self._top : self._top + page], foot]
+
+    def scroll(self, key: str) -> bool:
+        """Whether the key moves the window over a picture that is higher than it."""
+        page = max(1, (self.size()[1] or 2) - 2)
+        step = {" ": page, "b": -page, "j": 1, "k": -1}.get(key)
+        if step is None:
+            return False
+        self._top = max(0, self._top + step)
+        return True
 
     def keys(self, wait_s: float) -> Iterator[str]:
         """The keys pressed within `wait_s`; ends early when the window changes its size. Raises: KeyboardInterrupt."""
@@ -118,8 +145,10 @@ class Screen:
                 self._keys = False
                 sources = [self._wake_read]
                 continue
-            # Arrow keys and the like come as sequences, which mean nothing here.
-            yield from "" if data.startswith(b"\x1b") else data.decode("utf-8", "replace")
+            text = data.decode("utf-8", "replace")
+            for sequence, key in _SEQUENCES.items():
+                text = text.replace(sequence, key)
+            yield from re.sub(r"\x1b\[?[0-9;]*.?", "", text)
 
     # -- the terminal -----------------------------------------------------------------------------------------
 
@@ -171,25 +200,22 @@ class Screen:
         self._enter()
 
 
-def watched(screen: Screen, picture: Any, interval_s: float) -> int:
+def watched(screen: Screen, picture: Callable[[str], list[Line]], interval_s: float) -> int:
     """Draws what `picture(key)` gives, at once and then every `interval_s`, until `q`, Ctrl-C or SIGTERM.
 
-    `picture` is called with each key and with "" when time is up; it answers lines, or None to end. Returns the number
-    of the signal that ended it, or 0.
+    `picture` is called with "" when time is up, and with each key that does not move the window. Returns the number of
+    the signal that ended it, or 0.
     """
     try:
         with screen:
             while True:
                 lines = picture("")
-                if lines is None:
-                    return 0
                 screen.draw(lines)
                 for key in screen.keys(interval_s):
                     if key in ("q", "Q"):
                         return 0
-                    lines = picture(key)
-                    if lines is None:
-                        return 0
+                    if not screen.scroll(key):
+                        lines = picture(key)
                     screen.draw(lines)
     except Ended as ended:
         return ended.number

@@ -84,8 +84,8 @@ def picture(statistics: Mapping[str, Any], found: Gateway, room: int | None) -> 
     for part in (status_tables.backends(found, room), list(status_tables.stderr(found, room))):
         if part:
             lines += [[], *part]
-    lines += status_tables.sharing(statistics)
-    return [*lines, [], *status_tables.gateway(found, room)]
+    lines += [[], *status_tables.gateway(found, room)]
+    return [*lines, *status_tables.sharing(statistics, room)]
 
 
 def _watch(where: str, interval_s: float) -> int:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tidegate.cli.colours import Line, Span, Style
-from tidegate.cli.gateway_facts import Backend, Gateway, Slot, dicts
-from tidegate.cli.layout import Column, table, wrap
+from tidegate.cli.gateway_facts import Backend, Gateway, Slot, dicts, text
+from tidegate.cli.layout import Column, pad, table, wrap
 from tidegate.cli.sharing import sharing_lines
 from tidegate.cli.status_words import Sentence, span
+from tidegate.cli.terminal import width
 from tidegate.host.phrase import size
 
 STATE_STYLE: Final[dict[str, Style]] = {
@@ -39,6 +40,7 @@ _COLUMNS: Final = (
     Column("CONNECTIONS", 6, right=True),
 )
 _MAX_NAME_COLUMNS: Final = 40
+_MAX_LABEL_COLUMNS: Final = 16
 _STDERR_WELL: Final = 1
 _STDERR_BROKEN: Final = 4
 """Last lines shown of a server that works, and of one that does not."""
@@ -117,13 +119,18 @@ def _trouble(slot: Slot) -> int:
     return ("parked", "down", "starting", "ready", "idle").index(slot.state)
 
 
-def sharing(statistics: Mapping[str, Any]) -> Iterator[Line]:
-    """Who shares the connections, backend by backend."""
+def sharing(statistics: Mapping[str, Any], room: int | None) -> Iterator[Line]:
+    """Who shares the connections; backends of which the same is to be said stand together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
     for backend in dicts(statistics.get("backends")):
-        lines = list(sharing_lines(backend, dicts(backend.get("slots"))))
-        if lines:
-            yield []
-            yield from ([Span(line)] for line in lines)
+        # A name of one character stands for the name: it is put in afterwards.
+        heading, *rest = list(sharing_lines({**backend, "backend": "x"}, dicts(backend.get("slots")))) or [""]
+        if heading:
+            groups.setdefault((heading.removeprefix("x"), *rest), []).append(text(backend.get("backend")) or "?")
+    for (heading, *rest), names in groups.items():
+        yield []
+        yield from ([Span(line)] for line in wrap(", ".join(names) + heading, room or 10**9))
+        yield from ([Span(line)] for line in rest)
 
 
 def gateway(found: Gateway, room: int | None) -> list[Line]:
@@ -141,10 +148,10 @@ def gateway(found: Gateway, room: int | None) -> list[Line]:
         ("in flight", str(found.in_flight)),
         ("awaiting answers", str(found.suspended)),
     ]
-    widest = max(len(name) for name, _ in rows)
+    widest = min(max(width(name) for name, _ in rows), _MAX_LABEL_COLUMNS)
     indent = " " * (widest + 2)
     return [
-        [Span(name.ljust(widest + 2) if at == 0 else indent, "dim"), Span(line.removeprefix(indent))]
+        [Span(pad(name, widest) + "  " if at == 0 else indent, "dim"), Span(line.removeprefix(indent))]
         for name, value in rows
         for at, line in enumerate(wrap(value, room or 10**9, indent, indent))
     ]

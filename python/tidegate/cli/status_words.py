@@ -18,6 +18,8 @@ Tone = Literal["good", "note", "bad"]
 
 _RECENT_S: Final = 600.0
 """A server that came back longer ago is no news."""
+_DOCTOR: Final = "`tidegate doctor`"
+_ADVICE_FOR_ALL: Final = f"{_DOCTOR} looks for the causes; `tidegate logs --backend NAME` has the last lines of one"
 _NAMED: Final = 6
 """So many names are listed; of more, how many there are."""
 
@@ -38,7 +40,18 @@ def sentences(gateway: Gateway) -> list[Sentence]:
     for backend in gateway.backends:
         found += _backend(backend)
     found.sort(key=lambda sentence: ("bad", "note", "good").index(sentence.tone))
-    return [_summary(gateway), *found]
+    return [_summary(gateway), *_advised_once(found)]
+
+
+def _advised_once(found: Sequence[Sentence]) -> Iterator[Sentence]:
+    """Where several servers are in trouble, what to do about it stands under the last of them."""
+    last = max((at for at, sentence in enumerate(found) if sentence.advice.startswith(_DOCTOR)), default=0)
+    several = sum(sentence.advice.startswith(_DOCTOR) for sentence in found) > 1
+    for at, sentence in enumerate(found):
+        if several and sentence.advice.startswith(_DOCTOR):
+            yield Sentence(sentence.tone, sentence.text, _ADVICE_FOR_ALL if at == last else "")
+        else:
+            yield sentence
 
 
 def _summary(gateway: Gateway) -> Sentence:
@@ -139,7 +152,7 @@ def _remedy(backend: Backend, slot: Slot) -> str:
 
 
 def _advice(backend: Backend) -> str:
-    return f"`tidegate doctor` looks for the cause; `tidegate logs --backend {backend.name}` has its last lines"
+    return f"{_DOCTOR} looks for the cause; `tidegate logs --backend {backend.name}` has its last lines"
 
 
 def _partly(backend: Backend, name: str) -> Iterator[Sentence]:
@@ -169,9 +182,8 @@ def _returned(backend: Backend, name: str) -> Iterator[Sentence]:
 def _queue(backend: Backend, name: str) -> Iterator[Sentence]:
     if not backend.queued:
         return
-    waiting = f"{_counted(backend.queued, 'request')} wait{'s' if backend.queued == 1 else ''} for {name}"
-    if backend.max_queued is not None:
-        waiting = f"{backend.queued} of at most {backend.max_queued} requests wait for {name}"
+    most = "" if backend.max_queued is None else f" (of at most {backend.max_queued})"
+    waiting = f"{_counted(backend.queued, 'request')}{most} wait{'s' if backend.queued == 1 else ''} for {name}"
     if backend.max_in_flight is not None and backend.in_flight >= backend.max_in_flight:
         full = backend.max_queued is not None and backend.queued >= backend.max_queued
         rest = "; further ones are refused" if full else ""

@@ -16,6 +16,8 @@ from tidegate.control.telemetry.latencies import percentile
 _FINE: Final = frozenset(("ok",))
 """Outcomes that are no error. A call that its client took back is neither."""
 _TAKEN_BACK: Final = "cancelled"
+_LEAST_S: Final = 0.001
+"""Readings closer together than that were not made by anybody."""
 
 
 @dataclass
@@ -107,10 +109,11 @@ class Activity:
 def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Activity:
     """`before` may be empty: then everything since the start counts. Never fails, whatever it is given."""
     earlier = _mapping(before)
+    seconds = max(seconds, _LEAST_S)
     if _pid(earlier) != _pid(after):
         # Another process: what it counted before the first reading is not there.
         earlier = {}
-        seconds = number(after.get("uptime_s")) or seconds
+        seconds = max(number(after.get("uptime_s")) or 0.0, _LEAST_S)
     bounds_s = [found for found in map(number, _items(after.get("bounds_s"))) if found is not None]
     known = {_key(row): row for row in dicts(earlier.get("calls"))}
     tools: dict[tuple[str, str], Calls] = {}

@@ -12,6 +12,7 @@ from tidegate.cli.colours import Line, Span, Style
 from tidegate.cli.layout import Column, table
 from tidegate.cli.status_tables import STATE_STYLE
 from tidegate.cli.status_words import span
+from tidegate.cli.terminal import width
 from tidegate.cli.top_rates import Activity, Calls, Process, Server
 from tidegate.host.phrase import size
 
@@ -58,7 +59,7 @@ _LEAST_ROWS: Final = 3
 
 def frame(activity: Activity, room: int | None, rows: int | None, order: str = "calls") -> list[Line]:
     """`rows`: how many there are in the window; None when all can be shown."""
-    head = _head(activity, order)
+    head = [line for parts in _head(activity, order) for line in joined(parts, room)]
     servers = sorted(activity.servers, key=_server_order(order))
     tools = sorted((calls for calls in activity.tools if calls.count), key=_calls_order(order))
     processes = [activity.gateway, *sorted(activity.children, key=_process_order(order))]
@@ -76,36 +77,55 @@ def frame(activity: Activity, room: int | None, rows: int | None, order: str = "
     return lines
 
 
-def _head(activity: Activity, order: str) -> list[Line]:
+def _head(activity: Activity, order: str) -> list[list[Span]]:
+    """Three lines, each of parts that are put together by commas."""
     total, gateway = activity.total, activity.gateway
-    up = "" if activity.uptime_s is None else f" up {span(activity.uptime_s)},"
     broken = sum(not server.up for server in activity.servers)
     count = len(activity.servers)
-    state: list[Span] = [
-        Span(f"tidegate {activity.version}", "bold"),
-        Span(f",{up} {count - broken} of {count} servers usable"),
-    ]
-    if broken:
-        state.append(Span(f"; {broken} out of order: see `tidegate status`", "bad"))
-    rates: list[Span] = [
-        Span(f"{rate(total.per_s)} requests/s", "bold"),
-        Span(", "),
-        Span(f"{rate(total.errors_per_s)} errors/s", "bad" if total.errors else ""),
-        Span(f", p50 {latency(total.percentile_s(0.5))}, p99 {latency(total.percentile_s(0.99))}"),
-        Span(
-            f", over {span(activity.seconds) if activity.seconds >= 1 else f'{activity.seconds:.1f} s'}; by {order}",
-            "dim",
-        ),
-    ]
     queued = sum(server.queued.count for server in activity.servers)
-    now: list[Span] = [
-        Span(f"{activity.sessions} sessions, {activity.connections} connections, {activity.in_flight} in flight, "),
+    state = [Span(f"tidegate {activity.version}", "bold")]
+    if activity.uptime_s is not None:
+        state.append(Span(f"up {span(activity.uptime_s)}"))
+    state.append(Span(f"{count - broken} of {count} servers usable"))
+    if broken:
+        state.append(Span(f"{broken} out of order (see `tidegate status`)", "bad"))
+    rates = [
+        Span(f"{rate(total.per_s)} requests/s", "bold"),
+        Span(f"{rate(total.errors_per_s)} errors/s", "bad" if total.errors else ""),
+        Span(f"p50 {latency(total.percentile_s(0.5))}"),
+        Span(f"p99 {latency(total.percentile_s(0.99))}"),
+        Span(f"over {_stretch(activity.seconds)}", "dim"),
+        Span(f"by {order}", "dim"),
+    ]
+    now = [
+        Span(f"{activity.sessions} sessions"),
+        Span(f"{activity.connections} connections"),
+        Span(f"{activity.in_flight} in flight"),
         Span(f"{queued} queued", "note" if queued else ""),
-        Span(f", memory {size(gateway.memory_bytes)}, CPU {share(gateway.cpu_share)}"),
+        Span(f"memory {size(gateway.memory_bytes)}"),
+        Span(f"CPU {share(gateway.cpu_share)}"),
     ]
     if activity.refused:
-        now.append(Span(f", {activity.refused} refused", "note"))
+        now.append(Span(f"{activity.refused} refused", "note"))
     return [state, rates, now]
+
+
+def joined(parts: Sequence[Span], room: int | None) -> list[Line]:
+    """The parts with commas between them; a new line where the next one has no room."""
+    lines: list[Line] = [[]]
+    used = 0
+    for at, part in enumerate(parts):
+        end = "," if at < len(parts) - 1 else ""
+        needed = width(part.text) + len(end)
+        if lines[-1] and room is not None and used + 1 + needed > room:
+            lines.append([])
+            used = 0
+        if lines[-1]:
+            lines[-1].append(Span(" "))
+            used += 1
+        lines[-1] += [part, Span(end)]
+        used += needed
+    return lines
 
 
 def _server_row(server: Server) -> list[Span]:
@@ -161,6 +181,9 @@ def _shares(rows: int | None, head: int, wanted: Sequence[int]) -> list[int]:
     left = rows - head - sum(3 for count in wanted if count)
     shares = [min(count, _LEAST_ROWS) for count in wanted]
     left -= sum(shares)
+    while left < 0 and max(shares) > 1:
+        shares[shares.index(max(shares))] -= 1
+        left += 1
     while left > 0 and any(share < count for share, count in zip(shares, wanted, strict=True)):
         for at, count in enumerate(wanted):
             if shares[at] < count and left > 0:
