@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 from clients import HttpClient
@@ -143,7 +144,6 @@ def _close_when_reused(server: FaultyHttp) -> Callable[[Asked], None]:
     return act
 
 
-@pytest.mark.parametrize("house", EVERY, indirect=True)
 @pytest.mark.parametrize(("tool", "again"), [("look", True), ("put", True), ("echo", False)])
 async def test_a_kept_connection_that_closes_under_a_call_repeats_what_may_be_repeated(
     house: House, tool: str, again: bool
@@ -169,6 +169,16 @@ async def test_a_kept_connection_that_closes_under_a_call_repeats_what_may_be_re
 # -- streams that break off -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Ending:
+    name: str
+    cut: bool
+    eras: tuple[str, ...] = STREAMABLE
+
+
+ENDINGS = [Ending("ends", False), Ending("is cut", True)]
+
+
 def _breaks_off_with_ids(server: FaultyHttp, cut: bool) -> Callable[[Asked], None]:
     """The stream of a call ends after an event with an id; whoever resumes after that id gets the rest."""
     calls: list[Asked] = []
@@ -191,12 +201,11 @@ def _breaks_off_with_ids(server: FaultyHttp, cut: bool) -> Callable[[Asked], Non
     return act
 
 
-@pytest.mark.parametrize("house", STREAMABLE, indirect=True)
-@pytest.mark.parametrize("cut", [False, True], ids=["ends", "is cut"])
-async def test_a_stream_that_breaks_off_is_resumed_where_the_era_has_that(house: House, cut: bool) -> None:
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+async def test_a_stream_that_breaks_off_is_resumed_where_the_era_has_that(house: House, ending: Ending) -> None:
     server, home = house
     await home.until_works()
-    server.break_down(_breaks_off_with_ids(server, cut))
+    server.break_down(_breaks_off_with_ids(server, ending.cut))
     ran = server.ran["echo"]
     try:
         async with home.others_answered():

@@ -29,8 +29,10 @@ drain_s = 0.2
 {limits}
 [backends.good]
 tcp = "{good}"
-[backends.bad]
-{bad}
+"""
+BAD = """
+[backends.{name}]
+{where}
 call_timeout_s = {timeout}
 start_timeout_s = 1
 probe_timeout_s = 0.5
@@ -44,6 +46,8 @@ class TwoBackends:
     process: asyncio.subprocess.Process
     addresses: Json
     good: SteadyServer
+    bad: str = "bad"
+    """Which of the backends that go wrong a test is about; a test that leaves one worn out has one of its own."""
     log: list[str] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
@@ -72,7 +76,7 @@ class TwoBackends:
         await self.listener.notices.wait(lambda item: item["method"].endswith("acknowledged"))
 
     async def call_bad(self, tool: str = "echo", client: Client | None = None) -> Reply:
-        return await (client or self.listener).tool(f"bad__{tool}").reply()
+        return await (client or self.listener).tool(f"{self.bad}__{tool}").reply()
 
     async def settle(self) -> None:
         """Until the daemon has noticed what happened to its sockets before now."""
@@ -85,7 +89,7 @@ class TwoBackends:
 
     async def bad_status(self) -> Json:
         rows = (await self.status())["backends"]
-        return next(row for row in rows if row["backend"] == "bad")
+        return next(row for row in rows if row["backend"] == self.bad)
 
     async def until_works(self) -> None:
         """Calls the bad backend until it answers, as a person would."""
@@ -98,7 +102,7 @@ class TwoBackends:
         for client in (self.session, self.listener):
             while True:
                 heard = len(client.notices)
-                if any(name.startswith("bad__") for name in await client.names()) is listed:
+                if any(name.startswith(f"{self.bad}__") for name in await client.names()) is listed:
                     break
                 await client.notices.wait(lambda item: item["method"] == LIST_CHANGED, skip=heard)
 
@@ -125,14 +129,24 @@ class TwoBackends:
 
 @asynccontextmanager
 async def two_backends(
-    bad: str, *, limits: str = "", timeout_s: float = CALL_TIMEOUT_S, before: Callable[[], None] | None = None
+    bad: str | dict[str, str],
+    *,
+    limits: str = "",
+    timeout_s: float = CALL_TIMEOUT_S,
+    before: Callable[[], None] | None = None,
 ) -> AsyncIterator[TwoBackends]:
-    """`bad`: the lines of its table that say where it is. `before` runs in the daemon's process before it starts."""
+    """`bad`: the lines of its table that say where it is, or a name and such lines for each of several.
+
+    `before` runs in the daemon's process before it starts.
+    """
+    bads = {"bad": bad} if isinstance(bad, str) else bad
     good = SteadyServer()
     await good.start()
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         config = Path(folder) / "tidegate.toml"
-        config.write_text(CONFIG.format(good=good.address, bad=bad, limits=limits, timeout=timeout_s), encoding="utf-8")
+        text = CONFIG.format(good=good.address, limits=limits)
+        text += "".join(BAD.format(name=name, where=where, timeout=timeout_s) for name, where in bads.items())
+        config.write_text(text, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tidegate", "serve", "--config", str(config), "--http", "127.0.0.1:0",
             "--tcp", "127.0.0.1:0", "--unix", f"{folder}/s", "--admin", "127.0.0.1:0",

@@ -1,8 +1,8 @@
 """What may be done twice, because twice is no more than once.
 
 A request that a server may or may not have done is sent again only if it is one of these. The rule is in
-`docs/operations/bad_networks.md`. Annotations are the server's own word about its own tools: if they are wrong, it is the server that is
-asked twice.
+`docs/operations/bad_networks.md`. Annotations are the server's own word about its own tools: if they are wrong, it is
+that server which does something twice.
 """
 
 from __future__ import annotations
