@@ -164,7 +164,7 @@ def _zsh_function(command: Command) -> str:
         place = "*" if argument.repeatable else str(number + 1)
         does = _zsh_action(argument)
         if number == 0 and command.words in NAMES:
-            does = f"_tidegate_names {NAMES[command.words]}"
+            does = f" _tidegate_names {NAMES[command.words]}"  # the blank: no arguments of zsh's own
         specs.append(_quoted(f"{place}:{_zsh_plain(argument.metavar)}:{does}"))
     lines = " \\\n    ".join(specs)
     return f"{name}() {{\n  _arguments -s \\\n    {lines}\n}}\n\n"
@@ -182,7 +182,7 @@ def _zsh_action(argument: Argument) -> str:
     if argument.choices:
         return f"({' '.join(argument.choices)})"
     if _BACKEND_OPTION in argument.names:
-        return "_tidegate_names backends"
+        return " _tidegate_names backends"
     return {"file": "_files", "directory": "_files -/"}.get(argument.kind, " ")
 
 
