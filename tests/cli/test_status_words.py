@@ -96,6 +96,12 @@ def test_an_error_without_next_attempt_is_tried_when_it_is_needed() -> None:
     assert "`web` is down: odd. tidegate tries it again when it is next needed." in found[1].text
 
 
+def test_what_failed_is_out_of_order_also_while_it_is_tried_again() -> None:
+    found = read(statistics(backend("web", slot("starting", error="connection refused"))))
+    assert not found.backends[0].works
+    assert "connection refused. tidegate is trying it again now." in sentences(found)[1].text
+
+
 def test_a_configuration_that_was_refused_is_said() -> None:
     found = sentences(read(statistics(configuration={"error": "a.toml:3: `port` is no field"})))
     assert any("a.toml:3" in sentence.text and "last good one" in sentence.text for sentence in found)

@@ -122,6 +122,13 @@ def test_without_a_first_reading_everything_since_the_start_counts() -> None:
     assert between({}, AFTER, 2.0).total.per_s == pytest.approx(3.15)
 
 
+def test_what_the_gateway_answered_itself_has_a_row_of_its_own() -> None:
+    activity = between({}, reading([row("", "", 3, unknown_tool=1)]), 1.0)
+    assert (activity.own.count, activity.own.errors) == (4, 1)
+    words = first_words(lines(activity, 200))
+    assert words[words.index("BACKEND") + 1] == "(gateway)"
+
+
 def test_calls_without_a_known_duration_have_no_percentile() -> None:
     assert between({}, reading([]), 1.0).total.percentile_s(0.5) is None
 

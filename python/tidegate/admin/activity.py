@@ -13,7 +13,7 @@ from tidegate import __version__
 from tidegate.admin.answer import answer, dicts
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
-from tidegate.control.telemetry.gauges import backend_up, children
+from tidegate.control.telemetry.gauges import backend_up, children, slot_state
 from tidegate.control.telemetry.latencies import BOUNDS_S
 from tidegate.control.telemetry.metrics import Metrics
 from tidegate.control.telemetry.process import cpu_s, resident_bytes
@@ -59,7 +59,7 @@ class ActivityPage:
 
 def _backend(backend: dict[str, Any], config: Any) -> dict[str, object]:
     slots = dicts(backend.get("slots"))
-    states = [slot.get("state") for slot in slots]
+    states = set(map(slot_state, slots))
     return {
         "backend": backend.get("backend"),
         "transport": backend.get("transport"),

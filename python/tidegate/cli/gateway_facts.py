@@ -158,11 +158,16 @@ def _slot(row: Mapping[str, Any]) -> Slot:
     link = _mapping(row.get("link"))
     running = link.get("running") is not False
     state = text(row.get("state"))
+    error = text(row.get("error"))
+    next_attempt_s = number(row.get("next_attempt_s"))
+    if state == "starting" and error:
+        # It is being tried again: until that has come to something it is as it was.
+        state, next_attempt_s = "down", 0.0
     return Slot(
         state=state if state in STATES else "idle",
         since_s=number(row.get("since_s")),
-        next_attempt_s=number(row.get("next_attempt_s")),
-        error=text(row.get("error")),
+        next_attempt_s=next_attempt_s,
+        error=error,
         revision=text(row.get("revision")),
         in_flight=_count(row.get("in_flight")),
         waiting=_count(row.get("waiting")),

@@ -58,21 +58,28 @@ def pad(text: str, room: int, *, right: bool = False) -> str:
 
 
 def table(
-    columns: Sequence[Column], rows: Sequence[Sequence[Span]], room: int | None, head: Style = "dim", indent: str = ""
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Span]],
+    room: int | None,
+    head: Style = "dim",
+    *,
+    steady: bool = False,
 ) -> list[Line]:
-    """A line for the titles and one for each row. A column in which no row says anything is left out."""
+    """A line for the titles and one for each row. A column in which no row says anything is left out, unless the table
+    is to be `steady`, as one that is drawn again and again.
+    """
     shown = [
         at
         for at, column in enumerate(columns)
-        if column.rank == 0 or any(row[at].text not in ("", "-") for row in rows)
+        if steady or column.rank == 0 or any(row[at].text not in ("", "-") for row in rows)
     ]
     widths = {at: max([width(columns[at].title), *(width(row[at].text) for row in rows)]) for at in shown}
     if room is not None:
-        _squeeze(columns, shown, widths, room - len(indent))
+        _squeeze(columns, shown, widths, room)
     titles = [Span(column.title, head) for column in columns]
     lines: list[Line] = []
     for row in (titles, *rows):
-        line: Line = [Span(indent)] if indent else []
+        line: Line = []
         for at in shown:
             last = at == shown[-1] and not columns[at].right
             text = cut(row[at].text, widths[at]) if last else pad(row[at].text, widths[at], right=columns[at].right)

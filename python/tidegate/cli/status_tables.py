@@ -88,7 +88,7 @@ def _row(backend: Backend) -> list[Span]:
         Span("-" if not pids else f"{pids[0]}" + (f" +{len(pids) - 1}" if len(pids) > 1 else "")),
         Span(size(sum(memory)) if memory else "-"),
         Span(str(backend.restarts), "note" if backend.restarts else ""),
-        Span("-" if next_s is None else span(next_s)),
+        Span("-" if next_s is None else "now" if next_s < 1 else span(next_s)),
         Span(_of(backend.in_flight, backend.max_in_flight)),
         Span(_of(backend.queued, backend.max_queued)),
         Span("-" if tools is None else str(tools)),

@@ -111,8 +111,7 @@ def _backend(backend: Backend) -> Iterator[Sentence]:
     elif backend.state == "starting":
         slot = backend.of("starting")[0]
         since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
-        tried = f"; the last attempt failed: {slot.error}" if slot.error else ""
-        yield Sentence("note", f"{name} has been starting{since}{tried}." if since else f"{name} is starting{tried}.")
+        yield Sentence("note", f"{name} has been starting{since}." if since else f"{name} is starting.")
     elif backend.state == "ready":
         yield from _partly(backend, name)
         yield from _returned(backend, name)
@@ -146,7 +145,7 @@ def _remedy(backend: Backend, slot: Slot) -> str:
     if slot.next_attempt_s is None:
         return f"tidegate tries it again when it is next needed{restarts}."
     if slot.next_attempt_s < 1:
-        return f"tidegate is about to try it again{restarts}."
+        return f"tidegate is trying it again now{restarts}."
     more = ", and on for ever" if backend.state == "parked" else ""
     return f"tidegate tries it again in {span(slot.next_attempt_s)}{more}{restarts}."
 

@@ -101,6 +101,8 @@ class Activity:
     refused: int
     """Turned away before it was a request, between the readings."""
     total: Calls
+    own: Calls
+    """What the gateway answered by itself: lists, and what could not be given to any server."""
     servers: tuple[Server, ...]
     tools: tuple[Calls, ...]
     children: tuple[Process, ...]
@@ -122,8 +124,7 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float)
     for row in dicts(after.get("calls")):
         calls = _calls(known.get(_key(row), {}), row, seconds, bounds_s)
         total.add(calls)
-        if calls.backend:
-            servers.setdefault(calls.backend, Calls(calls.backend)).add(calls)
+        servers.setdefault(calls.backend, Calls(calls.backend)).add(calls)
         if calls.tool:
             tools.setdefault((calls.backend, calls.tool), Calls(calls.backend, calls.tool)).add(calls)
     usage = {child.get("pid"): child for child in dicts(earlier.get("children")) if _hashable(child.get("pid"))}
@@ -140,6 +141,7 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float)
         connections=Bound(_count(connections.get("open")), _whole(connections.get("limit"))),
         refused=max(0, _count(after.get("refused")) - _count(earlier.get("refused"))),
         total=total,
+        own=servers.get("", Calls(seconds=seconds)),
         servers=tuple(_server(row, servers, seconds) for row in dicts(after.get("backends"))),
         tools=tuple(tools.values()),
         children=tuple(

@@ -63,15 +63,17 @@ def frame(activity: Activity, room: int | None, rows: int | None, order: str = "
     servers = sorted(activity.servers, key=_server_order(order))
     tools = sorted((calls for calls in activity.tools if calls.count), key=_calls_order(order))
     processes = [activity.gateway, *sorted(activity.children, key=_process_order(order))]
-    most = _shares(rows, len(head), [len(servers), len(tools), len(processes)])
+    own = [_own_row(activity.own)] if activity.own.count else []
+    most = _shares(rows, len(head), [len(own) + len(servers), len(tools), len(processes)])
     lines = head
+    live = rows is not None
     for columns, made, count in (
-        (_SERVERS, [_server_row(server) for server in servers], most[0]),
+        (_SERVERS, [*own, *map(_server_row, servers)], most[0]),
         (_TOOLS, [_tool_row(calls) for calls in tools], most[1]),
         (_PROCESSES, [_process_row(process) for process in processes], most[2]),
     ):
         if made:
-            lines += [[], *table(columns, made[:count], room, "head" if rows is not None else "dim")]
+            lines += [[], *table(columns, made[:count], room, "head" if live else "dim", steady=live)]
             if count < len(made):
                 lines.append([Span(f"  {len(made) - count} more", "dim")])
     return lines
@@ -139,6 +141,10 @@ def _server_row(server: Server) -> list[Span]:
     ]
 
 
+def _own_row(calls: Calls) -> list[Span]:
+    return [Span("(gateway)", "bold"), Span("-"), *_rates(calls), Span("-"), Span("-"), Span("-")]
+
+
 def _tool_row(calls: Calls) -> list[Span]:
     return [Span(calls.tool[:60]), Span(calls.backend[:40], "dim"), *_rates(calls), Span(str(calls.count))]
 
@@ -192,8 +198,11 @@ def _shares(rows: int | None, head: int, wanted: Sequence[int]) -> list[int]:
     return shares
 
 
-def _server_order(order: str) -> Callable[[Server], tuple[float, str]]:
-    return lambda server: (0.0 if order in ("name", "memory") else _weight(server.calls, order), server.name)
+def _server_order(order: str) -> Callable[[Server], tuple[float, bool, str]]:
+    """Of those with equal numbers, the ones that are out of order come first."""
+    if order == "name":
+        return lambda server: (0.0, True, server.name)
+    return lambda server: (0.0 if order == "memory" else _weight(server.calls, order), server.up, server.name)
 
 
 def _calls_order(order: str) -> Callable[[Calls], tuple[float, str, str]]:

@@ -23,8 +23,14 @@ _BACKEND_GAUGES: Final = (
 
 def backend_up(backend: Statistics) -> bool:
     """Whether a backend can be used as far as is known: one that nobody has needed yet counts as up."""
-    states = [str(slot.get("state")) for slot in _dicts(backend.get("slots"))]
+    states = set(map(slot_state, _dicts(backend.get("slots"))))
     return "ready" in states or not ("down" in states or "parked" in states)
+
+
+def slot_state(slot: Statistics) -> str:
+    """`down` also while one that failed is being tried again."""
+    state = str(slot.get("state"))
+    return "down" if state == "starting" and slot.get("error") else state
 
 
 def write_gateway(page: Exposition, statistics: Statistics) -> None:
