@@ -141,7 +141,8 @@ async def test_opening_facts_are_merged_and_come_from_the_catalogue(era: str, wa
     async with house(one, other) as home:
         client = await home.client(way_in, era)
         facts = client.initialized if era == "session" else (await client.call("server/discover")).result
-        assert facts["capabilities"] == {"tools": {"listChanged": True}, "prompts": {}}
+        # Servers come and go, so that their lists change even if they themselves never change one.
+        assert facts["capabilities"] == {"tools": {"listChanged": True}, "prompts": {"listChanged": True}}
         assert facts["instructions"] == "one: how to use one\n\ntwo: how to use two"
         heard = len(one.heard) + len(other.heard)
         again = await home.client(way_in, era)

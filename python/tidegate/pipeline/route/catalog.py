@@ -26,6 +26,7 @@ PAGE_ENTRIES: Final = 1000
 _MAX_NAME_CHARS: Final = 64
 """Longest tool name that clients and model interfaces take; longer ones are reported."""
 _MAX_INSTRUCTIONS_CHARS: Final = 20_000
+_LISTED: Final = ("tools", "prompts", "resources")
 _KINDS: Final = ("tools", "prompts", "resources", "templates")
 
 
@@ -194,15 +195,16 @@ class View:
 
     def capabilities(self) -> dict[str, object]:
         if self.transparent:
-            return self.sources[0].capabilities if self.sources else {}
-        merged: dict[str, object] = {}
+            return _that_change(self.sources[0].capabilities) if self.sources else {}
+        # Tools are what nearly every server has; one that is down now may bring the first of them.
+        merged: dict[str, object] = {"tools": {}}
         for source in self.sources:
             for name, value in source.capabilities.items():
                 if name == "tasks" and isinstance(value, dict):
                     # A list of several servers' tasks would have to be theirs together.
                     value = {part: able for part, able in value.items() if part != "list"}
                 merged[name] = _merge(merged.get(name), value)
-        return merged
+        return _that_change(merged)
 
     def server_info(self) -> bytes:
         if self.transparent and self.sources and self.sources[0].server_info is not None:
@@ -214,6 +216,14 @@ class View:
             return self.sources[0].instructions if self.sources else None
         parts = [f"{source.config.name}: {source.instructions}" for source in self.sources if source.instructions]
         return "\n\n".join(parts)[:_MAX_INSTRUCTIONS_CHARS] or None
+
+
+def _that_change(capabilities: dict[str, object]) -> dict[str, object]:
+    """Whatever a server says of its lists, they change here: when it dies, comes back or is configured otherwise."""
+    return {
+        name: {**value, "listChanged": True} if name in _LISTED and isinstance(value, dict) else value
+        for name, value in capabilities.items()
+    }
 
 
 def _merge(one: object, other: object) -> object:
