@@ -56,7 +56,7 @@ def _ready(case: Case) -> Iterator[str]:
 
 
 def _try(case: Case, backend: Backend) -> Sequence[Finding]:
-    case.trials[backend.name] = try_server(backend, case.environ, case.clock)
+    case.trials[backend.name] = try_server(backend, case.clock)
     return ()
 
 

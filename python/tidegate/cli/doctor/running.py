@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from tidegate.cli.admin_listener import ADMIN_VARIABLE, Unanswered, ask
 from tidegate.config.embedded import ADMIN_ADDRESS
 
-ADMIN_VARIABLE: Final = "TIDEGATE_ADMIN"
 _TIMEOUT_S: Final = 3.0
-_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +50,25 @@ class Running:
 def find_running(admin: str | None, environ: Mapping[str, str], configured: str | None = None) -> Running | None:
     """The gateway whose admin listener answers at `admin`, else `$TIDEGATE_ADMIN`, else `configured`."""
     given = admin or environ.get(ADMIN_VARIABLE) or configured or ADMIN_ADDRESS
-    status = ask_status(given)
-    if status is None:
+    try:
+        status, _ = ask(given, "/status", "backends", _TIMEOUT_S)
+    except Unanswered:
         return None
     pid = status.get("pid")
     pid = pid if isinstance(pid, int) else 0
+    told = status.get("configuration")
+    files = told.get("files") if isinstance(told, dict) else None
+    if isinstance(files, list):
+        return Running(given, status, pid, tuple(_absolute(pid, str(file)) for file in files))
     return Running(given, status, pid, config_files(pid))
 
 
-def ask_status(admin: str) -> dict[str, Any] | None:
-    """Its `/status`; None when nobody answers there as a gateway does."""
-    from http.client import HTTPConnection, HTTPException
-
-    parts = urlsplit(admin if "://" in admin else f"http://{admin}")
+def _absolute(pid: int, file: str) -> str:
+    """A file as the process named it, from its own working directory."""
     try:
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-        try:
-            connection.request("GET", "/status", headers={"accept": "application/json"})
-            answer = json.loads(connection.getresponse().read(_MAX_BYTES))
-        finally:
-            connection.close()
-    except (OSError, HTTPException, ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) and "backends" in answer and "pid" in answer else None
+        return str(Path(f"/proc/{pid}/cwd").readlink() / file)
+    except OSError:
+        return file
 
 
 def gateway_pids() -> Iterator[int]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
+from tidegate.errors import UpstreamUnreachable
+from tidegate.pipeline.upstream.child.program import death_pact, environment, find_program, why_not_started
 
 LONGEST_S: Final = 60.0
 """A server is not waited for longer, whatever `start_timeout_s` says: somebody sits in front of this."""
@@ -30,11 +29,6 @@ _LINE_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _SETTLE_S: Final = 0.3
 """How long the output is still read after the answer: some print only then that they are ready."""
-_INHERITED: Final = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "XDG_RUNTIME_DIR",
-)  # fmt: skip
-"""As the daemon passes it on (`pipeline/upstream/stdio_child.py`)."""
-
 INITIALIZE: Final = {
     "jsonrpc": "2.0",
     "id": 1,
@@ -61,45 +55,39 @@ class Trial:
     stderr: list[str] = field(default_factory=list)
     """Its last lines."""
     lines: int = 0
+    started: bool = False
     not_started: str = ""
-    """Why the system would not start it."""
+    """Why the system would not start it, although the program is there."""
 
 
-def try_server(backend: Backend, environ: Mapping[str, str], clock: Clock) -> Trial:
+def try_server(backend: Backend, clock: Clock) -> Trial:
     """Starts it, asks, and ends it with all that it started. Takes at most `start_timeout_s`, and 6 s to end it."""
     trial = Trial()
-    environment = {name: environ[name] for name in _INHERITED if name in environ}
-    environment.update((name, value.reveal()) for name, value in backend.env)
-    program = shutil.which(backend.command[0], path=environment.get("PATH"))
-    if program is None and backend.cwd is not None and os.sep in backend.command[0]:
-        program = shutil.which(Path(backend.cwd) / backend.command[0])
-    if program is None:
-        trial.not_started = "not found"
-        return trial
+    environ = environment(backend)
+    try:
+        program = find_program(backend, environ.get("PATH"))
+    except UpstreamUnreachable:
+        return trial  # the check `commands` says why
     try:
         child = subprocess.Popen(  # noqa: S603  what the configuration says
-            [*_death_pact(), program, *backend.command[1:]],
+            [*death_pact(), program, *backend.command[1:]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=environ,
             cwd=backend.cwd,
             start_new_session=True,
             bufsize=0,
         )
     except (OSError, ValueError) as error:
-        trial.not_started = str(getattr(error, "strerror", None) or error)
+        trial.not_started = str(why_not_started(backend, error))
         return trial
+    trial.started = True
     try:
         _watch(child, trial, clock, min(backend.start_timeout_s, LONGEST_S))
     finally:
         _end(child)
     return trial
-
-
-def _death_pact() -> tuple[str, ...]:
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
 def _watch(child: subprocess.Popen[bytes], trial: Trial, clock: Clock, longest_s: float) -> None:

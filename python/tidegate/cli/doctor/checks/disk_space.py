@@ -11,7 +11,8 @@ from typing import Final
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
-from tidegate.cli.doctor.state import nearest_existing, state_directory
+from tidegate.cli.doctor.nearest import nearest_existing
+from tidegate.config.paths import state_directory
 from tidegate.host.phrase import size
 
 _MIB: Final = 1024 * 1024
@@ -22,7 +23,9 @@ _FEW_INODES: Final = 1000
 
 
 def _look(case: Case) -> Iterator[Finding]:
-    places = {"what it remembers": nearest_existing(state_directory(case.environ)), "temporary files": _temporary(case)}
+    places = {"temporary files": _temporary(case)}
+    if (directory := state_directory(case.environ)) is not None:
+        places = {"what it remembers": nearest_existing(directory), **places}
     seen: set[int] = set()
     for what, place in places.items():
         device = place.stat().st_dev

@@ -14,16 +14,16 @@ from tidegate.config.snapshot import Backend
 
 def _look(case: Case, backend: Backend) -> Iterator[Finding]:
     trial = case.trials[backend.name]
-    if trial.not_started and trial.not_started != "not found":
+    if trial.not_started:
         yield Finding(
             "error",
-            f"the system does not start it: {trial.not_started}",
-            f"{case.place(backend.name, 'command')}, started as the gateway does",
+            "the system does not start it",
+            f"{case.place(backend.name, 'command')}, started as the gateway does: {case.quote(trial.not_started)}",
             "none of its tools can be called",
-            "see whether the file is a program for this machine (`file PROGRAM`), and what limits this user has",
-            ("ulimit -a",),
+            "see whether the file is a program for this machine, and what limits this user has",
+            (f"file {shlex.quote(case.quote(backend.command[0]))}", "ulimit -a"),
         )
-    if trial.answered_s is not None or trial.exit_status is None:
+    if not trial.started or trial.answered_s is not None or trial.exit_status is None:
         return
     how = f"with status {trial.exit_status}"
     if trial.exit_status < 0:

@@ -30,7 +30,7 @@ def _look(case: Case) -> Iterator[Finding]:
         return
     room, where = (group, "the control group has") if group is not None and group < total else (total, "the box has")
     children = [backend for backend in case.backends if backend.transport == "stdio"]
-    bounds = {backend.name: bound for backend in children if (bound := _bound(backend))}
+    bounds = {backend.name: backend.memory_bytes for backend in children if backend.memory_bytes}
     needed = _DAEMON + sum(bounds.get(backend.name) or _idle(backend) for backend in children)
     if needed > room:
         limited = f", of which {size(sum(bounds.values()))} are limits (`memory_bytes`)" if bounds else ""
@@ -52,11 +52,6 @@ def _look(case: Case) -> Iterator[Finding]:
             "see what takes it",
             ("ps -eo rss,comm --sort=-rss | head",),
         )
-
-
-def _bound(backend: Backend) -> int:
-    found = getattr(backend, "memory_bytes", None)
-    return found if isinstance(found, int) else 0
 
 
 def _idle(backend: Backend) -> int:

@@ -18,7 +18,7 @@ _FETCHING: Final = frozenset(("npx", "uvx", "bunx", "pipx"))
 
 def _look(case: Case, backend: Backend) -> Iterator[Finding]:
     trial = case.trials[backend.name]
-    if trial.not_started or (trial.answered_s is None and trial.exit_status is not None):
+    if not trial.started or (trial.answered_s is None and trial.exit_status is not None):
         return
     wanted_s = max(backend.start_timeout_s * 2, 60)
     longer = ("# " + case.place(backend.name), f"start_timeout_s = {wanted_s:g}")

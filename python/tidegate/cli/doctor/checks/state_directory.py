@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
-from tidegate.cli.doctor.state import nearest_existing, state_directory
+from tidegate.cli.doctor.nearest import nearest_existing
+from tidegate.config.paths import state_directory
 
 
 def _look(case: Case) -> Iterator[Finding]:
     directory = state_directory(case.environ)
+    if directory is None:
+        return  # nothing is to be kept
     if case.running is not None and case.running.user != os.getuid():
         return  # another user's home, not this one's
     nearest = nearest_existing(directory)
@@ -26,7 +29,7 @@ def _look(case: Case) -> Iterator[Finding]:
             f"`{nearest}` is not writable for this user (uid {os.getuid()}, mode {mode:04o})",
             "what the gateway remembers is lost when it ends: lists of tools are asked for anew at each start",
             "make it, for the user the gateway runs as; or name another place",
-            (f"install -d -m 700 {shlex.quote(str(directory))}", "export STATE_DIRECTORY=/srv/tidegate"),
+            (f"install -d -m 700 {shlex.quote(str(directory))}", "export TIDEGATE_STATE=/srv/tidegate"),
         )
 
 
