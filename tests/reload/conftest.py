@@ -1,4 +1,4 @@
-"""Clients, servers and a house to put them in come from `interaction`."""
+"""One event loop for a file, so that its daemon is started once; clients and servers come from `interaction`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requirement(*ids): what of requirements.py the test shows")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
