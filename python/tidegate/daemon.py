@@ -24,6 +24,7 @@ from tidegate.config.snapshot import Snapshot
 from tidegate.errors import ConfigError
 from tidegate.events import Events
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
+from tidegate.pipeline.accept.descriptors import make_room
 from tidegate.pipeline.accept.listener import peer_uid
 from tidegate.pipeline.accept.listeners import Listeners
 from tidegate.pipeline.accept.stream import StreamServerProtocol
@@ -80,6 +81,7 @@ class Daemon:
         self.clock = Clock()
         self.events = Events()
         self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn, documents)
+        make_room(snapshot.limits.connections)
         self.registry = ConnectionRegistry(snapshot.limits.connections, self.clock)
         self.started_s = self.clock.now_s()
         self.addresses: dict[str, object] = {}
@@ -176,6 +178,7 @@ class Daemon:
         # From here on nothing waits: a request sees the one configuration or the other.
         found = plan(old, snapshot)
         self.snapshot = snapshot
+        make_room(snapshot.limits.connections)
         self.registry.limit = snapshot.limits.connections
         self._origin = _origin_check(snapshot)
         gone = self._listeners.switch(snapshot.listen, opened)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from tidegate.clock import Clock
+from tidegate.pipeline.accept.descriptors import few_left, limit
+from tidegate.pipeline.accept.shedding import Shedding
 from tidegate.pipeline.deadlines import Deadlines
 
 REFUSED_MAX: Final = 32
@@ -28,16 +30,32 @@ class Connection(Protocol):
 class ConnectionRegistry:
     """Bounded set of connections."""
 
-    __slots__ = ("_draining", "_open", "_refused", "_within", "deadlines", "limit", "refused_total", "served_total")
+    __slots__ = (
+        "_draining",
+        "_for_operators",
+        "_open",
+        "_refused",
+        "_shed",
+        "_within",
+        "deadlines",
+        "limit",
+        "served_total",
+    )
 
-    def __init__(self, limit: int, clock: Clock, within: ConnectionRegistry | None = None) -> None:
-        """`within`: a larger one. Its bound holds for the connections of this one, too, its deadlines are theirs."""
+    def __init__(
+        self, limit: int, clock: Clock, within: ConnectionRegistry | None = None, *, for_operators: bool = False
+    ) -> None:
+        """`within`: a larger one. Its bound holds for the connections of this one, too, its deadlines are theirs.
+
+        `for_operators`: they may have the descriptors that are kept from clients.
+        """
         self.limit = limit
         self.deadlines: Deadlines = Deadlines(clock) if within is None else within.deadlines
         self._within = within
         self._draining = False
         self.served_total = 0
-        self.refused_total = 0
+        self._for_operators = for_operators
+        self._shed = Shedding(clock, "connections", silent=within is not None)
         self._open: set[Connection] = set()
         self._refused: set[Connection] = set()
 
@@ -49,19 +67,33 @@ class ConnectionRegistry:
         """No connection is kept alive any more."""
         return self._draining or (self._within is not None and self._within.draining)
 
-    def admit(self, connection: Connection) -> bool:
-        """False: the bound is reached or the gateway is closing; see `admit_refused`."""
-        full = self._draining or len(self._open) >= self.limit
-        if full or (self._within is not None and not self._within.admit(connection)):
-            self.refused_total += 1
-            return False
-        self.served_total += 1
-        self._open.add(connection)
-        return True
+    def admit(self, connection: Connection, descriptor: int = -1) -> bool:
+        """False: there is no room or the gateway is closing, `why_not` says which; see `admit_refused`.
 
-    def admit_refused(self, connection: Connection) -> bool:
+        `descriptor`: the connection's own, if it is known.
+        """
+        if self._draining:
+            self._shed.refuse("the gateway is closing")
+        elif len(self._open) >= self.limit:
+            self._shed.refuse(f"`connections` is reached ({self.limit})")
+        elif self._within is None and few_left(descriptor) and not self._for_operators:
+            self._shed.refuse(f"nearly all of the {limit()} file descriptors that this process may have are in use")
+        elif self._within is not None and not self._within.admit(connection, descriptor):
+            self._shed.refuse(self._within.why_not)
+        else:
+            self.served_total += 1
+            self._open.add(connection)
+            return True
+        return False
+
+    @property
+    def why_not(self) -> str:
+        """Why the last connection that was refused was refused."""
+        return self._shed.why
+
+    def admit_refused(self, connection: Connection, descriptor: int = -1) -> bool:
         """Room for a refused connection to read its refusal. False: cut it."""
-        if len(self._refused) >= REFUSED_MAX:
+        if len(self._refused) >= REFUSED_MAX or few_left(descriptor, 2):
             return False
         self._refused.add(connection)
         return True
@@ -83,11 +115,13 @@ class ConnectionRegistry:
         for connection in [*self._open, *self._refused]:
             connection.abort()
 
-    def statistics(self) -> dict[str, int]:
+    def statistics(self) -> dict[str, object]:
         return {
             "open": len(self._open),
             "limit": self.limit,
             "served_total": self.served_total,
-            "refused_total": self.refused_total,
+            "refused_total": self._shed.total,
             "refused_open": len(self._refused),
+            "refusing": self._shed.recent,
+            "descriptors": limit(),
         }

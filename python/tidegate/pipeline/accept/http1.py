@@ -21,6 +21,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import BadHttp, Overloaded, TidegateError, TooLarge
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
+from tidegate.pipeline.accept.descriptors import descriptor_of
 from tidegate.pipeline.accept.http_request import (
     COMPRESS_MIN_BYTES,
     HttpRequest,
@@ -130,10 +131,10 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if not self._registry.admit(self):
-            if self._registry.admit_refused(self):
-                bound = "the gateway is closing" if self._registry.draining else "`connections` is reached"
-                self._refuse(Overloaded(f"no more connections are taken: {bound}"))
+        descriptor = descriptor_of(transport)
+        if not self._registry.admit(self, descriptor):
+            if self._registry.admit_refused(self, descriptor):
+                self._refuse(Overloaded(f"no more connections are taken: {self._registry.why_not}"))
             else:
                 self._transport.abort()
             return

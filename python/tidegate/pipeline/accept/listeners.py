@@ -106,7 +106,7 @@ class Listeners:
 
     async def _bind(self, place: Place, listen: Listen, *, public: bool) -> Listener:
         if place.role == "admin":
-            registry = ConnectionRegistry(_ADMIN_CONNECTIONS, self._clock)
+            registry = ConnectionRegistry(_ADMIN_CONNECTIONS, self._clock, for_operators=True)
         else:
             registry = ConnectionRegistry(self._registry.limit, self._clock, within=self._registry)
         make = self._make(place.role, registry)

@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
+from tidegate.pipeline.accept.descriptors import descriptor_of
 from tidegate.pipeline.codec import LineSplitter, MsgpackSplitter, json_to_msgpack
 from tidegate.pipeline.line import one_line
 
@@ -52,7 +53,7 @@ class StreamServerProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
-        self._admitted = self._registry.admit(self)
+        self._admitted = self._registry.admit(self, descriptor_of(transport))
         if self._admitted:
             self._talk = self._begin(self)
         if self._talk is None:
