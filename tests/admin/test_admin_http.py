@@ -157,6 +157,34 @@ async def test_metrics_count_the_calls_of_clients() -> None:
         assert 'tidegate_backend_up{backend="host"} 1\n' in body.decode()
 
 
+async def test_a_tool_that_says_it_failed_is_told_apart() -> None:
+    async with running(HOST) as daemon:
+        answer = await call(daemon, "tools/call", name="processes", arguments={"sort": "by colour"})
+        assert answer["result"]["isError"] is True
+        await call(daemon, "tools/call", name="processes", arguments={"limit": 1})
+        metrics = (await ask(daemon, "/metrics"))[2].decode()
+        labels = 'backend="host",method="tools/call",tool="processes",era="stateless",transport="tcp"'
+        assert f'tidegate_requests_total{{{labels},outcome="tool_error"}} 1\n' in metrics
+        assert f'tidegate_requests_total{{{labels},outcome="ok"}} 1\n' in metrics
+
+
+async def test_what_is_turned_away_at_the_door_is_counted() -> None:
+    async with running(HOST, clients=(Client("laptop", token_sha256("tg_something")),)) as daemon:
+        (where,) = daemon.addresses["tcp"]  # type: ignore[misc, attr-defined]
+        host, _, port = where.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(WAIT_S):
+            for line in (b"{broken", b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'):
+                writer.write(line + b"\n")
+                assert "error" in json.loads(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        metrics = (await ask(daemon, "/metrics"))[2].decode()
+        assert 'tidegate_refused_total{transport="tcp",reason="not_json"} 1\n' in metrics
+        assert 'tidegate_refused_total{transport="tcp",reason="unauthorized"} 1\n' in metrics
+        assert json.loads((await ask(daemon, "/activity"))[2])["refused"] == 2
+
+
 async def test_no_page_shows_a_secret() -> None:
     token = "tg_of-a-client-that-is-only-here"
     digest = token_sha256(token)

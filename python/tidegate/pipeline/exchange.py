@@ -11,9 +11,12 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, TidegateError
-from tidegate.pipeline.codec import ERROR, Envelope, splice
+from tidegate.pipeline.codec import ERROR, Envelope, find_member, splice
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
+
+_JUDGED_BYTES: Final = 64 * 1024
+"""Answers up to here are looked at for `isError`; what a failed tool says is short, and looking takes 7 µs at most."""
 
 
 class Question:
@@ -171,6 +174,7 @@ class Exchange:
         "param_headers",
         "principal",
         "started_s",
+        "tool_failed",
         "transport",
     )
 
@@ -190,6 +194,8 @@ class Exchange:
         self.backend = ""
         self.started_s = 0.0
         self.done = False
+        self.tool_failed = False
+        """The result says that the tool itself failed: for telemetry. Not looked for in long ones."""
         self.on_done: Callable[[Exchange, int | None, TidegateError | None], None] | None = None
         """Told once: the JSON-RPC error code or None, and the gateway's own error if it was one."""
         self.on_result: Callable[[bytes, Envelope], None] | None = None
@@ -223,6 +229,9 @@ class Exchange:
             assert span is not None
             if self.on_result is not None:
                 self.on_result(message, envelope)
+            if self.envelope.method == "tools/call" and len(message) <= _JUDGED_BYTES:
+                at = find_member(message, "isError", *envelope.result_span) if envelope.result_span else None
+                self.tool_failed = at is not None and message[at[0] : at[1]] == b"true"
             self._finish(None)
             self.send_result(message, envelope, (span[0], span[1], own_id))
 

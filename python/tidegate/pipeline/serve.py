@@ -18,7 +18,7 @@ from tidegate.errors import (
     TidegateError,
     Unauthorized,
 )
-from tidegate.events import BackendState, Events, ExchangeDone
+from tidegate.events import BackendState, Events, ExchangeDone, Refused
 from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.catalogues import Catalogues, Fail, service_of, unknown
 from tidegate.pipeline.changes import Changes
@@ -221,6 +221,9 @@ class Gateway:
             self.admission.leave()
         self._note(exchange, code, error)
 
+    def refused(self, transport: str, error: TidegateError) -> None:
+        self.events.publish(Refused(transport, error.slug))
+
     def _note(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
         self.events.publish(
             ExchangeDone(
@@ -230,7 +233,7 @@ class Gateway:
                 transport=exchange.transport,
                 stateless=exchange.client.stateless,
                 principal=exchange.principal.name,
-                outcome=error.slug if error is not None else "ok" if code is None else "error",
+                outcome=_outcome(exchange, code, error),
                 duration_s=self.clock.now_s() - exchange.started_s,
             )
         )
@@ -490,6 +493,14 @@ class Gateway:
             "retiring": len(self._retiring),
             "backends": [service.statistics() for service in self.services],
         }
+
+
+def _outcome(exchange: Exchange, code: int | None, error: TidegateError | None) -> str:
+    if error is not None:
+        return error.slug
+    if code is not None:
+        return "error"
+    return "tool_error" if exchange.tool_failed else "ok"
 
 
 def _most_in_flight(snapshot: Snapshot) -> int:

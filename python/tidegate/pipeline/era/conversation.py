@@ -100,6 +100,7 @@ class Conversation:
         self._refuse(None, error)
 
     def _refuse(self, request_id: bytes | None, error: TidegateError) -> None:
+        self._front.refused(self._transport, error)
         self._wire.write(error_message(request_id, error, stateless=self._session is None)[0])
 
     def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet) -> None:
@@ -112,14 +113,9 @@ class Conversation:
             if principal is None or principal.revoked:
                 principal = self._principal = self._identify() or self._admit(message, envelope)
                 if principal is None:
-                    outlet.reply(
-                        error_message(
-                            envelope.id,
-                            Unauthorized(f"this gateway wants a token in `params._meta` as `{TOKEN}`"),
-                            stateless=True,
-                        )[0],
-                        None,
-                    )
+                    error = Unauthorized(f"this gateway wants a token in `params._meta` as `{TOKEN}`")
+                    self._front.refused(self._transport, error)
+                    outlet.reply(error_message(envelope.id, error, stateless=True)[0], None)
                     return
             self._request(message, envelope, outlet, principal)
         elif kind == NOTIFICATION:
@@ -153,6 +149,7 @@ class Conversation:
                 f"the request has neither `{PROTOCOL_VERSION}` and `{CLIENT_CAPABILITIES}` in `params._meta` "
                 "nor an `initialize` before it"
             )
+            self._front.refused(self._transport, error)
             outlet.reply(error_message(envelope.id, error, stateless=True)[0], None)
 
     def _mark_opened(self) -> None:
@@ -170,6 +167,7 @@ class Conversation:
             exchange.client = self._views.read(message, envelope, exchange.principal)
             check_method(envelope.method or "")
         except TidegateError as error:
+            self._front.refused(self._transport, error)
             exchange.failed(error)
             return
         self._front.dispatch(exchange)

@@ -30,6 +30,9 @@ class Front(Protocol):
     def dispatch(self, exchange: Exchange) -> None:
         """Admits, routes and serves it."""
 
+    def refused(self, transport: str, error: TidegateError) -> None:
+        """Something was turned away before it was dispatched: for telemetry."""
+
     def with_facts(
         self, client: ClientView, use: Callable[[OpeningFacts], None], fail: Callable[[TidegateError], None]
     ) -> None: ...

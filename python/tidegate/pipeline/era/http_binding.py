@@ -114,7 +114,11 @@ class HttpBinding:
             else:
                 request.respond(404, [JSON], _plain(f"nothing here; the MCP endpoint is `{ENDPOINT}`"))
         except TidegateError as error:
-            _refuse(request, error, getattr(error, "id_raw", None))
+            self._refuse(request, error, getattr(error, "id_raw", None))
+
+    def _refuse(self, request: HttpPost, error: TidegateError, request_id: bytes | None) -> None:
+        self._front.refused("http" if request.path == ENDPOINT else "sse", error)
+        _refuse(request, error, request_id)
 
     # -- POST /mcp --------------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class HttpBinding:
             error = InvalidRequest(
                 f"the request has neither a `{HEADER_SESSION}` header nor the `_meta` of {MODERN[0]}"
             )
-            _refuse(request, error, envelope.id)
+            self._refuse(request, error, envelope.id)
 
     def _stateless(
         self, request: HttpPost, message: bytes, envelope: Envelope, principal: Principal, version: str | None
@@ -169,6 +173,7 @@ class HttpBinding:
             _check_headers(request.headers, envelope)
             exchange.param_headers = _param_headers(request.headers)
         except TidegateError as error:
+            self._front.refused("http", error)
             exchange.failed(error)
             return
         request.on_disconnect = exchange.cancel
@@ -221,11 +226,11 @@ class HttpBinding:
     def _session(self, request: HttpPost, principal: Principal, request_id: bytes | None) -> Session | None:
         version = request.headers.get(HEADER_VERSION)
         if version is not None and version not in SUPPORTED:
-            _refuse(request, _unsupported(version), request_id)
+            self._refuse(request, _unsupported(version), request_id)
             return None
         session = self._sessions.find(request.headers[HEADER_SESSION])
         if session is None or session.principal is not principal or session not in self._replays:
-            _refuse(request, SessionNotFound("Session not found; start a new one by `initialize`"), request_id)
+            self._refuse(request, SessionNotFound("Session not found; start a new one by `initialize`"), request_id)
             return None
         return session
 
@@ -324,6 +329,7 @@ class HttpBinding:
             session.open(request.body, envelope, stream, lambda: None)
         elif not session.revision:
             error = InvalidRequest("`initialize` comes first")
+            self._front.refused("sse", error)
             stream.reply(error_message(envelope.id, error, stateless=False)[0], error.code)
         else:
             session.request(request.body, envelope, stream)
