@@ -54,7 +54,9 @@ class StdioChild(asyncio.BaseProtocol):
         return self._process.pid if self._process is not None else None
 
     async def open(self, owner: LinkOwner) -> None:
-        process = self._process = start(self._backend, self._exited)
+        await start(self._backend, self._exited, self._started)
+        process = self._process
+        assert process is not None
         self._owner = owner
         self._stderr.pid = process.pid
         stdout = self._stdout = Stdout(owner, self._max_bytes, self._report_soon)
@@ -70,6 +72,9 @@ class StdioChild(asyncio.BaseProtocol):
 
             self._allowance = Allowance(self._backend, process, self._overdrawn)
             self._allowance.start()
+
+    def _started(self, process: Process) -> None:
+        self._process = process
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It closed its stdin, or has gone."""

@@ -55,7 +55,8 @@ while [ $round -lt 300 ]; do
   [ "$found" ] || exit 0
 done
 """
-_MOST_RESTARTS: Final = 5
+_MOST_LOSSES: Final = 5
+"""Somebody who kills it that often means it."""
 _LEAVING_S: Final = 1.0
 
 
@@ -66,38 +67,31 @@ class Keeper:
         self._groups: set[int] = set()
         self._pipe = -1
         self._process: subprocess.Popen[bytes] | None = None
-        self._starts = 0
+        self._losses = 0
         self._left = asyncio.Event()
 
     def expect(self) -> None:
         """Called before a child is started, so that no child is ever without it."""
-        if self._process is not None or self._starts > _MOST_RESTARTS:
+        if self._process is not None or self._losses > _MOST_LOSSES:
             return
-        self._starts += 1
-        reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
-            os.set_blocking(writing, False)
-            process = subprocess.Popen(  # noqa: S603  our own words
-                [_SHELL, "-c", _SCRIPT, "tidegate-keeper", daemon_mark(), str(started())],
-                stdin=reading,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={},
-                start_new_session=True,
-            )
+            process, writing = _start()
         except OSError as error:
-            os.close(writing)
             _log.warning(
                 "keeper_not_started error=%s; if this gateway is killed by SIGKILL, what its children started may stay",
                 error,
             )
             return
-        finally:
-            os.close(reading)
         left = asyncio.Event()
+        try:
+            watch_exit(process, lambda: self._gone(process, left))
+        except OSError:
+            # No descriptor is left; the child will not get any, either. Without a word it would end those that run.
+            os.write(writing, b".\n")
+            os.close(writing)
+            process.wait()
+            return
         self._process, self._pipe, self._left = process, writing, left
-        watch_exit(process, lambda: self._gone(process, left))
         for group in self._groups:
             self._tell(b"+ %d\n" % group)
 
@@ -117,7 +111,7 @@ class Keeper:
         self._tell(b".\n")
         self._close()
         self._process = None
-        self._starts = 0
+        self._losses = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVING_S):
                 await left.wait()
@@ -136,11 +130,34 @@ class Keeper:
     def _gone(self, process: subprocess.Popen[bytes], left: asyncio.Event) -> None:
         left.set()
         if process is self._process:
-            _log.warning("keeper_lost status=%s; another one is started", process.returncode)
+            _log.warning("keeper_lost status=%s", process.returncode)
+            self._losses += 1
             self._process = None
             self._close()
             if self._groups:
                 self.expect()
+
+
+def _start() -> tuple[subprocess.Popen[bytes], int]:
+    """The keeper and the pipe to it. Raises: OSError."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        os.set_blocking(writing, False)
+        process = subprocess.Popen(  # noqa: S603  our own words
+            [_SHELL, "-c", _SCRIPT, "tidegate-keeper", daemon_mark(), str(started())],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            start_new_session=True,
+        )
+    except OSError:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    return process, writing
 
 
 _keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()

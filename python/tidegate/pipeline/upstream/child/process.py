@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import anyio
+
 from tidegate.config.snapshot import Backend
+from tidegate.errors import UpstreamUnreachable
 from tidegate.pipeline.upstream.child.exit_watch import end_group, watch_exit
 from tidegate.pipeline.upstream.child.family import Family
 from tidegate.pipeline.upstream.child.keeper import keeper
@@ -59,13 +62,26 @@ class Process:
             popen.wait()
             self.exited.set()
             raise
-        loop = asyncio.get_running_loop()
-        writing, _ = await loop.connect_write_pipe(lambda: stdin, popen.stdin)
-        self._pipes.append(writing)
-        self.stdin = writing
-        for pipe, protocol in ((popen.stdout, stdout), (popen.stderr, stderr)):
-            reading, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, pipe)  # type: ignore[misc]
-            self._pipes.append(reading)
+        # In a task of its own, which nothing cancels: half-connected pipes would belong to nobody. It takes one turn.
+        failures: list[OSError] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._connect, stdin, stdout, stderr, failures, name=f"pipes {self.pid}")
+        if failures:
+            raise failures[0]
+
+    async def _connect(
+        self, stdin: asyncio.BaseProtocol, stdout: asyncio.Protocol, stderr: asyncio.Protocol, failures: list[OSError]
+    ) -> None:
+        loop, popen = asyncio.get_running_loop(), self._popen
+        with anyio.CancelScope(shield=True):
+            try:
+                self.stdin, _ = await loop.connect_write_pipe(lambda: stdin, popen.stdin)
+                self._pipes.append(self.stdin)
+                for pipe, protocol in ((popen.stdout, stdout), (popen.stderr, stderr)):
+                    reading, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, pipe)  # type: ignore[misc]
+                    self._pipes.append(reading)
+            except OSError as error:
+                failures.append(error)
 
     def _exit(self) -> None:
         self.exited.set()
@@ -117,8 +133,17 @@ class Process:
                 return
 
 
-def start(backend: Backend, exited: Callable[[], None]) -> Process:
-    """Raises: UpstreamUnreachable."""
+async def start(backend: Backend, exited: Callable[[], None], started: Callable[[Process], None]) -> None:
+    """`started` gets the process before anything else can happen. Raises: UpstreamUnreachable."""
+    try:
+        started(_start(backend, exited))
+    except UpstreamUnreachable:
+        with anyio.CancelScope(shield=True):
+            await keeper().leave_if_idle()
+        raise
+
+
+def _start(backend: Backend, exited: Callable[[], None]) -> Process:
     surroundings = environment(backend)
     program = find_program(backend, surroundings.get("PATH"))
     mark = next_mark()
