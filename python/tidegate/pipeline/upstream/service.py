@@ -237,6 +237,11 @@ class Service:
                 self._lanes.forget(slot)
                 for client, use, fail in waiting:
                     self.acquire(client, use, fail)
+                if slot.error is not None:
+                    # It was down for these clients. If the other slot was quicker, they were not told that it is back.
+                    for other in self.slots.values():
+                        if other.connection is not None and other.client is None:
+                            self._tell_changes(other, None)
 
     def _turn_away(self, slot: Slot) -> None:
         """Nobody waits for ever for a slot that will not open."""
