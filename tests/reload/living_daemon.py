@@ -100,7 +100,7 @@ async def living(
         process = await asyncio.create_subprocess_exec(
             *TIDEGATE, "serve", "--config", str(config), *LISTEN, "--unix", str(place / "s"), *words,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **(environ or {})},
+            env={**os.environ, "XDG_STATE_HOME": str(place / "state"), **(environ or {})},
         )  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
