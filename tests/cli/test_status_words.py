@@ -43,9 +43,9 @@ def test_what_is_down_is_said_with_since_when_why_what_is_done_and_what_to_do() 
 def test_what_is_parked_is_tried_again_for_ever() -> None:
     (_, mail) = said("one parked")
     assert mail.text == (
-        "`mail` has been parked, as it failed too often, for 2 min 5 s: exited with status 3. tidegate tries it again "
-        "in 9 min, and on for ever, 5 restarts so far. Its tools are still listed, as it last had them; calls to them "
-        "are answered with an error."
+        "`mail` failed too often and has been parked for 2 min 5 s: exited with status 3. tidegate tries it again in "
+        "9 min, and on for ever, 5 restarts so far. Its tools are still listed, as it last had them; calls to them are "
+        "answered with an error."
     )
 
 
@@ -103,8 +103,15 @@ def test_what_failed_is_out_of_order_also_while_it_is_tried_again() -> None:
 
 
 def test_a_configuration_that_was_refused_is_said() -> None:
-    found = sentences(read(statistics(configuration={"error": "a.toml:3: `port` is no field"})))
-    assert any("a.toml:3" in sentence.text and "last good one" in sentence.text for sentence in found)
+    last = {"result": "refused", "at": "2026-11-21T11:00:00Z", "error": "a.toml:3: `port` is no field\nmore"}
+    refused = {"files": ["a.toml"], "last_reload": {**last, "problems": [{}, {}]}}
+    found = sentences(read(statistics(backend("files", slot()), configuration=refused)))
+    assert found[1].text == (
+        "The configuration cannot be used: a.toml:3: `port` is no field (and 1 more). tidegate goes on with the last "
+        "good one."
+    )
+    applied = {"files": ["a.toml"], "last_reload": {**last, "result": "applied", "error": None}}
+    assert len(sentences(read(statistics(backend("files", slot()), configuration=applied)))) == 1
 
 
 @pytest.mark.parametrize("room", [40, 80, 200])

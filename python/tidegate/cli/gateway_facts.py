@@ -108,6 +108,8 @@ class Gateway:
     in_flight: Bound
     suspended: Bound
     backends: tuple[Backend, ...]
+    configuration: str
+    """Its files, and how the last reload ended."""
     problem: str
     """What is wrong with the configuration file now, when the gateway goes on with an earlier one."""
 
@@ -117,7 +119,7 @@ def read(statistics: Mapping[str, Any]) -> Gateway:
     limits = _mapping(statistics.get("limits"))
     connections = _mapping(statistics.get("connections"))
     suspended = _mapping(statistics.get("suspended"))
-    reload = _mapping(statistics.get("configuration"))
+    configuration = _mapping(statistics.get("configuration"))
     return Gateway(
         version=text(statistics.get("version")) or "?",
         pid=_whole(statistics.get("pid")),
@@ -132,8 +134,25 @@ def read(statistics: Mapping[str, Any]) -> Gateway:
         in_flight=Bound(_count(statistics.get("in_flight")), _whole(limits.get("in_flight"))),
         suspended=Bound(_count(suspended.get("calls")), _whole(suspended.get("limit"))),
         backends=tuple(map(_backend, dicts(statistics.get("backends")))),
-        problem=text(reload.get("error")),
+        configuration=_configuration(configuration),
+        problem=_problem(_mapping(configuration.get("last_reload"))),
     )
+
+
+def _configuration(row: Mapping[str, Any]) -> str:
+    """The files that are in force, and how often they were read."""
+    files = ", ".join(filter(None, map(text, _items(row.get("files")))))
+    last = _mapping(row.get("last_reload"))
+    again = f"; {text(last.get('result'))} at {text(last.get('at'))}" if text(last.get("at")) else ""
+    return f"{files}{again}" if files else ""
+
+
+def _problem(last: Mapping[str, Any]) -> str:
+    if last.get("result") != "refused":
+        return ""
+    more = len(_items(last.get("problems"))) - 1
+    said = text(last.get("error")) or "it was refused"
+    return said + (f" (and {more} more)" if more > 0 else "")
 
 
 def _backend(row: Mapping[str, Any]) -> Backend:

@@ -139,6 +139,8 @@ def gateway(found: Gateway, room: int | None) -> list[Line]:
     if found.pid is not None:
         memory = f", {size(found.memory_bytes)} of memory" if found.memory_bytes is not None else ""
         rows.append(("process", f"{found.pid}{memory}"))
+    if found.configuration:
+        rows.append(("configuration", found.configuration))
     rows += found.listen
     refused = f", {found.refused} refused so far" if found.refused else ""
     rows += [

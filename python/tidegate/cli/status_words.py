@@ -125,11 +125,11 @@ def _backend(backend: Backend) -> Iterator[Sentence]:
 def _out_of_order(backend: Backend, name: str) -> Sentence:
     slot = _latest(backend.of(backend.state))
     since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
-    how = "parked, as it failed too often," if backend.state == "parked" else "down"
-    if backend.state == "parked" and not since:
-        how = "parked, as it failed too often"
     verb = "has been" if since else "is"
-    what = f"{name} {verb} {how}{since}"
+    if backend.state == "parked":
+        what = f"{name} failed too often and {verb} parked{since}"
+    else:
+        what = f"{name} {verb} down{since}"
     why = f": {_ended(_without_name(slot.error, backend.name))}" if slot.error else "."
     listed = (
         "Its tools are still listed, as it last had them; calls to them are answered with an error."
