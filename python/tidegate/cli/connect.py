@@ -18,7 +18,11 @@ from tidegate.cli import exit_codes
 _CHUNK_BYTES = 256 * 1024
 
 _EPILOG = f"""\
-In the configuration of a desktop host:
+examples:
+  tidegate connect                                   the running gateway; where none runs, a private one
+  tidegate connect --standalone --config tidegate.toml
+
+In the configuration of a desktop host, as `tidegate install HOST` writes it:
   {{"mcpServers": {{"tidegate": {{"command": "tidegate", "args": ["connect"]}}}}}}
 
 It exits as soon as stdin is closed, and leaves nothing behind.

@@ -14,6 +14,10 @@ _TIMEOUT_S: Final = 90.0
 
 _CODES: Final = exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE, exit_codes.NO_DAEMON)
 _EPILOG: Final = f"""\
+examples:
+  tidegate check tidegate.toml && tidegate reload
+  tidegate reload --json
+
 When it returns with {exit_codes.OK}, what the files say is in force. Files that cannot be used are refused, with
 file, line and key and exit code {exit_codes.USAGE}, and change nothing. A changed file is also taken up by itself, and
 on SIGHUP.

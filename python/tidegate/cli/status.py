@@ -25,6 +25,12 @@ _LEAST_INTERVAL_S: Final = 0.2
 _WATCH_TIMEOUT_S: Final = 2.0
 
 _EPILOG = f"""\
+examples:
+  tidegate status
+  tidegate status --watch
+  tidegate status --admin http://127.0.0.1:18809
+  tidegate status --json | jq '.backends[] | [.backend, .slots[].state]'
+
 {admin_listener.WHERE}
 `--watch` waits through a restart of the gateway; `q` or Ctrl-C ends it.
 
@@ -35,7 +41,7 @@ Exit code {exit_codes.BACKEND} means that it runs, and that a backend cannot be 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Say how the running gateway is: what is up, what is not and why, and what is being done about it; then every "
+        "Say how the running gateway is: what is up, what is not and why, and what is being done about it; then every\n"
         "backend, its processes and last words, who shares it, sessions and limits."
     )
     parser.epilog = _EPILOG

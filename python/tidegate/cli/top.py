@@ -26,6 +26,12 @@ _TIMEOUT_S = 2.0
 _KEYS = ", ".join(f"{key} {order}" for key, order in ORDERS.items())
 
 _EPILOG = f"""\
+examples:
+  tidegate top
+  tidegate top --sort latency --interval 5
+  tidegate top --once                          one picture, for a log or a mail
+  tidegate top --json
+
 {admin_listener.WHERE}
 Keys: q ends it; rows in order of: {_KEYS}.
 p50 and p99: half, or 99 of 100, of the calls took at most so long, from their arrival to the end of their answer.
