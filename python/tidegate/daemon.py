@@ -265,6 +265,7 @@ class Daemon:
             "uptime_s": round(self.clock.now_s() - self.started_s, 3),
             "listen": self.addresses,
             "connections": self.registry.statistics(),
+            "loop_tasks": len(asyncio.all_tasks()),
             "configuration": self.reloading.statistics() if self.reloading is not None else None,
             **self.gateway.statistics(),
         }

@@ -32,7 +32,7 @@ class Look:
     queued: int
     suspended: int
     tasks: int
-    """Of the event loop; -1 where `/status` does not tell."""
+    """Of the event loop."""
 
 
 HELD = ("descriptors", "threads", "children", "connections", "sessions", "listeners", "in_flight", "queued")
@@ -67,7 +67,7 @@ def look(pid: int, admin: str, calls: int) -> Look:
         in_flight=int(said["in_flight"]),
         queued=sum(int(backend.get("queued", 0)) for backend in said["backends"]),
         suspended=int(said["suspended"]["calls"]),
-        tasks=int(said.get("tasks", -1)),
+        tasks=int(said["loop_tasks"]),
     )
 
 
