@@ -138,6 +138,7 @@ class Reloading:
             "generation": self.generation,
             "files": list(self.files),
             "watched": self._watch is not None,
+            "error": self.last.error if self.last is not None else None,
             "last_reload": self.last.fields() if self.last is not None else None,
         }
 
