@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tidegate import errors
-from tidegate.cli import exit_codes, main
+from tidegate.cli import exit_codes, main, parser_of
 from tidegate.cli.verbs import VERBS
 
 
@@ -33,6 +35,25 @@ def test_the_help_of_a_verb_has_examples_and_its_exit_codes(verb: str, capsys: p
     examples = shown.partition("examples:\n")[2].partition("\n\n")[0]
     assert f"tidegate {verb}" in examples
     assert "exit codes:\n  0   done" in shown
+
+
+def examples() -> list[list[str]]:
+    """The command lines of every help, without what is said beside them and what a shell does around them."""
+    found = []
+    for verb in VERBS:
+        epilog = parser_of(verb).epilog or ""
+        for line in epilog.splitlines():
+            match = re.match(r"  (?:.*(?:\| |\$\())?tidegate ([a-z]+(?: \S+)*)", line)
+            if match is not None:
+                words = shlex.split(match[1].partition(" | ")[0].partition(" > ")[0].partition(" && ")[0].rstrip(')"'))
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("words", examples(), ids=" ".join)
+def test_an_example_in_a_help_is_a_command_that_can_be_given(words: list[str]) -> None:
+    (verb,) = [verb for verb in VERBS if verb.name == words[0]]
+    parser_of(verb).parse_args(words[1:])
 
 
 def test_a_mistyped_verb_is_answered_with_the_likely_one(capsys: pytest.CaptureFixture[str]) -> None:
