@@ -48,11 +48,12 @@ def command(name: str) -> str:
 
 
 @asynccontextmanager
-async def hostile(*names: str, before: Callable[[], None] | None = None, more: str = "") -> AsyncIterator[TwoBackends]:
-    """One daemon for them all; nothing is started before it is called."""
-    tables = "".join(f"[backends.{name}]\ncommand = {command(name)}\ncall_timeout_s = 1\n{more}" for name in names)
+async def hostile(*names: str, timeout_s: float = 1, more: str = "") -> AsyncIterator[TwoBackends]:
+    """One daemon for them all. `more`: further lines of each table."""
+    more = f"call_timeout_s = {timeout_s}\n{more}"
+    tables = "".join(f"[backends.{name}]\ncommand = {command(name)}\n{more}" for name in names)
     unused = f"command = {command('stubborn')}\nenabled = false\n"
-    async with two_backends(unused, limits=tables, before=before) as home:
+    async with two_backends(unused, limits=tables) as home:
         await home.start_clients()
         yield home
 

@@ -34,7 +34,7 @@ async def test_a_child_that_uses_too_much_memory_is_ended_with_all_it_started_an
 
 
 async def test_a_child_that_uses_too_much_cpu_time_gets_its_share_and_goes_on_serving() -> None:
-    async with hostile("burns", more="cpu_percent = 20\n") as home:
+    async with hostile("burns", timeout_s=20, more="cpu_percent = 5\n") as home:
         await until_answers(home, "burns")
         link = await link_of(home, "burns")
         mark = mark_of(link["pid"])
@@ -46,8 +46,8 @@ async def test_a_child_that_uses_too_much_cpu_time_gets_its_share_and_goes_on_se
         before, since_s = sum(map(cpu_s, members)), time.monotonic()
         while time.monotonic() - since_s < 2:
             await until_answers(home, "burns")
-        # It is a share on average: less than twice as much, where a whole core is to be had.
-        assert (sum(map(cpu_s, members)) - before) / (time.monotonic() - since_s) < 0.4
+        # It is a share on average, of what could be a whole core.
+        assert (sum(map(cpu_s, members)) - before) / (time.monotonic() - since_s) < 0.2
         home.process.terminate()
         await asyncio.wait_for(home.process.wait(), 25)
         assert carriers(mark) == []
