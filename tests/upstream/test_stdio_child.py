@@ -14,7 +14,9 @@ import pytest
 
 from tidegate.config.snapshot import Backend
 from tidegate.errors import ChildEnded, TidegateError, UpstreamUnreachable
-from tidegate.pipeline.upstream.child.mark import daemon_mark
+from tidegate.pipeline.upstream.child.mark import daemon_mark, next_mark
+from tidegate.pipeline.upstream.child.orphans import end_orphans
+from tidegate.pipeline.upstream.child.proc import read_row
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.stdio_child import StdioChild
 
@@ -225,6 +227,38 @@ async def test_a_fork_that_fails_is_told_with_a_way_out(number: int, monkeypatch
     said = await refusal(child("cat"))
     assert {errno.EAGAIN: "`TasksMax=`", errno.ENOMEM: "memory"}[number] in said
     assert said.endswith("it is tried again")
+
+
+async def test_what_a_killed_gateway_and_its_keeper_left_is_ended_and_nothing_else() -> None:
+    boot, namespace, *_ = daemon_mark().split(".")
+    init = read_row(1)
+    assert init is not None
+    gone = f"{boot}.{namespace}.1.{init.started + 1}.7"
+    left_alone = [
+        "",
+        "outer.1",
+        f"{boot}.1.1.1.7",
+        f"0.{namespace}.1.1.7",
+        f"{boot}.{namespace}.1.{init.started}.7",
+        next_mark(),
+    ]
+    path = {"PATH": os.environ["PATH"]}
+    sleeping = [
+        await asyncio.create_subprocess_exec("sleep", "600", env=path | {"TIDEGATE_CHILD": mark}) for mark in left_alone
+    ]
+    orphans = [
+        await asyncio.create_subprocess_exec("sleep", "600", env=path | {"TIDEGATE_CHILD": mark})
+        for mark in (gone, f"{gone} {next_mark()}", f"{next_mark()} {gone}")
+    ]
+    try:
+        end_orphans()
+        assert [await asyncio.wait_for(orphan.wait(), BOUND_S) for orphan in orphans] == [-9] * 3
+        assert [one.returncode for one in sleeping] == [None] * len(sleeping)
+    finally:
+        for one in (*sleeping, *orphans):
+            if one.returncode is None:
+                one.kill()
+            await one.wait()
 
 
 async def test_a_gateway_in_a_gateway_hands_on_both_marks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from tidegate.pipeline.upstream.child.exit_watch import end_group, watch_exit
 from tidegate.pipeline.upstream.child.family import Family
 from tidegate.pipeline.upstream.child.keeper import keeper
 from tidegate.pipeline.upstream.child.mark import marked, next_mark
+from tidegate.pipeline.upstream.child.orphans import end_orphans_once
 from tidegate.pipeline.upstream.child.proc import Row, read_row
 from tidegate.pipeline.upstream.child.program import death_pact, environment, find_program, why_not_started
 
@@ -147,6 +148,7 @@ def _start(backend: Backend, exited: Callable[[], None]) -> Process:
     surroundings = environment(backend)
     program = find_program(backend, surroundings.get("PATH"))
     mark = next_mark()
+    end_orphans_once()
     try:
         keeper().expect()
         # Not the loop's own way: uvloop's hands every inheritable descriptor on, and copies the page table to do so.
