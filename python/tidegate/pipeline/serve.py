@@ -158,7 +158,7 @@ class Gateway:
             service = before.get(backend.name)
             if service is None or fate in (Fate.ADDED, Fate.REPLACED):
                 service = Service(backend, self)
-            elif fate is Fate.ADJUSTED:
+            else:
                 service.adjust(backend)
             now.append(service)
         gone = [service for service in self.services if service not in now]

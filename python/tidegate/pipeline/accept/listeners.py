@@ -8,6 +8,7 @@ connections. One that is gone accepts nothing more; its connections finish what 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tidegate.config.snapshot import Listen
 from tidegate.errors import ConfigError
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.listener import listen_tcp, listen_unix, refuse_public
+
+_log = logging.getLogger("tidegate.listeners")
 
 _ADMIN_CONNECTIONS: Final = 64
 _LOOK_S: Final = 0.05
@@ -94,7 +97,7 @@ class Listeners:
                     opened[place] = await self._bind(place, listen, public=public)
                 elif place.role != "unix":
                     refuse_public(place.address, public=public)
-        except ConfigError:
+        except BaseException:
             self.close_again(opened)
             raise
         return opened
@@ -135,7 +138,7 @@ class Listeners:
         for place, listener in self._open.items():
             listener.registry.limit = _ADMIN_CONNECTIONS if place.role == "admin" else self._registry.limit
             if place.role == "unix" and listener.ours and place not in opened:
-                Path(place.address).chmod(listen.unix_mode)
+                _set_mode(place.address, listen.unix_mode)
         for listener in before.values():
             self._close(listener)
             self._leaving.add(listener)
@@ -180,6 +183,14 @@ class Listeners:
     def bound(self, role: str) -> list[str]:
         """Where the listeners for `role` are, in their order."""
         return [listener.where for place, listener in self._open.items() if place.role == role]
+
+
+def _set_mode(path: str, mode: int) -> None:
+    try:
+        Path(path).chmod(mode)
+    except OSError as error:
+        # Somebody took the file away. That is no reason to stop halfway.
+        _log.warning("unix_socket_lost path=%s error=%s", path, error.strerror)
 
 
 def _same_port(bound: str, address: str) -> bool:

@@ -75,8 +75,9 @@ class Lanes:
         self._sweeper: asyncio.TimerHandle | None = None
         self._number = 0
 
-    def adjust(self, *, most: int, wait_s: float) -> None:
+    def adjust(self, *, most: int, idle_s: float, wait_s: float) -> None:
         """Other bounds from now on. Lanes over the new one go when they idle."""
+        self._idle_s = idle_s
         self._most = most
         self._wait_s = wait_s
 

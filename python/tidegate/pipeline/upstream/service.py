@@ -459,11 +459,13 @@ class Service:
         return bool(slot.subscribed) or self._owner.is_followed(self, slot)
 
     def adjust(self, config: Backend) -> None:
-        """Goes on with its connections under other settings: those that `pipeline/reload.py` lists."""
+        """Goes on with its connections under other settings (those that `pipeline/reload.py` lists) or other limits."""
         stopped_when_idle = self._idle_stop.applies
         self.config = config
         self.following.timeout_s = config.call_timeout_s
-        self._lanes.adjust(most=config.max_connections, wait_s=config.call_timeout_s)
+        self._lanes.adjust(
+            most=config.max_connections, idle_s=self._owner.limits.session_idle_s, wait_s=config.call_timeout_s
+        )
         if not stopped_when_idle:
             for slot in self.slots.values():
                 if slot.connection is not None:
