@@ -168,6 +168,23 @@ def test_progress_is_told_on_stderr_while_it_runs(way: str, at_home: Running, ca
     assert captured.out == "done\n"
 
 
+def test_a_person_sees_how_long_it_takes_where_the_server_says_nothing(at_home: Running) -> None:
+    ours, theirs = pty.openpty()
+    words, environ = command("call", "hold")
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        said = read_until(ours, b"1 holding  2 s", 30)
+        process.send_signal(signal.SIGINT)
+        while more := read_until(ours, b"\n", 30):
+            said += more
+        assert process.wait(30) == exit_codes.INTERRUPTED
+    os.close(ours)
+    assert b"1 holding  1 s" in said
+    assert said.endswith(b"\x1b[K")
+
+
 def test_progress_may_be_hidden(capsys: Capture) -> None:
     assert main(["call", "steps", "--quiet"]) == exit_codes.OK
     assert capsys.readouterr().err == ""

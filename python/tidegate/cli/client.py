@@ -37,6 +37,9 @@ _CLIENT_INFO: Final = {"name": "tidegate-cli", "version": __version__}
 class Listener(Protocol):
     """Whoever wants to know what happens between a request and its answer."""
 
+    def began(self) -> None:
+        """A request is under way, for as long as it takes."""
+
     def told(self, method: str, params: dict[str, Any]) -> None:
         """A notification came."""
 
@@ -122,6 +125,7 @@ class Client:
         message = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": body}
         named = [(HEADER_NAME, encode_value(name))] if name is not None else []
         outgoing = Outgoing(self._last_id, method, encode_object(message.items()), LATEST_MODERN, [*named, *headers])
+        self._listener.began()
         try:
             with closing(self._wire.exchange(outgoing, self._timeout_s)) as incoming:
                 for text in incoming:

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, TypeGuard
+import threading
+from typing import Any, Final, TypeGuard
 
 from tidegate.cli.terminal import MIN_COLUMNS, clean, cut, is_person, one_line, say
+from tidegate.clock import Clock
 
-_CLEAR_LINE = "\r\x1b[K"
+_CLEAR_LINE: Final = "\r\x1b[K"
+_TICK_S: Final = 1.0
 
 
 class Narrator:
-    """Shows progress and log notifications."""
+    """Shows progress and log notifications; to a person also how long it has taken, where nothing is said."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, clock: Clock | None = None) -> None:
         self._quiet = quiet
         self._live = is_person(sys.stderr)
+        self._clock = clock or Clock()
+        self._line = threading.Lock()
         self._open_line = False
+        self._words = ""
+        self._began_s = 0.0
+        self._over = threading.Event()
+
+    def began(self) -> None:
+        """From now on somebody waits."""
+        if not self._live or self._quiet:
+            return
+        self._words = "waiting"
+        self._began_s = self._clock.now_s()
+        self._over = over = threading.Event()
+        threading.Thread(target=lambda: self._tick(over), name="tidegate-waiting", daemon=True).start()
 
     def told(self, method: str, params: dict[str, Any]) -> None:
         if method == "notifications/progress" and not self._quiet:
             self._progress(progress_words(params))
         elif method == "notifications/message":
-            self.end()
+            self._clear()
             data = params.get("data")
             text = data if isinstance(data, str) else json.dumps(data)
             logger = params.get("logger")
@@ -32,21 +49,39 @@ class Narrator:
 
     def end(self) -> None:
         """The line belongs to somebody else again."""
-        if self._open_line:
-            sys.stderr.write(_CLEAR_LINE)
-            sys.stderr.flush()
-            self._open_line = False
+        self._over.set()
+        self._clear()
+
+    def _clear(self) -> None:
+        with self._line:
+            if self._open_line:
+                sys.stderr.write(_CLEAR_LINE)
+                sys.stderr.flush()
+                self._open_line = False
 
     def _progress(self, words: str) -> None:
         if not self._live:
             say(words)
             return
+        self._words = words
+        self._show()
+
+    def _tick(self, over: threading.Event) -> None:
+        """Until the answer is there, the line says every second that it is waited for."""
+        while not over.wait(_TICK_S):
+            self._show(over)
+
+    def _show(self, over: threading.Event | None = None) -> None:
         import shutil
 
         room = max(shutil.get_terminal_size().columns - 1, MIN_COLUMNS)
-        sys.stderr.write(_CLEAR_LINE + cut(words, room))
-        sys.stderr.flush()
-        self._open_line = True
+        waited_s = self._clock.now_s() - self._began_s
+        since = f"  {waited_s:.0f} s" if waited_s >= _TICK_S else ""
+        with self._line:
+            if over is None or not over.is_set():
+                sys.stderr.write(_CLEAR_LINE + cut(self._words, room - len(since)) + since)
+                sys.stderr.flush()
+                self._open_line = True
 
 
 def progress_words(params: dict[str, Any]) -> str:
