@@ -6,9 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.admin.redaction import MARK, Redaction
+from tidegate.admin.redaction import _SPOKEN, MARK, Redaction, _hidden
 from tidegate.config.snapshot import Backend, Client, Secret, Snapshot
 
+WORDS = (
+    "Password",
+    "passwd=",
+    "pass",
+    "phrase",
+    "Api-Key:",
+    "KEY",
+    "Bearer ",
+    "basic ",
+    "://",
+    "gho_",
+    "AKIA",
+    "sk-",
+    "is",
+)
 SNAPSHOT = Snapshot(
     backends=(
         Backend(
@@ -80,6 +95,12 @@ def test_after_a_reload_the_secrets_of_before_stay_hidden() -> None:
     redaction = Redaction(SNAPSHOT)
     redaction.learn(Snapshot(backends=(Backend(name="c", transport="stdio", env=(("K", Secret("the-new-one")),)),)))
     assert redaction.text("env-secret-value, then the-new-one") == "…, then …"
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.text("ab=: @/", max_size=9), max_size=9).map("".join))
+def test_what_is_not_worth_the_whole_search_has_nothing_in_it(said: str) -> None:
+    redaction = Redaction(Snapshot())
+    assert redaction.spoken(said) == _SPOKEN.sub(_hidden, said)
 
 
 @given(st.text(max_size=300))

@@ -17,7 +17,7 @@ from tidegate.control.telemetry.gauges import backend_up, children, slot_state
 from tidegate.control.telemetry.latencies import BOUNDS_S
 from tidegate.control.telemetry.metrics import Metrics
 from tidegate.control.telemetry.process import cpu_s, resident_bytes
-from tidegate.control.telemetry.process_trees import Usage, group_usage
+from tidegate.control.telemetry.process_trees import tree_usage
 from tidegate.pipeline.accept.http_request import HttpRequest
 
 
@@ -34,7 +34,6 @@ class ActivityPage:
         statistics = self._daemon.statistics()
         backends = dicts(statistics.get("backends"))
         links = [(backend, slot, link) for backend in backends for slot, link in children(backend)]
-        usage = group_usage({link["pid"] for _, _, link in links if isinstance(link.get("pid"), int)})
         limits = {backend.name: backend for backend in self._daemon.snapshot.backends}
         answer(
             request,
@@ -52,7 +51,7 @@ class ActivityPage:
                 "bounds_s": BOUNDS_S,
                 "calls": list(self._metrics.rows()),
                 "backends": [_backend(backend, limits.get(str(backend.get("backend")))) for backend in backends],
-                "children": [_child(backend, slot, link, usage) for backend, slot, link in links],
+                "children": [_child(backend, slot, link) for backend, slot, link in links],
             },
         )
 
@@ -73,11 +72,9 @@ def _backend(backend: dict[str, Any], config: Any) -> dict[str, object]:
     }
 
 
-def _child(
-    backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any], usage: dict[int, Usage]
-) -> dict[str, object]:
+def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any]) -> dict[str, object]:
     pid = link.get("pid")
-    used = usage.get(pid) if isinstance(pid, int) else None
+    used = tree_usage(pid) if isinstance(pid, int) else None
     return {
         "backend": backend.get("backend"),
         "serves": slot.get("serves"),
