@@ -135,6 +135,7 @@ def test_checks_can_be_listed_chosen_and_left_out(capsys: pytest.CaptureFixture[
     assert main(["doctor", "--list", "--only", "clock", "--only", "ports", "--skip", "ports"]) == exit_codes.OK
     assert capsys.readouterr().out.startswith("clock  ")
     assert main(["doctor", "--only", "nothing"]) == exit_codes.USAGE
+    assert main(["doctor", "--admin", "ftp://x"]) == exit_codes.USAGE
 
 
 def test_progress_is_shown_on_a_terminal_and_leaves_no_trace(tmp_path: Path) -> None:

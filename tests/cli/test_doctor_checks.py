@@ -549,6 +549,34 @@ def test_a_server_that_is_down_is_told_with_what_the_gateway_says() -> None:
     assert "no disk" in finding.found
 
 
+@of_check("open_doors")
+def test_doors_that_stand_open_are_told(tmp_path: Path) -> None:
+    config = f'[listen]\nunix = "{tmp_path}/s"\nunix_mode = "{{}}"\n'
+    assert "every user of this box" in one(found_by("open_doors", config.format("0666"))).what
+    assert found_by("open_doors", config.format("0660")) == []
+    public = '[listen]\nhttp = "0.0.0.0:8808"\nallow_public = true\n'
+    assert "whoever reaches `0.0.0.0:8808`" in one(found_by("open_doors", public)).what
+    assert found_by("open_doors", f'{public}[clients.a]\ntoken_sha256 = "{"0" * 64}"\n') == []
+
+
+@of_check("host_entries")
+def test_a_host_that_would_start_what_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CONFIG_HOME", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".cursor" / "mcp.json"
+    program = script(tmp_path / "venv" / "bin" / "tidegate", "#!/bin/sh\n")
+    file.parent.mkdir()
+    file.write_text(json.dumps({"mcpServers": {"gate": {"command": program, "args": ["connect"]}}}), encoding="utf-8")
+    assert found_by("host_entries", "") == []
+    Path(program).unlink()
+    finding = one(found_by("host_entries", ""))
+    assert finding.what == f"Cursor would start `{program}`, which is not there"
+    assert finding.paste == ("tidegate install cursor",)
+    file.write_text("{", encoding="utf-8")
+    assert found_by("host_entries", "") == []
+
+
 def test_every_check_is_provoked_by_a_test() -> None:
     assert set(NAMES) - TESTED == set()
 

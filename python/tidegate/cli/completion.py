@@ -58,9 +58,13 @@ def _print_names(kind: str) -> None:
     """Nothing where nobody answers: a completion never complains."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
         if kind == "backends":
+            from tidegate.cli.admin_listener import Unanswered
             from tidegate.cli.doctor.running import find_running
 
-            running = find_running(None, os.environ)
+            try:
+                running = find_running(None, os.environ)
+            except Unanswered:
+                running = None
             found = [str(backend.get("backend")) for backend in (running.backends if running is not None else ())]
         else:
             found = _entries(kind)

@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from tidegate.cli.admin_listener import Unanswered
     from tidegate.cli.doctor.case import open_case
     from tidegate.cli.doctor.checks import load_checks
     from tidegate.cli.doctor.examine import examine
@@ -70,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         _print_list([(check.name, check.looks_at) for check in checks], as_json=args.json)
         return exit_codes.OK
-    case = open_case(args.files, args.admin)
+    try:
+        case = open_case(args.files, args.admin)
+    except Unanswered as error:
+        return error.complain()
     progress = Progress(quiet=args.quiet or args.json)
     found = examine(case, checks, start=not args.no_start, told=progress.told)
     findings = worst_first(found)

@@ -89,7 +89,9 @@ class Case:
 def open_case(
     files: Sequence[str], admin: str | None = None, environ: Mapping[str, str] | None = None, **more: object
 ) -> Case:
-    """Reads the configuration, and asks the running gateway. Never raises for what is wrong with either.
+    """Reads the configuration, and asks the running gateway. What is wrong with either is no error here.
+
+    Raises: Unanswered, for an `admin` that is no URL.
 
     Without files: those that the running gateway was started with, else the system's, else the embedded default.
     """

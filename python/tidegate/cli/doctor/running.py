@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from tidegate.cli import exit_codes
 from tidegate.cli.admin_listener import ADMIN_VARIABLE, Unanswered, ask
 from tidegate.config.embedded import ADMIN_ADDRESS
 
@@ -48,11 +49,16 @@ class Running:
 
 
 def find_running(admin: str | None, environ: Mapping[str, str], configured: str | None = None) -> Running | None:
-    """The gateway whose admin listener answers at `admin`, else `$TIDEGATE_ADMIN`, else `configured`."""
+    """The gateway whose admin listener answers at `admin`, else `$TIDEGATE_ADMIN`, else `configured`.
+
+    Raises: Unanswered, for what is no URL.
+    """
     given = admin or environ.get(ADMIN_VARIABLE) or configured or ADMIN_ADDRESS
     try:
         status, _ = ask(given, "/status", "backends", _TIMEOUT_S)
-    except Unanswered:
+    except Unanswered as error:
+        if error.exit_code == exit_codes.USAGE:
+            raise  # no URL at all
         return None
     pid = status.get("pid")
     pid = pid if isinstance(pid, int) else 0

@@ -28,6 +28,7 @@ NAMES: Final = (
     "ports",
     "socket_directory",
     "stale_socket",
+    "open_doors",
     "state_directory",
     "disk_space",
     "descriptors",
@@ -36,6 +37,7 @@ NAMES: Final = (
     "another_gateway",
     "outdated_configuration",
     "backends_down",
+    "host_entries",
 )
 
 
