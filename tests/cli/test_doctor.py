@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from running_gateway import TIDEGATE, gateway, read_until
+from running_gateway import TIDEGATE, WORKSHOP, gateway, read_until
 
 from tidegate.cli import exit_codes, main
 from tidegate.cli.doctor.case import open_case
@@ -127,6 +129,21 @@ def test_nothing_is_started_when_that_is_asked_for(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "started").exists()
     main(["doctor", str(file)])
     assert (tmp_path / "started").exists()
+
+
+def test_what_a_running_gateway_has_ready_is_started_only_when_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serves = f"echo started >> {tmp_path}/starts; echo noise; exec {shlex.join([sys.executable, WORKSHOP])}"
+    with gateway(f"[backends.a]\ncommand = {json.dumps(['sh', '-c', serves])}\n") as running:
+        monkeypatch.setenv("TIDEGATE_ADMIN", running.admin)
+        assert main(["tools", "--http", running.http]) == exit_codes.OK
+        capsys.readouterr()
+        assert main(["doctor", "--only", "stdout_noise", running.config]) == exit_codes.OK
+        assert "nothing found" in capsys.readouterr().out
+        assert main(["doctor", "--only", "stdout_noise", "--start-all", running.config]) == exit_codes.OK
+        assert "line 1 of its stdout: noise" in capsys.readouterr().out
+    assert (tmp_path / "starts").read_text().count("started") == 2
 
 
 def test_checks_can_be_listed_chosen_and_left_out(capsys: pytest.CaptureFixture[str]) -> None:

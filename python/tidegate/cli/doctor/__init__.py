@@ -6,7 +6,7 @@
     rounds.py    runs them at the same time, each bounded
     report.py    the words
 
-It changes nothing. It starts the stdio servers that no running gateway has running, unless `--no-start` is given.
+It changes nothing. It starts the stdio servers that no running gateway has ready, unless `--no-start` is given.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ examples:
   tidegate doctor --list                         every check, and what it looks at
 
 Servers that a command starts are started for a moment as the gateway would start them, and ended again; not those
-that a running gateway has running already. Nothing else is changed. A secret is never printed.
+that a running gateway has ready (but for --start-all). Nothing else is changed. A secret is never printed.
 
 {exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)}
 
@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("files", nargs="*", metavar="FILE", help="configuration (default: see the examples)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--no-start", action="store_true", help="start no server")
+    starting = parser.add_mutually_exclusive_group()
+    starting.add_argument("--no-start", action="store_true", help="start no server")
+    starting.add_argument("--start-all", action="store_true", help="also start those that a running gateway has ready")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="CHECK", help="this check; may be repeated")
     parser.add_argument(
         "--skip", action="append", default=[], choices=NAMES, metavar="CHECK", help="not this one; may be repeated"
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     except Unanswered as error:
         return error.complain()
     progress = Progress(quiet=args.quiet or args.json)
-    found = examine(case, checks, start=not args.no_start, told=progress.told)
+    found = examine(case, checks, start=not args.no_start, start_all=args.start_all, told=progress.told)
     findings = worst_first(found)
     if args.json:
         print(json.dumps(as_json(case, findings, len(checks)), indent=2))

@@ -100,7 +100,7 @@ def open_case(
     if not files:
         running = find_running(admin, environ)
         if running is not None and running.files:
-            files, chosen = running.files, f"as the running gateway (pid {running.pid}) was started with"
+            files, chosen = running.files, f"what the running gateway, pid {running.pid}, was started with"
         elif running is None and Path(SYSTEM_CONFIG).exists():
             files, chosen = (SYSTEM_CONFIG,), "the system's"
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from tidegate.cli.doctor.case import Case
@@ -19,12 +19,12 @@ _VISIT_S: Final = 8 * STEP_S
 """Four addresses may be tried, and two more paths."""
 
 
-def examine(case: Case, checks: Sequence[Check], *, start: bool, told: Told) -> list[Finding]:
-    """Every finding, in the order of the checks."""
+def examine(case: Case, checks: Sequence[Check], *, start: bool, start_all: bool = False, told: Told) -> list[Finding]:
+    """Every finding, in the order of the checks. `start_all`: also what the running gateway has started."""
     needed = {check.needs for check in checks if isinstance(check, BackendCheck)}
     observations = [*_visits(case)] if "visit" in needed else []
     if start and "trial" in needed:
-        observations += _trials(case)
+        observations += _trials(case, () if start_all else {*_ready(case)})
     on_box = [item for check in checks if isinstance(check, BoxCheck) for item in check.examinations(case)]
     found = go_round([*on_box, *observations], case.clock, told)
     observed = [
@@ -39,10 +39,9 @@ def examine(case: Case, checks: Sequence[Check], *, start: bool, told: Told) -> 
     return sorted(found, key=lambda finding: order.index(finding.check) if finding.check in order else len(order))
 
 
-def _trials(case: Case) -> Iterator[Examination]:
-    ready = set(_ready(case))
+def _trials(case: Case, but_for: Container[str]) -> Iterator[Examination]:
     for backend in case.backends:
-        if backend.transport == "stdio" and backend.name not in ready:
+        if backend.transport == "stdio" and backend.name not in but_for:
             longest_s = min(backend.start_timeout_s, LONGEST_S)
             yield Examination("start", backend.name, lambda it=backend: _try(case, it), longest_s + _END_S)  # type: ignore[misc]
 

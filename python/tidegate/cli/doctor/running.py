@@ -26,6 +26,11 @@ class Running:
     files: tuple[str, ...] = field(default=())
     """Of its `--config`, absolute; empty when it was started without or cannot be looked into."""
 
+    def command(self, verb: str) -> str:
+        """`tidegate VERB` for this gateway, to be pasted."""
+        usual = self.admin.removeprefix("http://") == ADMIN_ADDRESS
+        return f"tidegate {verb}" + ("" if usual else f" --admin {self.admin}")
+
     @property
     def user(self) -> int | None:
         """Whose process it is."""

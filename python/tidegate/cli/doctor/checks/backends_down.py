@@ -8,6 +8,7 @@ from typing import Any
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.running import Running
 from tidegate.host.phrase import duration
 
 
@@ -18,10 +19,10 @@ def _look(case: Case) -> Iterator[Finding]:
         slots = [slot for slot in backend.get("slots") or () if isinstance(slot, dict)]
         lost = [slot for slot in slots if slot.get("state") in ("down", "parked")]
         if lost and not any(slot.get("state") == "ready" for slot in slots):
-            yield _finding(case, str(backend.get("backend")), lost[0])
+            yield _finding(case, case.running, str(backend.get("backend")), lost[0])
 
 
-def _finding(case: Case, name: str, slot: dict[str, Any]) -> Finding:
+def _finding(case: Case, running: Running, name: str, slot: dict[str, Any]) -> Finding:
     parked = slot.get("state") == "parked"
     since, again = slot.get("since_s"), slot.get("next_attempt_s")
     lasted = f" for {duration(since)}" if isinstance(since, int | float) else ""
@@ -32,9 +33,9 @@ def _finding(case: Case, name: str, slot: dict[str, Any]) -> Finding:
         "error",
         f"it is {'parked' if parked else 'down'}{lasted}",
         f"the running gateway says: {case.quote(str(error)) if error else 'nothing of the reason'}{restarts}",
-        f"its tools are gone until it is back; it comes back by itself{tried}",
+        f"calls of its tools fail until it is back; it comes back by itself{tried}",
         "mend what it says; the other findings about it, if any, are the reason",
-        (f"tidegate logs --backend {name}", "tidegate status"),
+        (running.command(f"logs --backend {name}"), running.command("status")),
         backend=name,
     )
 

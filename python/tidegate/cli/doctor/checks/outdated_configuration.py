@@ -40,7 +40,7 @@ def _look(case: Case) -> Iterator[Finding]:
             f"it says: {case.quote(str(last.get('error')))}",
             "the last one that was good is in force; when it is started again, it does not start",
             "mend the file; it is then taken up",
-            (_check(running), "tidegate reload"),
+            (_check(running), running.command("reload")),
         )
         return
     now_s = case.clock.wall_s()
@@ -65,7 +65,7 @@ def _look(case: Case) -> Iterator[Finding]:
                 f"changed {duration(now_s - changed_s)} ago, read {duration(now_s - read_s)} ago",
                 "what is in force is not what the file says",
                 "check the file, and have it read again",
-                (_check(running), "tidegate reload"),
+                (_check(running), running.command("reload")),
             )
 
 
