@@ -181,6 +181,12 @@ class Overloaded(TidegateError):
     retry = Retry.SAME_REPLICA
 
 
+class NoMemory(Overloaded):
+    """There is none left for a message of this size; smaller ones are served."""
+
+    slug = "no_memory"
+
+
 class Cancelled(TidegateError):
     """The client gave up; nothing is answered."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, TidegateError
+from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, NoMemory, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, splice
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
@@ -233,7 +233,11 @@ class Exchange:
                 at = find_member(message, "isError", *envelope.result_span) if envelope.result_span else None
                 self.tool_failed = at is not None and message[at[0] : at[1]] == b"true"
             self._finish(None)
-            self.send_result(message, envelope, (span[0], span[1], own_id))
+            edit = (span[0], span[1], own_id)
+            try:
+                self.send_result(message, envelope, edit)
+            except MemoryError:
+                self.send_error(NoMemory(f"no memory is left for an answer of {len(message)} bytes"))
 
     def failed(self, error: TidegateError) -> None:
         if self.done:

@@ -83,6 +83,12 @@ impl SseDecoder {
         Ok(())
     }
 
+    /// Bytes held of an event that has not ended.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.event.data.len() + self.line.len()
+    }
+
     fn skip_bom<'a>(&mut self, mut data: &'a [u8]) -> &'a [u8] {
         while let (Some(seen), [first, rest @ ..]) = (self.bom, data) {
             if *first == BOM[seen] {

@@ -1,6 +1,7 @@
 //! HTTP/1.1 heads and chunks.
 
 use crate::error::raise;
+use crate::room::room;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use tidegate_codec::http;
@@ -114,6 +115,7 @@ impl ChunkDecoder {
     }
 
     fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        room(data.len() * 3)?;
         self.0
             .feed(data)
             .map(|payload| PyBytes::new(py, &payload))

@@ -1,6 +1,7 @@
 //! Envelope scan, spans and edits.
 
 use crate::error::{raise, raise_with_id};
+use crate::room::{count, room};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -8,6 +9,11 @@ use tidegate_codec::{Span, json};
 
 /// `(start, end)`, or `None`.
 type Pair = Option<(usize, usize)>;
+
+/// Of a list of spans that grows by doubling: the old one, the new one.
+const ELEMENT_BYTES: usize = 16 * 3;
+/// The same of members, and what they become.
+const MEMBER_BYTES: usize = 64 * 3;
 
 fn pair(span: Option<Span>) -> Pair {
     span.map(|span| (span.start, span.end))
@@ -65,6 +71,8 @@ impl Envelope {
 #[pyfunction]
 #[pyo3(signature = (buf, max_depth = 64))]
 pub fn scan(py: Python<'_>, buf: &[u8], max_depth: usize) -> PyResult<Envelope> {
+    // A name that is all escapes, decoded, and as a string of Python's.
+    room(buf.len() * 2)?;
     let found = json::scan(buf, max_depth).map_err(|error| raise_with_id(py, buf, error))?;
     let raw = |span: Option<Span>| span.map(|span| PyBytes::new(py, span.of(buf)).unbind());
     let text = |text: Option<&str>| text.map(|text| PyString::new(py, text).unbind());
@@ -101,6 +109,7 @@ fn range(buf: &[u8], start: usize, end: isize) -> PyResult<Span> {
 #[pyfunction]
 #[pyo3(signature = (buf, start = 0, end = -1), text_signature = "(buf, start=0, end=-1)")]
 pub fn array_spans(buf: &[u8], start: usize, end: isize) -> PyResult<Vec<(usize, usize)>> {
+    room(count(buf, b',', b',') * ELEMENT_BYTES)?;
     let spans = json::array_spans(buf, range(buf, start, end)?).map_err(raise)?;
     Ok(spans
         .into_iter()
@@ -116,6 +125,7 @@ pub fn member_spans<'py>(
     start: usize,
     end: isize,
 ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    room(buf.len() + count(buf, b',', b',') * MEMBER_BYTES)?;
     json::member_spans(buf, range(buf, start, end)?)
         .map_err(raise)?
         .into_iter()
@@ -126,6 +136,7 @@ pub fn member_spans<'py>(
 #[pyfunction]
 #[pyo3(signature = (buf, key, start = 0, end = -1), text_signature = "(buf, key, start=0, end=-1)")]
 pub fn find_member(buf: &[u8], key: &str, start: usize, end: isize) -> PyResult<Pair> {
+    room(buf.len())?;
     json::find_member(buf, key, range(buf, start, end)?)
         .map(pair)
         .map_err(raise)
@@ -141,6 +152,8 @@ pub fn splice<'py>(
         .iter()
         .map(|(start, end, with)| (Span::new(*start, *end), with.as_bytes()))
         .collect();
+    let added: usize = edits.iter().map(|(_, with)| with.len()).sum();
+    room((buf.len() + added) * 2)?;
     let out = json::splice(buf, &edits).map_err(raise)?;
     Ok(PyBytes::new(py, &out))
 }
@@ -165,6 +178,11 @@ pub fn patch_object<'py>(
             )
         })
         .collect();
+    let added: usize = changes
+        .iter()
+        .map(|(_, value)| value.map_or(0, <[u8]>::len))
+        .sum();
+    room((buf.len() + added) * 2 + count(buf, b',', b',') * MEMBER_BYTES)?;
     let out = json::patch_object(buf, &changes).map_err(raise)?;
     Ok(PyBytes::new(py, &out))
 }

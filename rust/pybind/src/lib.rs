@@ -10,6 +10,7 @@ mod http;
 mod json;
 mod lines;
 mod msgpack;
+mod room;
 mod seal;
 mod sse;
 

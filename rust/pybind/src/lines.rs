@@ -1,5 +1,6 @@
 //! Line framing.
 
+use crate::room::room;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use tidegate_codec::lines;
@@ -15,6 +16,8 @@ impl LineSplitter {
     }
 
     fn feed<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyList>> {
+        // The buffer grows by doubling, and the line is copied out of it.
+        room((self.0.pending() + data.len()) * 3)?;
         let mut found = Vec::new();
         self.0.feed(data, |line| {
             found.push(line.map(|line| PyBytes::new(py, line)));

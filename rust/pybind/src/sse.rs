@@ -1,6 +1,7 @@
 //! Server-sent events.
 
 use crate::error::raise;
+use crate::room::room;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use tidegate_codec::sse;
@@ -50,6 +51,8 @@ impl SseDecoder {
     }
 
     fn feed(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<Vec<SseEvent>> {
+        // The buffers grow by doubling, and the event is copied out of them.
+        room((self.0.held() + data.len()) * 4)?;
         let mut found = Vec::new();
         self.0
             .feed(data, |event| found.push(SseEvent::new(py, event)))
@@ -67,6 +70,11 @@ pub fn encode_sse<'py>(
     id: Option<&str>,
     retry_ms: Option<u64>,
 ) -> PyResult<Bound<'py, PyBytes>> {
+    let lines = data
+        .iter()
+        .filter(|byte| matches!(byte, b'\n' | b'\r'))
+        .count();
+    room(data.len() * 3 + lines * 24)?;
     let out = sse::encode_sse(data, event, id, retry_ms).map_err(raise)?;
     Ok(PyBytes::new(py, &out))
 }

@@ -40,6 +40,7 @@ class ConnectionRegistry:
         "deadlines",
         "limit",
         "served_total",
+        "shed_messages",
     )
 
     def __init__(
@@ -56,6 +57,7 @@ class ConnectionRegistry:
         self.served_total = 0
         self._for_operators = for_operators
         self._shed = Shedding(clock, "connections", silent=within is not None)
+        self.shed_messages: Shedding = Shedding(clock, "messages") if within is None else within.shed_messages
         self._open: set[Connection] = set()
         self._refused: set[Connection] = set()
 
@@ -122,6 +124,6 @@ class ConnectionRegistry:
             "served_total": self.served_total,
             "refused_total": self._shed.total,
             "refused_open": len(self._refused),
-            "refusing": self._shed.recent,
+            "refusing": self._shed.recent or self.shed_messages.recent,
             "descriptors": limit(),
         }

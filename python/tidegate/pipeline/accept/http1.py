@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import BadHttp, Overloaded, TidegateError, TooLarge
+from tidegate.errors import BadHttp, NoMemory, Overloaded, TidegateError, TooLarge
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.descriptors import descriptor_of
 from tidegate.pipeline.accept.http_request import (
@@ -144,6 +144,16 @@ class HttpServerProtocol(asyncio.Protocol):
         self._registry.deadlines.watch(self)
 
     def data_received(self, data: bytes) -> None:
+        try:
+            self._take(data)
+        except MemoryError:
+            self._registry.shed_messages.refuse("no memory is left for large ones")
+            if self._request is None:
+                self._refuse(NoMemory("no memory is left for a request of this size"))
+            else:
+                self.abort()
+
+    def _take(self, data: bytes) -> None:
         phase = self._phase
         if phase <= _HEAD:
             self._pending = self._pending + data if self._pending else data
@@ -376,14 +386,20 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def _failed(self, request: HttpRequest, error: Exception) -> None:
         """`serve` raised: a fault of the gateway. The client learns no more than that."""
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "serving an HTTP request failed", "exception": error, "protocol": self}
-        )
+        if isinstance(error, MemoryError):
+            self._registry.shed_messages.refuse("no memory is left for large ones")
+        else:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "serving an HTTP request failed", "exception": error, "protocol": self}
+            )
         if request.answered:
             if not request.gone:
                 self.abort()
         else:
-            request.refuse(TidegateError("internal error"))
+            out = isinstance(error, MemoryError)
+            request.refuse(
+                NoMemory("no memory is left for a request of this size") if out else TidegateError("internal error")
+            )
 
     def _refuse(self, error: TidegateError) -> None:
         """Answers what could not be read as a request, and closes: where the next one starts is unknown."""

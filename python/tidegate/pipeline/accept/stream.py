@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from tidegate.config.snapshot import Limits
-from tidegate.errors import TidegateError
+from tidegate.errors import NoMemory, TidegateError
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.descriptors import descriptor_of
 from tidegate.pipeline.codec import LineSplitter, MsgpackSplitter, json_to_msgpack
@@ -77,8 +77,21 @@ class StreamServerProtocol(asyncio.Protocol):
             talk.garbage(error)
             self.close()
             return
+        except MemoryError:
+            self._no_memory(talk, len(data))
+            return
         for message in messages:
-            talk.receive(message)
+            try:
+                talk.receive(message)
+            except MemoryError:
+                self._no_memory(talk, len(message or b""))
+                return
+
+    def _no_memory(self, talk: Talk, size: int) -> None:
+        """What was lost cannot be told apart from what was not, so the connection ends."""
+        self._registry.shed_messages.refuse("no memory is left for large ones")
+        talk.garbage(NoMemory(f"no memory is left for a message of {size} bytes and more"))
+        self.close()
 
     def eof_received(self) -> bool:
         return False

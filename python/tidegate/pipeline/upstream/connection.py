@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
 from tidegate.errors import (
+    NoMemory,
     TidegateError,
     UpstreamClosed,
     UpstreamProtocol,
@@ -193,10 +194,16 @@ class Connection:
         call.headers = headers
         call.principal = client.principal
         call.sent = Sent(client, message, envelope, edits)
-        shaped = dialect.shape(message, envelope, client, upstream_id, edits)
-        self._pending[upstream_id] = call
-        self.set_deadline(call, timeout_s)
-        self.link.send(shaped, call)
+        try:
+            shaped = dialect.shape(message, envelope, client, upstream_id, edits)
+            self._pending[upstream_id] = call
+            self.set_deadline(call, timeout_s)
+            self.link.send(shaped, call)
+        except MemoryError:
+            self._pending.pop(upstream_id, None)
+            self._disarm(call)
+            listener.failed(NoMemory(f"no memory is left for a request of {len(message)} bytes"))
+            return None
         return call
 
     def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
@@ -330,6 +337,9 @@ class Connection:
         except TidegateError as error:
             self.garbled(str(error), call)
             return
+        except MemoryError:
+            self.no_memory(len(message), call)
+            return
         try:
             self._take(message, envelope, call)
         except Exception:
@@ -352,7 +362,13 @@ class Connection:
                 error = UpstreamProtocol(f"backend `{self.backend}` answered with a result that is no object")
                 found.listener.failed(error)
                 return
-            found.listener.answered(message, envelope)
+            try:
+                found.listener.answered(message, envelope)
+            except MemoryError:
+                found.listener.failed(NoMemory(f"no memory is left for an answer of {len(message)} bytes"))
+            except Exception as error:
+                found.listener.failed(TidegateError(f"the gateway failed over this answer: {error}"))
+                raise
         elif kind == NOTIFICATION:
             self._notification(message, envelope, call)
         elif kind == REQUEST:
@@ -367,6 +383,14 @@ class Connection:
             call.listener.failed(
                 UpstreamProtocol(f"backend `{self.backend}` answered with what is no message: {reason}")
             )
+
+    def no_memory(self, size: int, call: Call | None) -> None:
+        """A message of `size` bytes could not be taken in. If nobody knows whose it was, callers meet their deadline."""
+        self.dropped += 1
+        if call is None and len(self._pending) == 1:
+            call = next(iter(self._pending.values()))
+        if call is not None:
+            self.call_failed(call, NoMemory(f"no memory is left for an answer of {size} bytes"))
 
     def listening(self) -> None:
         self._owner.listening(self)

@@ -55,7 +55,6 @@ class ConnectionPool:
     __slots__ = (
         "_all",
         "_bounds",
-        "_clock",
         "_context",
         "_deadlines",
         "_idle",
@@ -64,6 +63,7 @@ class ConnectionPool:
         "_origin",
         "_queue",
         "_spawn",
+        "clock",
     )
 
     def __init__(
@@ -80,7 +80,7 @@ class ConnectionPool:
         self._origin = origin
         self._bounds = bounds
         self._limits = limits
-        self._clock = clock
+        self.clock = clock
         self._deadlines = deadlines
         self._spawn = spawn
         self._context = context
@@ -96,7 +96,7 @@ class ConnectionPool:
         self._open_more()
 
     def now_s(self) -> float:
-        return self._clock.now_s()
+        return self.clock.now_s()
 
     def submit(self, call: HttpCall) -> None:
         """Sends the call or queues it.

@@ -10,8 +10,9 @@ from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.config.snapshot import Limits
-from tidegate.errors import TidegateError, TooLarge, UpstreamClosed, UpstreamProtocol
+from tidegate.errors import NoMemory, TidegateError, TooLarge, UpstreamClosed, UpstreamProtocol
 from tidegate.pipeline.codec import ChunkDecoder, ResponseHead, parse_response_head
+from tidegate.pipeline.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.connection_pool import ConnectionPool
@@ -27,6 +28,14 @@ _STALE_WINDOW_S: Final = 2.0
 """A reused connection that ends this soon after a request was written was closed by a server that found it idle;
 one that ends later is a server that died at work, and a POST to it may have had its effect."""
 
+_SLICE_BYTES: Final = 4096
+"""Of a stream of many lines, looked at in one turn of the loop: some 0.3 ms."""
+_FEW_LINES: Final = 256
+"""In what is read at once. A long answer is few lines."""
+_LINES_PER_S: Final = 6000.0
+_LINES_BURST: Final = 20_000
+"""An event is three lines. Who says more for longer has to wait, so that its gateway serves others, too."""
+_MOST_PAUSE_S: Final = 1.0
 _NO_ANSWER: Final = "without an answer"
 
 _HEAD: Final = 0
@@ -46,9 +55,13 @@ class HttpConnection(asyncio.Protocol):
         "_interim",
         "_keep_alive",
         "_limits",
+        "_pace",
         "_pending",
         "_phase",
         "_pool",
+        "_rest",
+        "_streamed",
+        "_timer",
         "_transport",
         "_used",
         "deadline_s",
@@ -63,6 +76,12 @@ class HttpConnection(asyncio.Protocol):
         self._call: HttpCall | None = None
         self._phase = _HEAD
         self._pending = b""
+        self._streamed = False
+        """The response is an event stream."""
+        self._rest = b""
+        """Of a stream that says very much: not yet looked at. While there is any, nothing more is read."""
+        self._pace: TokenBucket | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._chunks: ChunkDecoder | None = None
         self._body_left = 0
         """Bytes; in `_UNTIL_CLOSE` and `_CHUNKED` what the bound still allows."""
@@ -87,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         self._call = call
         self._used += 1
         self._phase = _HEAD
+        self._streamed = False
         self._interim = 0
         call.connection = self
         call.sent_s = now_s
@@ -95,6 +115,7 @@ class HttpConnection(asyncio.Protocol):
     def drop_call(self) -> None:
         """The call was given up; where its response ends cannot be waited for."""
         self._call = None
+        self._forget_rest()
         self.abort()
 
     def abort(self) -> None:
@@ -104,6 +125,7 @@ class HttpConnection(asyncio.Protocol):
 
     def fail_call(self, error: TidegateError) -> None:
         call, self._call = self._call, None
+        self._forget_rest()
         self.abort()
         if call is not None:
             call.connection = None
@@ -127,6 +149,41 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if not self._streamed or (len(data) < _SLICE_BYTES and not self._rest):
+            self._take(data)
+            return
+        lines = data.count(b"\n") + data.count(b"\r")
+        if self._rest or lines > _FEW_LINES:
+            self._rest += data
+            self._slow_down(self._pace.spend(lines) if self._pace is not None else 0.0)
+        else:
+            self._take(data)
+
+    def _slow_down(self, owe_s: float) -> None:
+        """Leaves the loop to others before the rest is looked at, and what the server says after it in the socket."""
+        if self._transport is None:
+            return
+        if self._timer is None:
+            self._transport.pause_reading()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(min(owe_s, _MOST_PAUSE_S), self._go_on)
+
+    def _go_on(self) -> None:
+        piece, self._rest = self._rest[:_SLICE_BYTES], self._rest[_SLICE_BYTES:]
+        self._take(piece)
+        if self._rest:
+            self._slow_down(0.0)
+        else:
+            self._timer = None
+            self.resume_reading()
+
+    def _forget_rest(self) -> None:
+        self._rest = b""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _take(self, data: bytes) -> None:
         call = self._call
         if call is None:
             self.abort()
@@ -137,10 +194,17 @@ class HttpConnection(asyncio.Protocol):
                 data = self._take_head(call, self._pending + data if self._pending else data)
             if data and self._call is call and self._phase != _HEAD:
                 self._take_body(call, data)
+        except MemoryError:
+            self.fail_call(NoMemory(f"no memory is left for the answer of `{call.origin}`"))
         except TidegateError as error:
             self.fail_call(UpstreamProtocol(f"`{call.origin}` answered, but not in HTTP/1.1: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        rest = self._rest
+        self._forget_rest()
+        if rest and self._call is not None:
+            # What came before the end is read to its end.
+            self._take(rest)
         self._transport = None
         call, self._call = self._call, None
         pool = self._pool
@@ -195,6 +259,9 @@ class HttpConnection(asyncio.Protocol):
         if told is not None:
             self.kept_s = _kept_s(told)
         streamed = headers.get("content-type", "").lower().startswith("text/event-stream")
+        self._streamed = streamed
+        if streamed and self._pace is None:
+            self._pace = TokenBucket(self._pool.clock, _LINES_PER_S, _LINES_BURST)
         bound = _UNBOUNDED if streamed else self._limits.result_bytes
         if call.bodiless or head.status == 204 or head.status == 304:
             self._phase, self._body_left = _LENGTH, 0
@@ -241,7 +308,7 @@ class HttpConnection(asyncio.Protocol):
         call.finish()
         if transport is None or transport.is_closing():
             pass
-        elif rest or not self._keep_alive or transport.get_write_buffer_size():
+        elif rest or self._rest or not self._keep_alive or transport.get_write_buffer_size():
             transport.abort()
         else:
             self._pool.release(self)

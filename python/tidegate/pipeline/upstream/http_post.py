@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tidegate.errors import TidegateError, UpstreamClosed, UpstreamProtocol, UpstreamUnreachable
+from tidegate.errors import NoMemory, TidegateError, UpstreamClosed, UpstreamProtocol, UpstreamUnreachable
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_call import HttpCall
 from tidegate.pipeline.upstream.http_refusal import of_backend, refusal
@@ -84,9 +84,14 @@ class Post:
         if self._decoder is not None:
             self._stream_ended(call, "closed the stream before it answered")
             return
-        body = b"".join(self._body)
-        self._body.clear()
         status, link = self._status, self._link
+        try:
+            body = b"".join(self._body)
+        except MemoryError:
+            link.fail(call, NoMemory(f"no memory is left for an answer of {self._body_bytes} bytes"))
+            return
+        finally:
+            self._body.clear()
         if link.in_session and self._forgot_session(status, body):
             link.session_unknown(call)
         elif self._is_message(status, body) and (call is not None or status < 400):

@@ -118,6 +118,9 @@ class LinkOwner(Protocol):
     def garbled(self, reason: str, call: Call | None) -> None:
         """Something that is no message: over the limit, not text, not JSON."""
 
+    def no_memory(self, size: int, call: Call | None) -> None:
+        """For a message of so many bytes there was none."""
+
     def oversized(self, limit_bytes: int) -> None:
         """A message over the limit was thrown away unread."""
 

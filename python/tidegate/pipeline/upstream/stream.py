@@ -1,7 +1,6 @@
 """A server at the other end of a byte stream: newline-delimited JSON-RPC over TCP or a unix socket.
 
-The framing is that of the stdio binding (2026-07-28, transports "Custom Transports"). `stdio_child.py`
-shares `LineInbox`.
+The framing is that of the stdio binding (2026-07-28, transports "Custom Transports"), and read as a child's stdout is.
 """
 
 from __future__ import annotations
@@ -9,28 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from tidegate.errors import UpstreamClosed, UpstreamUnreachable
-from tidegate.pipeline.codec import LineSplitter
+from tidegate.errors import NoMemory, TidegateError, UpstreamClosed, UpstreamUnreachable
+from tidegate.pipeline.upstream.child.stdout import Stdout
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
 from tidegate.pipeline.upstream.link import Call, LinkOwner
-
-
-class LineInbox:
-    """Cuts what a server writes into messages and hands them to the connection."""
-
-    __slots__ = ("_limit", "_owner", "_splitter")
-
-    def __init__(self, owner: LinkOwner, max_bytes: int) -> None:
-        self._owner = owner
-        self._limit = max_bytes
-        self._splitter = LineSplitter(max_bytes)
-
-    def feed(self, data: bytes) -> None:
-        for line in self._splitter.feed(data):
-            if line is None:
-                self._owner.oversized(self._limit)
-            else:
-                self._owner.received(line, None)
 
 
 class StreamLink(asyncio.Protocol):
@@ -53,12 +34,13 @@ class StreamLink(asyncio.Protocol):
         self._write_buffer_bytes = write_buffer_bytes
         self._connect_timeout_s = connect_timeout_s
         self._owner: LinkOwner | None = None
-        self._inbox: LineInbox | None = None
+        self._inbox: Stdout | None = None
+        """Reads at a pace that leaves the loop to others."""
         self._writer: JoinedWriter | None = None
 
     async def open(self, owner: LinkOwner) -> None:
         self._owner = owner
-        self._inbox = LineInbox(owner, self._max_bytes)
+        self._inbox = Stdout(owner, self._max_bytes, self._ended)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -73,20 +55,40 @@ class StreamLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         writing = cast(asyncio.WriteTransport, transport)  # uvloop's are no subclasses
         self._writer = JoinedWriter(writing, self._backend, self._write_buffer_bytes)
+        if self._inbox is not None:
+            self._inbox.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
-        self._inbox.feed(data)
+        try:
+            self._inbox.data_received(data)
+        except MemoryError:
+            # Where the next message begins is lost.
+            self._fail(NoMemory(f"no memory is left for what backend `{self._backend}` says"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._writer = None
+        if self._inbox is not None:
+            self._inbox.connection_lost(exc)
         if self._owner is not None:
             cause = f": {exc}" if exc else ""
             self._owner.lost(UpstreamClosed(f"backend `{self._backend}` closed the connection{cause}"))
 
     def send(self, message: bytes, call: Call | None) -> None:
         if self._writer is not None:
+            if call is not None and self._inbox is not None:
+                self._inbox.asked += 1
             self._writer.send(message, call, self._owner)
+
+    def _ended(self) -> None:
+        """The reading end; that the connection ended is told by `connection_lost`."""
+
+    def _fail(self, error: TidegateError) -> None:
+        owner, self._owner = self._owner, None
+        if self._inbox is not None:
+            self._inbox.close()
+        if owner is not None:
+            owner.lost(error)
 
     def abandon(self, call: Call) -> None:
         pass

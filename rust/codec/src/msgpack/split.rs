@@ -64,6 +64,12 @@ impl MsgpackSplitter {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
+    /// Bytes held of a message that has not ended.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.pending.len()
+    }
+
     fn advance(&mut self, data: &[u8], on: &mut impl FnMut(Option<Vec<u8>>)) -> Result<()> {
         let mut from = 0;
         let mut at = 0;
