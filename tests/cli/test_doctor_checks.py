@@ -28,6 +28,7 @@ from tidegate.cli.doctor.case import open_case
 from tidegate.cli.doctor.checks import NAMES, load_checks
 from tidegate.cli.doctor.examine import examine
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.sockets import Listener
 from tidegate.cli.doctor.trial import Trial
 from tidegate.clock import Clock, ManualClock
 from tidegate.host.tree import Tree
@@ -381,6 +382,15 @@ def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
     assert found_by("ports", f'[listen]\nhttp = "127.0.0.1:{port}"\nadmin = ""\n') == []
     elsewhere = one(found_by("ports", '[listen]\nhttp = "192.0.2.77:8808"\nallow_public = true\nadmin = ""\n'))
     assert "ip -brief address" in elsewhere.paste
+
+
+def test_a_port_that_systemd_holds_for_a_socket_unit_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only pid 1 can provoke it, so who holds the port is made up."""
+    monkeypatch.setattr("tidegate.cli.doctor.checks.ports.listeners", lambda port: [Listener("root", 1, "systemd")])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        finding = one(found_by("ports", f'[listen]\nhttp = "{address}"\nadmin = ""\n'))
+    assert (finding.severity, finding.paste) == ("note", ("systemctl list-sockets",))
 
 
 def test_a_port_of_the_running_gateway_is_not_taken() -> None:

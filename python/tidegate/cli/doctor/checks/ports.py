@@ -67,6 +67,15 @@ def _taken(address: str, key: str, port: int) -> Finding:
     other = f'{key} = "{address.rpartition(":")[0] or "127.0.0.1"}:0"'
     holders = listeners(port)
     for holder in holders:
+        if holder.pid == 1 and holder.program == "systemd":
+            return Finding(
+                "note",
+                f"`{address}` (`listen.{key}`) is held by systemd for a socket unit",
+                f"port {port} is held by pid 1",
+                "if that is `tidegate.socket`, all is well: the service gets it; a gateway started by hand does not",
+                "see whose it is",
+                ("systemctl list-sockets",),
+            )
         if holder.pid is not None:
             return _finding(
                 address,
@@ -80,7 +89,7 @@ def _taken(address: str, key: str, port: int) -> Finding:
         address,
         key,
         f"port {port} is held by a process of user {users}, which this user may not look at (uid {os.getuid()})",
-        "ask as root who it is, or choose another port; 0 picks a free one",
+        "ask as root who it is (it may be `tidegate.socket` of systemd), or choose another port; 0 picks a free one",
         (f"sudo ss -ltnp 'sport = :{port}'", "[listen]", other),
     )
 
