@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import resource
 import sys
@@ -227,6 +228,41 @@ async def test_a_fork_that_fails_is_told_with_a_way_out(number: int, monkeypatch
     said = await refusal(child("cat"))
     assert {errno.EAGAIN: "`TasksMax=`", errno.ENOMEM: "memory"}[number] in said
     assert said.endswith("it is tried again")
+
+
+async def test_lines_of_stderr_are_logged_at_a_bounded_rate_and_cannot_steer_a_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "tidegate.child")
+    await ended(
+        script("printf 'red \\033[31m\\n' >&2; sleep 0.2; i=0; while [ $i -lt 900 ]; do echo $i >&2; i=$((i+1)); done")
+    )
+    records = [record for record in caplog.records if record.name == "tidegate.child"]
+    said = [record.getMessage().partition(" pid=")[2].partition(" ")[2] for record in records]
+    assert {record.backend for record in records} == {"files"}  # type: ignore[attr-defined]
+    assert said[0] == "red \ufffd[31m"
+    assert len(said) < 200
+    left_out = sum(int(line[1:].split()[0]) for line in said if line.endswith("lines left out)"))
+    assert left_out + sum(not line.endswith("lines left out)") for line in said) == 901
+
+
+async def test_a_kernel_that_tells_of_no_exit_by_descriptor_is_asked_by_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert str(await ended(script("setsid sleep 600 & exit 6"))) == "backend `files` exited with status 6"
+    assert carriers() == []
+
+
+async def test_without_a_shell_there_is_no_keeper_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tidegate.pipeline.upstream.child.keeper._SHELL", "/no/such/shell")
+    assert str(await ended(script("exit 2"))) == "backend `files` exited with status 2"
+    assert "keeper_not_started" in caplog.text
 
 
 async def test_what_a_killed_gateway_and_its_keeper_left_is_ended_and_nothing_else() -> None:

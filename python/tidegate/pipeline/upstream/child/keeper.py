@@ -144,12 +144,13 @@ def _start() -> tuple[subprocess.Popen[bytes], int]:
     try:
         os.set_blocking(writing, False)
         process = subprocess.Popen(  # noqa: S603  our own words
-            [_SHELL, "-c", _SCRIPT, "tidegate-keeper", daemon_mark(), str(started())],
+            # By way of a variable, so that lists of processes stay readable.
+            [_SHELL, "-c", 'eval "$KEEPER"', "tidegate-keeper", daemon_mark(), str(started())],
             stdin=reading,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={},
+            env={"KEEPER": _SCRIPT},
             start_new_session=True,
         )
     except OSError:
