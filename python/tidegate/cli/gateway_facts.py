@@ -31,6 +31,8 @@ class Slot:
     next_attempt_s: float | None
     """Until it is tried again."""
     error: str
+    era: str
+    """`session` or `stateless`."""
     revision: str
     in_flight: int
     waiting: int
@@ -187,6 +189,7 @@ def _slot(row: Mapping[str, Any]) -> Slot:
         since_s=number(row.get("since_s")),
         next_attempt_s=next_attempt_s,
         error=error,
+        era=text(row.get("era")),
         revision=text(row.get("revision")),
         in_flight=_count(row.get("in_flight")),
         waiting=_count(row.get("waiting")),

@@ -28,6 +28,7 @@ _COLUMNS: Final = (
     Column("BACKEND", 0, least=12),
     Column("STATE"),
     Column("FOR", 1, right=True),
+    Column("ERA", 6),
     Column("SPEAKS", 2),
     Column("BY", 7),
     Column("PID", 2, right=True),
@@ -79,24 +80,23 @@ def _row(backend: Backend) -> list[Span]:
     pids = [slot.pid for slot in backend.slots if slot.pid is not None]
     memory = [slot.memory_bytes for slot in backend.slots if slot.memory_bytes is not None]
     tools = max((slot.tools for slot in ready), default=None)
-    shown = [
+    restarts = str(backend.restarts) if backend.slots else "-"
+    return [
         Span(backend.name[:_MAX_NAME_COLUMNS]),
         Span(state, STATE_STYLE[state]),
         Span("-" if since_s is None else span(since_s)),
+        Span(", ".join(dict.fromkeys(slot.era for slot in ready if slot.era)) or "-"),
         Span(", ".join(dict.fromkeys(slot.revision for slot in ready if slot.revision)) or "-"),
         Span(backend.transport),
         Span("-" if not pids else f"{pids[0]}" + (f" +{len(pids) - 1}" if len(pids) > 1 else "")),
         Span(size(sum(memory)) if memory else "-"),
-        Span(str(backend.restarts), "note" if backend.restarts else ""),
+        Span(restarts, "note" if backend.restarts else ""),
         Span("-" if next_s is None else "now" if next_s < 1 else span(next_s)),
         Span(_of(backend.in_flight, backend.max_in_flight)),
         Span(_of(backend.queued, backend.max_queued)),
         Span("-" if tools is None else str(tools)),
         Span(f"{len(ready)} of {len(backend.slots)}"),
     ]
-    if not backend.restarts:
-        shown[7] = Span("-" if not backend.slots else "0")
-    return shown
 
 
 def _of(count: int, limit: int | None) -> str:
