@@ -145,7 +145,7 @@ def test_names_of_servers_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPa
     assert WIDE in text
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(odd_statistics, st.sampled_from((40, 80, 200)))
 def test_odd_statistics_give_sentences_all_the_same(odd: dict[str, object], room: int) -> None:
     found = read(odd)

@@ -200,7 +200,7 @@ def damaged(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(damaged() | st.just({}), damaged(), st.floats(0, 100))
 def test_an_odd_reading_gives_a_picture_all_the_same(
     before: dict[str, Any], after: dict[str, Any], seconds: float
