@@ -208,7 +208,7 @@ async def test_sigterm_of_the_daemon_ends_every_kind_of_child_and_the_keeper() -
 
 
 async def test_sigkill_of_the_daemon_under_load_leaves_no_process_and_a_restart_works() -> None:
-    names = ("stubborn", "forks", "forks-dies", "floods-notices", "heir", "shows")
+    names = ("stubborn", "forks", "forks-on", "forks-dies", "floods-notices", "heir", "shows")
     async with hostile(*names) as home:
         for name in names:
             await until_answers(home, name)

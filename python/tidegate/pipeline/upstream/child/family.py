@@ -19,6 +19,7 @@ from tidegate.pipeline.upstream.child.proc import Row, pids, read_row, read_vari
 
 _PORTION: Final = 32
 """Rows read in one turn of the event loop: some 0.5 ms."""
+_LISTINGS: Final = 4
 _FIRST_PAUSE_S: Final = 0.005
 _MOST_PAUSE_S: Final = 0.2
 _ROUNDS: Final = 40
@@ -48,12 +49,19 @@ class Family:
     def survey(self) -> Generator[None, None, list[Row]]:
         """As `find`, a portion at each step."""
         rows: list[Row] = []
-        for number, pid in enumerate(pids(), 1):
-            row = read_row(pid)
-            if row is not None and row.started >= self._leader.started:
-                rows.append(row)
-            if number % _PORTION == 0:
-                yield
+        seen: set[int] = set()
+        for _ in range(_LISTINGS):
+            # Who started somebody and left while the others were read is not missed.
+            fresh = [pid for pid in pids() if pid not in seen]
+            seen.update(fresh)
+            for number, pid in enumerate(fresh, 1):
+                row = read_row(pid)
+                if row is not None and row.started >= self._leader.started:
+                    rows.append(row)
+                if number % _PORTION == 0:
+                    yield
+            if not fresh:
+                break
         own = os.getpid()
         marks: dict[tuple[int, int], bool] = {}
         for number, row in enumerate(rows, 1):
@@ -98,11 +106,14 @@ class Family:
         """Kills every member but a dead one, and again whom they started meanwhile. How many withstood."""
         pause_s = _FIRST_PAUSE_S
         left: list[Row] = []
+        quiet = 1
         for _ in range(_ROUNDS):
             found = await self.find()
             self._reap(found)
             left = [row for row in found if not row.dead]
-            if not left:
+            quiet = 0 if left else quiet + 1
+            if quiet >= 2:
+                # Where there was nobody, once is enough.
                 break
             for row in left:
                 send_signal(row, signal.SIGKILL)

@@ -41,8 +41,8 @@ started() { # PID: sets $at to the time it was started; fails when it is gone
   set -f; set -- ${text##*) }; set +f
   shift 19 && at=$1
 }
-round=0
-while [ $round -lt 300 ]; do
+round=0 quiet=0
+while [ $round -lt 300 ] && [ $quiet -lt 2 ]; do
   round=$((round + 1)) found=
   for group in $groups; do kill -KILL "-$group"; done
   for place in /proc/[0-9]*; do
@@ -52,7 +52,7 @@ while [ $round -lt 300 ]; do
         case $line in *"$1"*) kill -KILL "$pid" && found=y; break ;; esac
       done; } <"$place/environ"
   done
-  [ "$found" ] || exit 0
+  if [ "$found" ]; then quiet=0; else quiet=$((quiet + 1)); fi
 done
 """
 _MOST_LOSSES: Final = 5
