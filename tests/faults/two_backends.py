@@ -134,10 +134,11 @@ async def two_backends(
     limits: str = "",
     timeout_s: float = CALL_TIMEOUT_S,
     before: Callable[[], None] | None = None,
+    log: str = "",
 ) -> AsyncIterator[TwoBackends]:
     """`bad`: the lines of its table that say where it is, or a name and such lines for each of several.
 
-    `before` runs in the daemon's process before it starts.
+    `before` runs in the daemon's process before it starts. `log`: a file that its log goes to instead of to the test.
     """
     bads = {"bad": bad} if isinstance(bad, str) else bad
     good = SteadyServer()
@@ -147,21 +148,24 @@ async def two_backends(
         text = CONFIG.format(good=good.address, limits=limits)
         text += "".join(BAD.format(name=name, where=where, timeout=timeout_s) for name, where in bads.items())
         config.write_text(text, encoding="utf-8")
+        stderr = os.open(log, os.O_WRONLY) if log else asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tidegate", "serve", "--config", str(config), "--http", "127.0.0.1:0",
             "--tcp", "127.0.0.1:0", "--unix", f"{folder}/s", "--admin", "127.0.0.1:0",
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             env={**os.environ, "TIDEGATE_LOG": "warning"}, preexec_fn=before,
         )  # fmt: skip
         assert process.stdout is not None
-        assert process.stderr is not None
+        if log:
+            os.close(stderr)
         reading = None
         house = None
         try:
             first = await within(process.stdout.readline())
-            assert first, (await process.stderr.read()).decode()
+            assert first, (await process.stderr.read()).decode() if process.stderr is not None else "it did not start"
             house = TwoBackends(process, json.loads(first), good)
-            reading = asyncio.ensure_future(_read_log(process.stderr, house.log))
+            if process.stderr is not None:
+                reading = asyncio.ensure_future(_read_log(process.stderr, house.log))
             yield house
         finally:
             for client in house.clients if house is not None else ():

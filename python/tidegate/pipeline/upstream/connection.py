@@ -385,7 +385,7 @@ class Connection:
             )
 
     def no_memory(self, size: int, call: Call | None) -> None:
-        """A message of `size` bytes could not be taken in. If nobody knows whose it was, callers meet their deadline."""
+        """A message of `size` bytes could not be taken in. Unless it is clear whose, callers meet their deadline."""
         self.dropped += 1
         if call is None and len(self._pending) == 1:
             call = next(iter(self._pending.values()))
