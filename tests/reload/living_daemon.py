@@ -21,6 +21,7 @@ from clients import Client, HttpClient, StreamClient
 from heard import BOUND_S, within
 
 Json = Any
+READY_S = 30.0
 TIDEGATE = (sys.executable, "-m", "tidegate")
 LISTEN = ("--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 
@@ -107,7 +108,8 @@ async def living(
         reading = None
         alive = None
         try:
-            first = await within(process.stdout.readline())
+            async with asyncio.timeout(READY_S):
+                first = await process.stdout.readline()
             assert first, (await process.stderr.read()).decode()
             alive = Living(process, place, json.loads(first))
             reading = asyncio.ensure_future(_keep(process.stderr, alive.log))

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -179,6 +180,37 @@ async def test_sigterm_during_a_reload_ends_it() -> None:
         daemon.hang_up()
         daemon.process.terminate()
         assert await within(daemon.process.wait()) == 0
+
+
+async def test_the_service_manager_hears_of_it(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        async def told(key: str) -> dict[str, str]:
+            while True:
+                said = (await within(loop.sock_recv(manager, 8192))).decode()
+                fields = dict(line.split("=", 1) for line in said.splitlines())
+                if key in fields:
+                    return fields
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with living(ONE, "--no-watch", environ=environ) as daemon:
+            assert (await told("READY"))["STATUS"].startswith("1 backend: ")
+            daemon.write(BAD)
+            daemon.hang_up()
+            assert int((await told("RELOADING"))["MONOTONIC_USEC"]) > 0
+            status = (await told("READY"))["STATUS"]
+            refused = f"the changed configuration is refused: {daemon.config}:5: limits.drain: unknown key"
+            assert status.startswith("1 backend: ")
+            assert refused in status
+            daemon.write(ONE + TWO)
+            daemon.hang_up()
+            await told("RELOADING")
+            mended = (await told("READY"))["STATUS"]
+            assert mended.startswith("2 backends: ")
+            assert "refused" not in mended
 
 
 def test_whose_terminal_is_closed_ends_instead_of_reloading(tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
+import urllib.request
 from dataclasses import replace
 
 import pytest
 from clients import Client, HttpClient
 from gateway import House, house
-from heard import Json, within
+from heard import BOUND_S, Json, within
 from scripted_server import ScriptedServer, tool
 
 from tidegate.config.snapshot import Backend, Limits, Listen, Snapshot
 from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.errors import ConfigError
 from tidegate.pipeline.accept import listener
+from tidegate.systemd.sockets import Inherited, Passed
 
 pytestmark = pytest.mark.anyio
 LIST_CHANGED = "notifications/tools/list_changed"
@@ -313,6 +316,43 @@ async def test_an_address_that_cannot_be_had_refuses_everything() -> None:
             assert home.daemon.snapshot is before
             assert len(home.daemon.addresses["http"]) == 1  # type: ignore[arg-type]
             assert await client.names() == ["echo"]
+
+
+async def page(home: House, path: str) -> int:
+    """HTTP status of a page of the operators' listener."""
+
+    def fetch() -> int:
+        with urllib.request.urlopen(f"{home.daemon.addresses['admin']}{path}", timeout=BOUND_S) as answer:
+            return int(answer.status)
+
+    return await asyncio.to_thread(fetch)
+
+
+async def test_the_operators_listener_comes_moves_and_goes() -> None:
+    async with house(ScriptedServer("session")) as home:
+        listen = home.daemon.snapshot.listen
+        await changed(home, listen=replace(listen, admin="127.0.0.1:0"))
+        before = home.daemon.addresses["admin"]
+        assert await page(home, "/health/ready") == 200
+        told = await changed(home, listen=replace(listen, admin="localhost:0"))
+        assert told["listeners"]["removed"] == [f"admin {str(before).removeprefix('http://')}"]
+        assert home.daemon.addresses["admin"] != before
+        assert await page(home, "/status") == 200
+        await changed(home, listen=listen)
+        assert "admin" not in home.daemon.addresses
+
+
+def test_a_passed_socket_can_be_had_again_after_its_listener_was_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        address = f"127.0.0.1:{made.getsockname()[1]}"
+        inherited = Inherited([Passed("http", made, address)])
+        for _ in range(2):
+            assert inherited.adopt(Listen(http=("127.0.0.1:1",))).http == (address,)
+            passed = inherited.take("http", address)
+            assert passed is not None
+            with passed:
+                assert passed.getsockname() == made.getsockname()
+            assert inherited.take("http", address) is None
 
 
 async def test_a_port_that_the_gateway_has_itself_changes_hands_only_by_a_restart() -> None:

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _lines(outcome: Mapping[str, Any]) -> list[str]:
     generation = outcome.get("generation")
+    if not outcome.get("files"):
+        return ["nothing to read: the gateway was started without `--config FILE`"]
     if outcome.get("result") == "unchanged":
         return [f"nothing changed; configuration {generation} stays in force"]
     changed = outcome.get("changed")

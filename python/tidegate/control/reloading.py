@@ -57,6 +57,8 @@ class Outcome:
     took_s: float
     generation: int
     """Of the configuration that is in force now."""
+    files: tuple[str, ...]
+    """What was read; none where the gateway was started without any."""
     changed: Mapping[str, object] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     """Why it was refused."""
@@ -71,6 +73,7 @@ class Outcome:
         return {
             "result": self.result,
             "generation": self.generation,
+            "files": list(self.files),
             "cause": self.cause,
             "at": self.at,
             "took_s": self.took_s,
@@ -184,6 +187,7 @@ class Reloading:
             at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             took_s=round(self._clock.now_s() - began_s, 3),
             generation=self.generation,
+            files=self.files,
             changed=changed or {},
             problems=problems,
         )
