@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -280,6 +282,39 @@ async def test_a_follower_that_misses_lines_is_told_how_many() -> None:
             log.info("%s", number)
         assert await next_line(reader) == {"lost": 7}
         assert (await next_line(reader))["text"] == "7"
+
+
+async def test_a_follower_that_does_not_read_costs_little_and_is_told_what_it_missed() -> None:
+    async with running(HOST) as daemon:
+        host, _, port = str(daemon.addresses["admin"]).removeprefix("http://").rpartition(":")
+        link = socket.create_connection((host, int(port)))
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**17)
+        link.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=link)
+        writer.write(b"GET /logs?follow=1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            await reader.readuntil(b"\r\n\r\n")
+            pages = daemon._admin_pages
+            assert pages is not None
+            (follower,) = pages._logs._followers
+            sent = 0
+            while follower._lost < 300:
+                # A portion that the ring has room for, in each turn of the loop: the ring itself loses none.
+                for _ in range(100):
+                    log.info("%05d %s", sent, "x" * 3000)
+                    sent += 1
+                await asyncio.sleep(0)
+                assert follower._stream.buffered_bytes < 2**20
+            lost = follower._lost
+            seen = b""
+            while follower._stream.buffered_bytes:
+                seen += await reader.read(2**20)
+            log.info("the last one")
+            while b"the last one" not in seen:
+                seen += await reader.read(2**20)
+        writer.close()
+        assert b'{"lost": %d}\n' % lost in seen
+        assert len(re.findall(rb'"text": "\d{5} x', seen)) == sent - lost
 
 
 async def test_the_stream_ends_with_the_gateway_and_places_are_given_back() -> None:

@@ -122,10 +122,14 @@ class _Follower:
         if self._due:
             return
         self._due = True
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._write)
-        else:
-            self._loop.call_soon_threadsafe(self._write)
+        try:
+            if threading.get_ident() == self._thread:
+                self._loop.call_soon(self._write)
+            else:
+                self._loop.call_soon_threadsafe(self._write)
+        except RuntimeError:
+            # The loop has ended, and whoever logs something must not hear of it.
+            self._ring.followers.discard(self._told)
 
     def _write(self) -> None:
         self._due = False
