@@ -25,6 +25,7 @@ STATISTICS: dict[str, object] = {
     "sessions": 2,
     "listeners": 1,
     "in_flight": 3,
+    "configuration": {"generation": 4, "error": "tidegate.toml:1: x: unknown key"},
     "suspended": {"calls": 6, "limit": 256},
     "connections": {"open": 4, "limit": 2048, "served_total": 40, "refused_total": 5, "refused_open": 0},
     "backends": [
@@ -261,6 +262,7 @@ def test_the_gateways_own_numbers_are_there() -> None:
     assert page.value("tidegate_sessions") == 2
     assert page.value("tidegate_listeners") == 1
     assert page.value("tidegate_in_flight_requests") == 3
+    assert (page.value("tidegate_configuration_generation"), page.value("tidegate_configuration_refused")) == (4, 1)
     assert page.value("tidegate_suspended_calls") == 6
     assert page.value("tidegate_suspended_calls_limit") == 256
     assert page.value("tidegate_connections") == 4

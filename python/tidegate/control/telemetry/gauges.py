@@ -46,6 +46,12 @@ def write_gateway(page: Exposition, statistics: Statistics) -> None:
         page.single("tidegate_suspended_calls", "gauge", help_text, _number(suspended.get("calls")))
         help_text = "Most calls that may wait so."
         page.single("tidegate_suspended_calls_limit", "gauge", help_text, _number(suspended.get("limit")))
+    configuration = statistics.get("configuration")
+    if isinstance(configuration, Mapping):
+        help_text = "Configurations that were in force since the start."
+        page.single("tidegate_configuration_generation", "gauge", help_text, _number(configuration.get("generation")))
+        help_text = "1 while the file on disk is refused, and an earlier configuration stays in force."
+        page.single("tidegate_configuration_refused", "gauge", help_text, int(bool(configuration.get("error"))))
     connections = statistics.get("connections")
     if isinstance(connections, Mapping):
         for field, name, kind, help_text in (
