@@ -169,6 +169,27 @@ def test_the_change_is_shown_without_the_secrets_around_it(home: Path, capsys: p
     assert backups(path) == []
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_values_of_other_servers_are_shown_in_no_layout(
+    indent: int | None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"command": "other", "args": ["--pass", "plain-words"], "env": {"TOKEN": "plain-words-too"}}
+    file_of(home, "cursor", json.dumps({"mcpServers": {"other": other}}, indent=indent))
+    assert main(["install", "cursor", "--yes"]) == exit_codes.OK
+    assert main(["install", "cursor", "--yes", "--remove"]) == exit_codes.OK
+    shown = capsys.readouterr().out
+    assert "plain-words" not in shown
+    assert shown.count('"connect"') == 2
+
+
+def test_a_file_of_one_long_line_is_not_poured_over_the_terminal(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file_of(home, "cursor", json.dumps({"mcpServers": {}, "history": list(range(100_000))}))
+    assert main(["install", "cursor", "--yes"]) == exit_codes.OK
+    assert len(capsys.readouterr().out) < 2000
+
+
 def test_nothing_is_written_where_nobody_can_be_asked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = file_of(home, "cursor", "{}")
     done = subprocess.run(

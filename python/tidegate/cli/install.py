@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,11 @@ BACKUPS: Final = 5
 """Older ones of the same file are removed."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _CONTEXT_LINES: Final = 2
+_LINE_CHARS: Final = 400
+_STRING: Final = r'"(?:[^"\\\n]|\\.)*"|\x27[^\x27\n]*\x27'
+_LITERAL: Final = re.compile(_STRING)
+_VALUE: Final = re.compile(rf"((?:{_STRING}|[\w.-]+)\s*[:=]\s*)?({_STRING})(\s*[:=])?")
+"""(key before it), (string), (mark behind it, when it is a key itself)"""
 
 _EPILOG = f"""\
 examples:
@@ -285,23 +290,42 @@ def _agreed(change: Change) -> bool:
 
 
 def _diff(change: Change) -> Iterator[str]:
-    """Without what looks like a secret of the other servers around it."""
+    """The lines that change, and a few around them, of which only the keys are shown: the rest is not ours to show."""
     before = (change.before or "").splitlines()
     after = change.after.splitlines()
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    start = max(same - _CONTEXT_LINES, 0)
+    stays = set(_LITERAL.findall(change.before or "")) & set(_LITERAL.findall(change.after))
     name = str(change.path)
-    for line in difflib.unified_diff(before, after, name, name, n=_CONTEXT_LINES, lineterm=""):
-        yield _without_secrets(line)
+    for line in difflib.unified_diff(before[start:], after[start:], name, name, n=_CONTEXT_LINES, lineterm=""):
+        if line.startswith(("---", "+++")):
+            yield line
+        elif line.startswith("@@"):
+            yield re.sub(r"([-+])(\d+)", lambda match: f"{match[1]}{int(match[2]) + start}", line)
+        else:
+            yield _cut(_without_secrets(line, stays))
 
 
-def _without_secrets(line: str) -> str:
+def _without_secrets(line: str, stays: Container[str]) -> str:
+    """Of what was there and stays, the values of other servers, only the keys; of what comes or goes, no secret."""
     from tidegate.config.secret_shape import looks_secret, value_looks_secret
 
     def shown(match: re.Match[str]) -> str:
-        name, between, value = match.groups()
-        return f"{name}{between}…{value[-1]}" if looks_secret(name.strip("\"'"), value[1:-1]) else match[0]
+        key, literal, behind = match[1] or "", match[2], match[3]
+        value = literal[1:-1]
+        if behind or not value:
+            return match[0]
+        hidden = literal in stays or value_looks_secret(value) or looks_secret(key.strip(" \t:=\"'"), value)
+        return f"{key}{literal[0]}…{literal[0]}" if hidden else match[0]
 
-    line = re.sub(r"""([\w.-]+|"[^"]*")(\s*[:=]\s*)(["](?:[^"\\]|\\.)*["]|'[^']*')""", shown, line)
-    return re.sub(r'"((?:[^"\\]|\\.)*)"', lambda match: '"…"' if value_looks_secret(match[1]) else match[0], line)
+    return _VALUE.sub(shown, line)
+
+
+def _cut(line: str) -> str:
+    """A file may be one line of a megabyte."""
+    return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}… ({len(line)} characters)"
 
 
 def _print(line: str) -> None:
