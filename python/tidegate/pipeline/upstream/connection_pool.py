@@ -16,6 +16,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, TidegateError, UpstreamUnreachable
 from tidegate.pipeline.deadlines import Deadlines
+from tidegate.pipeline.token_bucket import TokenBucket
 from tidegate.pipeline.upstream.http_call import HttpCall
 from tidegate.pipeline.upstream.http_connection import HttpConnection
 
@@ -28,6 +29,10 @@ _IDLE_S: Final = 60.0
 _FRESH_S: Final = 1.5
 """What must not be sent twice goes on no connection that was idle for longer: its server may be about to close it, and
 then nobody could say whether the request was read. Common servers close after 2 s or 5 s."""
+
+_EVENTS_PER_S: Final = 2000.0
+_EVENTS_BURST: Final = 4000
+"""As of a child. Progress of many calls stays far below; who says more has to wait, so that others are served, too."""
 
 
 class Origin(NamedTuple):
@@ -55,6 +60,7 @@ class ConnectionPool:
     __slots__ = (
         "_all",
         "_bounds",
+        "_clock",
         "_context",
         "_deadlines",
         "_idle",
@@ -63,7 +69,7 @@ class ConnectionPool:
         "_origin",
         "_queue",
         "_spawn",
-        "clock",
+        "pace",
     )
 
     def __init__(
@@ -80,7 +86,9 @@ class ConnectionPool:
         self._origin = origin
         self._bounds = bounds
         self._limits = limits
-        self.clock = clock
+        self._clock = clock
+        self.pace = TokenBucket(clock, _EVENTS_PER_S, _EVENTS_BURST)
+        """Of the events that one server may say on all its streams."""
         self._deadlines = deadlines
         self._spawn = spawn
         self._context = context
@@ -96,7 +104,7 @@ class ConnectionPool:
         self._open_more()
 
     def now_s(self) -> float:
-        return self.clock.now_s()
+        return self._clock.now_s()
 
     def submit(self, call: HttpCall) -> None:
         """Sends the call or queues it.
