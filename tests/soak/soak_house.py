@@ -98,6 +98,8 @@ class SoakHouse:
         self.unix = str(folder / "s")
         self._runner = runner
         self._reloads = 0
+        self.faults: dict[str, int] = {}
+        """What befell it so far, and how often."""
 
     def _write(self, more: str) -> None:
         def stdio(era: str, name: str) -> str:
@@ -173,9 +175,8 @@ class SoakHouse:
                     found.append(pid)
         return found
 
-    async def weather(self, dice: random.Random, every_s: float, *, reloads: bool) -> dict[str, int]:
-        """One fault after the other, until cancelled; counts them in the dictionary that it is given back."""
-        self.faults: dict[str, int] = {}
+    async def weather(self, dice: random.Random, every_s: float, *, reloads: bool) -> None:
+        """One fault after the other, until cancelled."""
         kinds = ["kill", "kill", "hang", "down", *(["reload"] if reloads else [])]
         while True:
             await asyncio.sleep(every_s * dice.uniform(0.5, 1.5))
