@@ -11,6 +11,7 @@ from clients import Client
 from gateway import House, house
 from scripted_server import ScriptedServer, tool
 
+from tidegate.config.snapshot import Backend
 from tidegate.pipeline.backoff import Backoff
 from tidegate.pipeline.upstream import slot
 from tidegate.storage.documents import Documents
@@ -206,3 +207,17 @@ async def test_a_server_that_goes_on_failing_is_parked_tried_for_ever_and_comes_
         await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed", skip=heard)
         assert await client.names() == ["one__echo", "two__echo"]
         assert "ready" in [one.state for one in service.slots.values()]
+
+
+@pytest.mark.requirement("asleep.down")
+async def test_what_a_child_said_before_it_ended_is_shown_while_it_is_down() -> None:
+    dead = Backend("dead", "stdio", ("/bin/sh", "-c", "echo no such sensor >&2; exit 3"))
+    async with house(backends=(dead,)) as home:
+        client = await home.client("tcp", "modern")
+        await client.begin("tools/list").reply()
+        [backend] = home.daemon.statistics()["backends"]  # type: ignore[misc]
+        [shown] = [slot for slot in backend["slots"] if slot["error"]]
+        assert shown["state"] == "down"
+        assert shown["link"] == {"stderr": ["no such sensor"]}
+        assert shown["since_s"] >= 0
+        assert shown["next_attempt_s"] >= 0

@@ -201,6 +201,8 @@ class Service:
         # While its loss is being told to those who were served, the lost connection is still there.
         if not slot.opening and not self.stopped and not slot.closed and slot.connection is None:
             slot.opening = True
+            if slot.error is None:
+                slot.changed_s = self.clock.now_s()
             self._owner.spawn(self._open, slot, name=f"open {self.name}/{slot.serves}")
 
     @property

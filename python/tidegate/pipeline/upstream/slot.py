@@ -35,7 +35,7 @@ class Slot:
         self.down = False
         """The last attempt to open it failed: what it offered is nobody's for now."""
         self.changed_s = 0.0
-        """When it last opened, failed, was lost or was stopped."""
+        """When it began to open, opened, failed, was lost or was stopped; of failures in a row, the first."""
         self.opening = False
         self.closed = False
         self.retry_at_s = 0.0

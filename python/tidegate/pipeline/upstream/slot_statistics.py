@@ -10,11 +10,13 @@ import json
 from typing import Final
 
 from tidegate.config.snapshot import Isolation
+from tidegate.errors import ChildEnded
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.listing import Listing
 from tidegate.pipeline.upstream.slot import Slot
 
+_LAST_LINES: Final = 10
 _MAX_NAME_CHARS: Final = 100
 """A client may call itself anything, of any length."""
 
@@ -46,8 +48,13 @@ def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: i
         "restarts": slot.restarts,
         "offers": {kind: len(found.entries) for kind, found in offered.kinds.items()},
         "warnings": list(offered.warnings),
-        "link": connection.link.statistics() if connection is not None else {},
+        "link": connection.link.statistics() if connection is not None else _last_words(slot),
     }
+
+
+def _last_words(slot: Slot) -> dict[str, object]:
+    """What a child wrote on its stderr before it ended, as long as that is why nothing runs."""
+    return {"stderr": list(slot.error.stderr[-_LAST_LINES:])} if isinstance(slot.error, ChildEnded) else {}
 
 
 def _client(client: ClientView | None) -> dict[str, object] | None:
