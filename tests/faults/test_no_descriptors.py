@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -88,6 +89,9 @@ async def test_the_last_descriptor_itself_is_gone_and_comes_back() -> None:
                     opened.enter_context(_connect(home.tcp))
                 reply = await home.call_bad()
                 assert "result" in reply.message
+                # The configuration is validated by a process of its own, for which there are no pipes.
+                home.process.send_signal(signal.SIGHUP)
+                await until(lambda: any("no process could be started" in line for line in home.log))
         resource.prlimit(home.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         await home.settle()
         late = await home.join(StreamClient(home.tcp, "session"))
