@@ -31,7 +31,9 @@ SETTINGS = """\
   },
 }
 """
-WAIT_S = 30.0
+WAIT_S = 60.0
+STARTED = ("claude-desktop", "opencode", "codex")
+"""One of each shape in which a command is written."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,10 +95,9 @@ def test_each_host_gets_an_entry_that_launches_connect_and_loses_it_again(host: 
     words = [*command] if isinstance(command, list) else [command, *found["args"]]  # type: ignore[misc]
     assert words[-1] == "connect"
     assert Path(str(words[0])).is_absolute()
-    done = subprocess.run(
-        [*map(str, words), "--standalone"], input=b"", capture_output=True, timeout=WAIT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    if host in STARTED:
+        done = subprocess.run([*map(str, words), "--standalone"], input=b"", capture_output=True, timeout=WAIT_S)
+        assert done.returncode == 0, done.stderr
     assert main(["install", host, "--yes", "--remove"]) == exit_codes.OK
     assert "tidegate" not in path.read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.config.json_edit import JsonText, NotEditable
@@ -165,6 +165,7 @@ def written(draw: st.DrawFn, value: Any, noise: st.SearchStrategy[str] = NOISE) 
     return json.dumps(value)
 
 
+@settings(deadline=None)
 @given(st.data(), st.dictionaries(KEYS, VALUES, max_size=4), VALUES)
 def test_any_text_reads_as_meant_after_set_and_after_remove(data: st.DataObject, tree: Any, value: Any) -> None:
     servers = tree.get("mcpServers", {})
