@@ -34,7 +34,7 @@ def _status(line: str, body: bytes = b"no", kind: str = "text/plain") -> Callabl
 OUTAGES = [
     Outage("nothing listens", None, "cannot be connected to"),
     Outage("everything is reset", lambda asked: asked.reset(), "the connection|the stream"),
-    Outage("500 to everything", _status("500 Internal Server Error"), "HTTP status 500", ("session", "sse")),
+    Outage("500 to everything", _status("500 Internal Server Error"), "HTTP status 500"),
     Outage("503 to everything", _status("503 Service Unavailable"), "HTTP status 503"),
     Outage("401 to everything", _status("401 Unauthorized"), "HTTP status 401.*`headers`"),
     Outage("404 to everything", _status("404 Not Found"), "HTTP status 404|ended the session", ("session", "sse")),

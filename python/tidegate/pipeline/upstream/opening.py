@@ -75,11 +75,18 @@ class Opening:
             except BaseException:
                 await connection.aclose()
                 raise
+            known = self._host.stateless, self._host.keeps_session
             self._host.stateless = False
             if self._host.keeps_session is False:
                 # It was of the other era when it was last tried.
                 self._host.keeps_session = None
-            await self._keep(connection, self._host.slot_for(slot.waiting[0][0]) if slot.waiting else None)
+            try:
+                await self._keep(connection, self._host.slot_for(slot.waiting[0][0]) if slot.waiting else None)
+            except BaseException:
+                if known[0]:
+                    # One that answers neither way is in trouble, and of the era that it was of.
+                    self._host.stateless, self._host.keeps_session = known
+                raise
             return None
         connection = await self._linked(slot)
         try:
