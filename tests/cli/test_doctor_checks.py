@@ -418,16 +418,21 @@ def test_a_place_where_no_socket_can_be_made_is_told(tmp_path: Path, monkeypatch
 def test_what_is_left_where_the_socket_should_be_is_told(tmp_path: Path) -> None:
     path = tmp_path / "s"
     config = f'[listen]\nunix = "{path}"\n'
-    assert found_by("stale_socket", config) == []
+
+    def found() -> list[Finding]:
+        """But for what lies in the usual places of this box."""
+        return [finding for finding in found_by("stale_socket", config) if str(path) in finding.what]
+
+    assert found() == []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        assert found_by("stale_socket", config) == []
-    stale = one(found_by("stale_socket", config))
+        assert found() == []
+    stale = one(found())
     assert (stale.severity, stale.paste) == ("note", ("tidegate serve", f"rm {path}"))
     path.unlink()
     path.touch()
-    assert one(found_by("stale_socket", config)).severity == "error"
+    assert one(found()).severity == "error"
 
 
 @of_check("state_directory")

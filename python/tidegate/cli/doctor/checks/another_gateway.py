@@ -13,7 +13,7 @@ from tidegate.cli.doctor.running import config_files, gateway_pids
 
 def _look(case: Case) -> Iterator[Finding]:
     ours = case.running.pid if case.running is not None else None
-    others = sorted(pid for pid in gateway_pids() if pid not in (ours, os.getpid()))
+    others = sorted((pid for pid in gateway_pids() if pid not in (ours, os.getpid())), reverse=True)
     if not others:
         return
     listed = ", ".join(str(pid) for pid in others[:8])

@@ -16,8 +16,8 @@ from tidegate.config.address import parse_host_port
 
 
 def _look(case: Case) -> Iterator[Finding]:
-    if case.snapshot is None:
-        return
+    if case.snapshot is None or (case.running is not None and not case.files):
+        return  # it runs without a file, on the addresses of its flags
     ours = set(case.running.listen) if case.running is not None else set()
     listen = case.snapshot.listen
     for key, addresses in (("http", listen.http), ("tcp", listen.tcp), ("admin", (listen.admin,))):
