@@ -182,6 +182,28 @@ async def test_a_call_that_may_be_asked_waits_behind_the_gateway_s_own_request()
         assert (await pending.reply()).text == "its turn came"
 
 
+async def test_a_call_that_leaves_the_queue_gives_its_connection_back() -> None:
+    async with house(ScriptedServer("session"), fields=[narrow(max_connections=1)]) as home:
+        server = home.server
+        client = await home.client("tcp", "modern", capabilities={"elicitation": {"form": {}}})
+        await client.names()
+        server.silent.add("tools/list")
+        server.announce("notifications/tools/list_changed")
+        own = await server.next_call("tools/list")
+        ghost = client.tool("echo", {"n": "ghost"})
+        while queued(home) != 1:
+            await client.call("prompts/list")
+        client.cancel(ghost)
+        while queued(home) != 0:
+            await client.call("prompts/list")
+        own.reply({"tools": []})
+        pending = client.tool("echo", {"n": "next"})
+        call = await server.next_call("tools/call")
+        assert call.params["arguments"] == {"n": "next"}
+        call.text("served")
+        assert (await pending.reply()).text == "served"
+
+
 async def test_one_client_that_floods_does_not_keep_another_from_the_server() -> None:
     owners = [TokenOwner(name, sha256(f"token-{name}".encode()).hexdigest()) for name in ("eve", "ann")]
     async with house(ScriptedServer("session"), owners=owners, fields=[narrow(max_queued=20)]) as home:
