@@ -18,7 +18,7 @@ def outcome(message: dict[str, Any]) -> dict[str, Any]:
     method = message["method"]
     if method == "initialize":
         info = {"name": "plain", "version": "1"}
-        capabilities = {"tools": {}, "resources": {}}
+        capabilities: dict[str, Any] = {"tools": {}, "resources": {}}
         return {"result": {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}}
     if method == "tools/list":
         return {"result": {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}}

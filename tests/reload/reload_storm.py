@@ -128,14 +128,14 @@ async def storm(daemon: Living, steady: str, flighty: list[str], reloads: int, c
         found.wrong.append(f"the untouched child ran in {len(pids)} processes")
     found.wrong += [line for line in daemon.log if "Traceback" in line]
     for _ in range(200):
-        status = await daemon.status()
-        if not status["retiring"]:
+        held = await daemon.status()
+        if not held["retiring"]:
             break
         await asyncio.sleep(0.05)
     found.left = {
-        "generation": status["configuration"]["generation"],
-        "retiring": status["retiring"],
-        "sessions": status["sessions"],
+        "generation": held["configuration"]["generation"],
+        "retiring": held["retiring"],
+        "sessions": held["sessions"],
         **held_by(daemon.process.pid),
     }
     return found

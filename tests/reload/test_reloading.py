@@ -125,6 +125,16 @@ async def test_all_that_is_asked_for_during_a_reload_is_one_more() -> None:
     assert [outcome.cause for outcome in outcomes[:2]] == ["first", "SIGHUP, a changed file"]
 
 
+async def test_one_who_cannot_be_told_costs_the_others_nothing() -> None:
+    bench = Bench()
+
+    def fail(outcome: Outcome) -> None:
+        raise RuntimeError("gone")
+
+    bench.loop.request("first", fail)
+    assert (await bench.reload()).result == "unchanged"
+
+
 async def test_a_closed_loop_begins_nothing() -> None:
     bench = Bench()
     bench.loop.close()

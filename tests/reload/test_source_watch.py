@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from heard import within
 
 from tidegate.config import source_watch
+from tidegate.config.inotify import Inotify
 from tidegate.config.source_watch import SourceWatch, marks_of, watch_points
 
 pytestmark = pytest.mark.anyio
@@ -187,6 +189,27 @@ def test_every_link_on_the_way_and_the_file_at_its_end_are_watched(tmp_path: Pat
     }
     (tmp_path / "round").symlink_to("round")
     assert watch_points(str(tmp_path / "round")) == {(str(tmp_path), "round")}
+
+
+async def test_what_cannot_be_watched_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tidegate.toml"
+    path.write_text("one", encoding="utf-8")
+    watch = SourceWatch(lambda: None)
+    try:
+        watch.watch([str(path)])
+        assert watch.complete
+
+        def none_left(self: Inotify, directory: str, mask: int) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Inotify, "add", none_left)
+        watch.watch([str(path)])
+        assert not watch.complete
+        assert f"not_watched directory={tmp_path}" in caplog.text
+    finally:
+        watch.close()
 
 
 def descriptors() -> int:

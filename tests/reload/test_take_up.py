@@ -43,7 +43,7 @@ def backends(home: House) -> tuple[Backend, ...]:
 async def opened(home: House, server: ScriptedServer) -> Backend:
     """One more server, on TCP, until the house is closed."""
     home.servers = (*home.servers, server)
-    home.clients.append(server)  # type: ignore[arg-type]  closed with them
+    home.clients.append(server)  # type: ignore[arg-type] # closed with them
     return await server.listen("tcp", home.folder)
 
 

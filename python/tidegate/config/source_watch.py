@@ -104,6 +104,8 @@ class SourceWatch:
         self._marks: dict[str, Mark] = {}
         self._names: dict[int, tuple[str, set[str]]] = {}
         """Watch → its directory and the entries of it that matter."""
+        self.complete = True
+        """Whether every directory that matters is watched. Some systems allow few watches, or forbid the directory."""
         self._settling: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._inotify.fd, self._happened)
 
@@ -131,10 +133,12 @@ class SourceWatch:
             for directory, name in watch_points(file):
                 wanted.setdefault(directory, set()).add(name)
         kept: dict[int, tuple[str, set[str]]] = {}
+        self.complete = True
         for directory, names in wanted.items():
             try:
                 watch = self._inotify.add(directory, _MASK)
             except OSError as error:
+                self.complete = False
                 _log.warning("not_watched directory=%s error=%s", directory, error.strerror)
                 continue
             known = kept.get(watch)

@@ -140,7 +140,7 @@ class Reloading:
         return {
             "generation": self.generation,
             "files": list(self.files),
-            "watched": self._watch is not None,
+            "watched": self._watch is not None and self._watch.complete,
             "error": self.last.error if self.last is not None else None,
             "last_reload": self.last.fields() if self.last is not None else None,
         }
@@ -151,8 +151,12 @@ class Reloading:
                 asked, self._asked = self._asked, []
                 outcome = await self._once(", ".join(dict.fromkeys(cause for cause, _ in asked)))
                 for _, told in asked:
-                    if told is not None:
-                        told(outcome)
+                    try:
+                        if told is not None:
+                            told(outcome)
+                    except Exception:
+                        # Whoever asked first must not cost the others their answer.
+                        _log.exception("reload_not_told")
         finally:
             self._running = False
 
