@@ -67,7 +67,9 @@ def test_the_keeper_ends_groups_and_carriers_and_nobody_else(shell: str) -> None
     os.close(reading)
     environ = {"PATH": os.environ["PATH"], "LINES": "one\ntwo\n" * 100}
     hidden = "setsid sleep 600 & echo $!; exec sleep 600"
-    carrier = subprocess.Popen(["sh", "-c", hidden], env=marked(environ, mark), stdout=subprocess.PIPE)
+    carrier = subprocess.Popen(
+        ["sh", "-c", hidden], env=marked(environ, mark), stdout=subprocess.PIPE, start_new_session=True
+    )
     told, untold, other = (subprocess.Popen(["sleep", "600"], env=environ, start_new_session=True) for _ in range(3))
     assert carrier.stdout is not None
     grandchild = int(carrier.stdout.readline())

@@ -19,7 +19,8 @@ from tidegate.pipeline.upstream.child.proc import Row, pids, read_row, read_vari
 
 _PORTION: Final = 32
 """Rows read in one turn of the event loop: some 0.5 ms."""
-_LISTINGS: Final = 4
+_LISTINGS: Final = 8
+_QUIET_LOOKS: Final = 2
 _FIRST_PAUSE_S: Final = 0.005
 _MOST_PAUSE_S: Final = 0.2
 _ROUNDS: Final = 40
@@ -37,17 +38,14 @@ class Family:
 
     async def find(self) -> list[Row]:
         """Everyone, the leader and the dead included. Reads in portions, so it may miss what is started meanwhile."""
-        survey = self.survey()
-        while True:
-            try:
-                next(survey)
-            except StopIteration as done:
-                found: list[Row] = done.value
-                return found
-            await asyncio.sleep(0)
+        return await _drive(self.survey())
 
-    def survey(self) -> Generator[None, None, list[Row]]:
-        """As `find`, a portion at each step."""
+    def survey(self, *, kill: bool = False) -> Generator[None, None, list[Row]]:
+        """As `find`, a portion at each step.
+
+        `kill`: whoever carries the mark is killed as soon as seen, with its process group. Processes that keep
+        replacing themselves are gone when one comes back to them, but their group is not.
+        """
         rows: list[Row] = []
         seen: set[int] = set()
         for _ in range(_LISTINGS):
@@ -58,24 +56,26 @@ class Family:
                 row = read_row(pid)
                 if row is not None and row.started >= self._leader.started:
                     rows.append(row)
+                    if kill and not row.dead and self._carries_mark(pid):
+                        self._marks[(pid, row.started)] = True
+                        _kill_group(row)
                 if number % _PORTION == 0:
                     yield
             if not fresh:
                 break
-        own = os.getpid()
         marks: dict[tuple[int, int], bool] = {}
         for number, row in enumerate(rows, 1):
             key = (row.pid, row.started)
             # Between fork and exec a process still shows what it was forked from: a "no" holds only for its environment
             # of now, a "yes" for good.
-            marks[key] = self._marks.get(key, False) or (row.pid != own and self._carries_mark(row.pid))
+            marks[key] = self._marks.get(key, False) or self._carries_mark(row.pid)
             if number % _PORTION == 0:
                 yield
         self._marks = {key: carried for key, carried in marks.items() if carried}
         return self._members(rows)
 
     def _carries_mark(self, pid: int) -> bool:
-        return self._mark in read_variable(pid, VARIABLE).split()
+        return pid != os.getpid() and self._mark in read_variable(pid, VARIABLE).split()
 
     def _members(self, rows: list[Row]) -> list[Row]:
         leader = self._leader
@@ -106,14 +106,13 @@ class Family:
         """Kills every member but a dead one, and again whom they started meanwhile. How many withstood."""
         pause_s = _FIRST_PAUSE_S
         left: list[Row] = []
-        quiet = 1
+        quiet = 0
         for _ in range(_ROUNDS):
-            found = await self.find()
+            found = await _drive(self.survey(kill=True))
             self._reap(found)
             left = [row for row in found if not row.dead]
             quiet = 0 if left else quiet + 1
-            if quiet >= 2:
-                # Where there was nobody, once is enough.
+            if quiet >= _QUIET_LOOKS:
                 break
             for row in left:
                 send_signal(row, signal.SIGKILL)
@@ -127,3 +126,21 @@ class Family:
             if row.dead and row.parent == os.getpid() and row.pid != self._leader.pid:
                 with contextlib.suppress(OSError):
                     os.waitpid(row.pid, os.WNOHANG)
+
+
+async def _drive(survey: Generator[None, None, list[Row]]) -> list[Row]:
+    """A portion in each turn of the loop."""
+    while True:
+        try:
+            next(survey)
+        except StopIteration as done:
+            found: list[Row] = done.value
+            return found
+        await asyncio.sleep(0)
+
+
+def _kill_group(row: Row) -> None:
+    """A child has a session of its own, so its descendants share a group with nobody else."""
+    if row.group > 1 and row.group != os.getpgrp() and row.session != os.getsid(0):
+        with contextlib.suppress(OSError):
+            os.killpg(row.group, signal.SIGKILL)

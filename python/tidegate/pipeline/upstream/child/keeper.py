@@ -35,11 +35,11 @@ while read -r word id; do
     .) exit 0 ;;
   esac
 done
-started() { # PID: sets $at to the time it was started; fails when it is gone
-  at=
+started() { # PID: sets $at to the time it was started and $group; fails when it is gone
+  at= group=
   { while IFS= read -r line || [ -n "$line" ]; do text=$line; done; } <"/proc/$1/stat" || return 1
   set -f; set -- ${text##*) }; set +f
-  shift 19 && at=$1
+  group=$3; shift 19 && at=$1
 }
 round=0 quiet=0
 while [ $round -lt 300 ] && [ $quiet -lt 2 ]; do
@@ -49,7 +49,7 @@ while [ $round -lt 300 ] && [ $quiet -lt 2 ]; do
     pid=${place#/proc/}
     [ "$pid" != $$ ] && started "$pid" && [ "$at" -ge "$2" ] || continue
     { while IFS= read -r line || [ -n "$line" ]; do
-        case $line in *"$1"*) kill -KILL "$pid" && found=y; break ;; esac
+        case $line in *"$1"*) { kill -KILL "-$group" || kill -KILL "$pid"; } && found=y; break ;; esac
       done; } <"$place/environ"
   done
   if [ "$found" ]; then quiet=0; else quiet=$((quiet + 1)); fi

@@ -55,4 +55,6 @@ def next_mark() -> str:
 def marked(environment: dict[str, str], mark: str) -> dict[str, str]:
     """`environment` for a child with that mark."""
     outer = os.environ.get(VARIABLE)
-    return environment | {VARIABLE: f"{outer} {mark}" if outer else mark}
+    own = {VARIABLE: f"{outer} {mark}" if outer else mark}
+    # In front, where it is found first.
+    return own | environment | own
