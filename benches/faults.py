@@ -45,6 +45,7 @@ ANSWERS = (
 )  # fmt: skip
 CHILDREN = ("hangs", "floods-endless", "floods-notices", "noisy", "exits", "exits-50", "forks", "half-line")
 """Rows of `tests/faults` that are measured."""
+NEVER_WELL = "exits"
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,38 @@ class Row:
     heal: Callable[[], None] = lambda: None
     well: str = "echo"
     """The tool that is called while all is well."""
+    server: FaultyHttp | None = None
 
 
-def http_rows(server: FaultyHttp) -> list[Row]:
-    def broken(act: Callable[[Asked], None], *only: str) -> Callable[[], None]:
-        return lambda: server.break_down(act, only)
+def http_rows(era: str) -> list[Row]:
+    """A server each: what went wrong with one leaves it tried again later and later."""
 
-    era = server.era
-    rows = [
-        Row(f"{era}: {fault.name}", era, "echo", broken(fault.act, "tools/call"), server.heal)
-        for fault in FAULTS
-        if fault.name in ANSWERS and era in fault.eras
-    ]
-    rows.append(Row(f"{era}: resets everything", era, "echo", broken(lambda asked: asked.reset()), server.heal))
-    rows.append(Row(f"{era}: answers nothing at all", era, "echo", broken(lambda asked: None), server.heal))
+    def row(name: str, act: Callable[[FaultyHttp, Asked], None], *only: str) -> Row:
+        server = FaultyHttp(era)
+        backend = f"{era}{len(rows)}"
+        return Row(
+            f"{era}: {name}",
+            backend,
+            "echo",
+            lambda: server.break_down(lambda asked: act(server, asked), only),
+            server.heal,
+            server=server,
+        )
+
+    def forgets(server: FaultyHttp, asked: Asked) -> None:
+        if asked.rpc == "tools/call" and server.asked["tools/call"] % 20 == 0:
+            server.sessions.clear()
+        server.serve(asked)
+
+    rows: list[Row] = []
+    for fault in FAULTS:
+        if fault.name in ANSWERS and era in fault.eras:
+            # One after the other: the name of a backend is its place in the list.
+            rows += [row(fault.name, lambda _, asked, act=fault.act: act(asked), "tools/call")]  # type: ignore[misc]
+    rows.append(row("resets everything", lambda _, asked: asked.reset()))
+    rows.append(row("says nothing to anything", lambda _, asked: None))
     if era == "session":
-
-        def forgets(asked: Asked) -> None:
-            if asked.rpc == "tools/call" and server.asked["tools/call"] % 20 == 0:
-                server.sessions.clear()
-            server.serve(asked)
-
-        rows.append(Row("session: forgets its sessions again and again", era, "echo", broken(forgets), server.heal))
+        rows.append(row("forgets its sessions again and again", forgets))
     return rows
 
 
@@ -113,6 +124,15 @@ async def calling(address: str, tool: str, outcomes: dict[str, int]) -> AsyncIte
             client.close()
 
 
+async def until_well(address: str, tool: str) -> None:
+    client = StreamClient(address, "modern")
+    await client.start()
+    async with asyncio.timeout(60):
+        while "result" not in (await client.tool(tool).reply()).message:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.1)
+    client.close()
+
+
 async def load(port: int, seconds: float) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         WORK / "line_load", str(port), str(CONNECTIONS), str(seconds), CALL, EXPECTED, stdout=asyncio.subprocess.PIPE
@@ -128,6 +148,8 @@ async def measure(row: Row, address: str, seconds: float, rounds: int) -> dict[s
     cells: dict[str, list[dict[str, Any]]] = {"well": [], "ill": []}
     outcomes: dict[str, int] = {}
     for _ in range(rounds):
+        if row.backend != NEVER_WELL:
+            await until_well(address, f"{row.backend}__{row.well}")
         async with calling(address, f"{row.backend}__{row.well}", {}):
             cells["well"].append(await load(port, seconds))
         row.break_down()
@@ -149,14 +171,16 @@ async def measure(row: Row, address: str, seconds: float, rounds: int) -> dict[s
     }
 
 
-async def measure_all(seconds: float, rounds: int) -> list[dict[str, Any]]:
-    servers = [FaultyHttp("modern"), FaultyHttp("session")]
-    for server in servers:
-        await server.start()
+async def measure_all(seconds: float, rounds: int, only: str) -> list[dict[str, Any]]:
+    rows = [*http_rows("modern"), *http_rows("session"), *child_rows()]
+    rows = [row for row in rows if only in row.name]
     good = Process(WORK / "echo_server", "tcp", "2", says=True)
     tables = [f'[backends.good]\ntcp = "127.0.0.1:{int(good.said)}"\nmax_in_flight = 4096\n']
-    tables += [f'[backends.{server.era}]\nurl = "{server.url}"\ncall_timeout_s = {TIMEOUT_S}\n' for server in servers]
-    tables += [f"[backends.{name}]\ncommand = {command(name)}\ncall_timeout_s = {TIMEOUT_S}\n" for name in CHILDREN]
+    for row in rows:
+        if row.server is not None:
+            await row.server.start()
+        where = f'url = "{row.server.url}"' if row.server is not None else f"command = {command(row.backend)}"
+        tables.append(f"[backends.{row.backend}]\n{where}\ncall_timeout_s = {TIMEOUT_S}\n")
     file = WORK / "faults.toml"
     file.write_text("[limits]\nrate_per_s = 0\nresult_bytes = 4_000_000\ndrain_s = 0.2\n" + "".join(tables))
     flags = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--unix", "", "--admin", ""]
@@ -166,7 +190,6 @@ async def measure_all(seconds: float, rounds: int) -> list[dict[str, Any]]:
     try:
         address = f"127.0.0.1:{tcp_port(daemon)}"
         assert announced(daemon)["ready"]
-        rows = [row for server in servers for row in http_rows(server)] + child_rows()
         found = []
         for row in rows:
             found.append(await measure(row, address, seconds, rounds))
@@ -175,8 +198,9 @@ async def measure_all(seconds: float, rounds: int) -> list[dict[str, Any]]:
     finally:
         daemon.end()
         good.end()
-        for server in servers:
-            server.stop()
+        for row in rows:
+            if row.server is not None:
+                row.server.stop()
 
 
 def line(cell: dict[str, Any]) -> str:
@@ -221,14 +245,16 @@ Worst ratio of p99: {worst["ratio"]:.2f} ({worst["fault"]}). Over 2: {", ".join(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, printed and not recorded")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", default="", help="rows with this in their name")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     if shutil.which("rustc") is None:
         sys.exit("this needs a Rust toolchain for the load and the server")
     build()
-    seconds, rounds = (0.5, 1) if quick else (1.5, 3)
-    text = report(asyncio.run(measure_all(seconds, rounds)), seconds, rounds)
+    seconds, rounds = (0.5, 1) if quick else (1.0, 3)
+    text = report(asyncio.run(measure_all(seconds, rounds, arguments.only)), seconds, rounds)
     print(text)
-    if not quick:
+    if not quick and not arguments.only:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
         (HERE / "record" / f"{date}-faults.md").write_text(text)
 
