@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import ssl
+import tempfile
 
 import pytest
 from cryptography import x509
@@ -13,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 # What one test's gateway remembers is none of another's, and none of the person's who runs them.
 os.environ["TIDEGATE_STATE"] = ""
+# Some daemons are started without any variable of ours.
+_STATE = tempfile.TemporaryDirectory(prefix="tg-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 
 def self_signed(name: str) -> bytes:

@@ -147,11 +147,10 @@ odd_statistics: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "backends": _mostly(st.lists(_mostly(_backends), max_size=4)),
-        **{
-            name: _odd
-            for name in ("version", "pid", "uptime_s", "memory_bytes", "ready", "listen", "sessions", "listeners")
-        },
-        **{name: _odd for name in ("in_flight", "suspended", "connections", "limits", "configuration")},
+        **dict.fromkeys(
+            ("version", "pid", "uptime_s", "memory_bytes", "ready", "listen", "sessions", "listeners"), _odd
+        ),
+        **dict.fromkeys(("in_flight", "suspended", "connections", "limits", "configuration"), _odd),
     },
 )
 """What no gateway says, or not this one: members missing, of another type, out of all bounds."""

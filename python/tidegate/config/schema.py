@@ -305,7 +305,7 @@ class BackendTable(Table):
     )  # fmt: skip
     start: Literal["when_needed", "at_once"] = setting(
         _BACKEND.start, "When it is started or connected to. One that starts at once is not stopped when it idles.",
-        unit='"when_needed" or "at_once"', why="a server that nobody uses costs nothing; a slow one is better kept warm.",
+        unit='"when_needed" or "at_once"', why="a server that nobody uses costs nothing; a slow one is kept warm.",
     )  # fmt: skip
     idle_stop_s: float = setting(
         _BACKEND.idle_stop_s, "How long a `command` that nobody uses goes on running. It starts again when needed.",
