@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from tidegate.pipeline.upstream.child.mark import marked, next_mark
 from tidegate.pipeline.upstream.child.orphans import end_orphans_once
 from tidegate.pipeline.upstream.child.proc import Row, read_row
 from tidegate.pipeline.upstream.child.program import death_pact, environment, find_program, why_not_started
+
+_log = logging.getLogger("tidegate.child")
 
 _GRACE_S: Final = 2.0
 """Between closing stdin, SIGTERM and SIGKILL: the order of the stdio binding's "Shutdown"."""
@@ -106,7 +109,8 @@ class Process:
         self._ending = True
         try:
             await self._end_leader()
-            await self.family.end()
+            if left := await self.family.end():
+                _log.warning("processes_left pid=%d processes=%d of a child that was ended", self.pid, left)
         finally:
             for pipe in self._pipes:
                 pipe.close()
