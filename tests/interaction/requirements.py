@@ -55,6 +55,7 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "across.withdrawn": SUSPENDED,
     "asleep.at-once": HARM,
     "asleep.down": HARM,
+    "asleep.hangs": HARM,
     "asleep.idle": HARM,
     "asleep.parked": HARM,
     "asleep.refreshed-behind": "issue 4, What must show, 4",

@@ -13,7 +13,7 @@ from scripted_server import ScriptedServer, tool
 
 from tidegate.config.snapshot import Backend
 from tidegate.pipeline.backoff import Backoff
-from tidegate.pipeline.upstream import slot
+from tidegate.pipeline.upstream import hung_check, slot
 from tidegate.storage.documents import Documents
 
 pytestmark = pytest.mark.anyio
@@ -221,3 +221,37 @@ async def test_what_a_child_said_before_it_ended_is_shown_while_it_is_down() -> 
         assert shown["link"] == {"stderr": ["no such sensor"]}
         assert shown["since_s"] >= 0
         assert shown["next_attempt_s"] >= 0
+
+
+@pytest.mark.requirement("asleep.hangs")
+@both_eras
+async def test_a_server_that_hangs_is_started_again(era: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hung_check, "_PATIENCE_S", 0.2)
+    server = ScriptedServer(era)
+    async with house(server, transport="stdio", fields=[{"call_timeout_s": 0.2}]) as home:
+        client = await home.client("tcp", "session")
+        assert await client.names() == ["echo"]
+        before = len(server.channels)
+        server.silent |= {"ping", "server/discover"}
+        error = (await client.tool("echo").reply()).error
+        assert "did not answer" in error["message"]
+        await server.next_call("ping" if era == "session" else "server/discover")
+        server.silent.clear()
+        await until(lambda: len(server.channels) > before)
+        again = client.tool("echo")
+        (await server.next_call("tools/call")).text("awake")
+        assert (await again.reply()).text == "awake"
+
+
+@pytest.mark.requirement("asleep.hangs")
+@both_eras
+async def test_a_server_that_is_only_slow_goes_on(era: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hung_check, "_PATIENCE_S", 0.2)
+    server = ScriptedServer(era)
+    async with house(server, transport="stdio", fields=[{"call_timeout_s": 0.2}]) as home:
+        client = await home.client("tcp", "session")
+        assert await client.names() == ["echo"]
+        before = len(server.channels)
+        for _ in range(4):
+            assert "did not answer" in (await client.tool("echo").reply()).error["message"]
+        assert len(server.channels) == before

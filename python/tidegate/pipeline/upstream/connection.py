@@ -60,6 +60,9 @@ class ConnectionOwner(Protocol):
     def logged(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
         """A log line that no single request can be shown to have caused."""
 
+    def call_expired(self, connection: Connection) -> None:
+        """A request over it met its deadline."""
+
     def connection_lost(self, connection: Connection, error: TidegateError) -> None: ...
 
     def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
@@ -304,6 +307,7 @@ class Connection:
             call.listener.failed(
                 UpstreamTimeout(f"backend `{self.backend}` did not answer `{call.method}` within {call.timeout_s:g} s")
             )
+            self._owner.call_expired(self)
 
     def _disarm(self, call: Call) -> None:
         call.open = False

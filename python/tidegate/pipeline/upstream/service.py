@@ -36,6 +36,7 @@ from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import UNREAD, ClientView
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
+from tidegate.pipeline.upstream.hung_check import HungCheck
 from tidegate.pipeline.upstream.idle_stop import IdleStop
 from tidegate.pipeline.upstream.lanes import Lanes, Lease, Wanted
 from tidegate.pipeline.upstream.link import Link
@@ -112,6 +113,7 @@ class Service:
         self.following = Following(config.call_timeout_s, self.lists.catch_up)
         self._opening = Opening(self)
         self._idle_stop = IdleStop(self)
+        self._hung_check = HungCheck(self)
         self.queue = CallQueue(self, owner.clock, self.deadlines)
         self._lanes = Lanes(
             self,
@@ -413,6 +415,9 @@ class Service:
         slot = self._slot_of(connection)
         if slot is not None:
             self._owner.logged(self, slot, message, envelope)
+
+    def call_expired(self, connection: Connection) -> None:
+        self._hung_check.suspect(connection)
 
     def connection_lost(self, connection: Connection, error: TidegateError) -> None:
         slot = self._slot_of(connection)
