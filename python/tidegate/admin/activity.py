@@ -10,10 +10,10 @@ import os
 from typing import Any
 
 from tidegate import __version__
-from tidegate.admin.answer import answer, dicts
+from tidegate.admin.answer import answer
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
-from tidegate.control.telemetry.gauges import backend_up, children, slot_state
+from tidegate.control.telemetry.backend_state import backend_state, backend_up, children, dicts
 from tidegate.control.telemetry.latencies import BOUNDS_S
 from tidegate.control.telemetry.metrics import Metrics
 from tidegate.control.telemetry.process import cpu_s, resident_bytes
@@ -58,12 +58,11 @@ class ActivityPage:
 
 def _backend(backend: dict[str, Any], config: Any) -> dict[str, object]:
     slots = dicts(backend.get("slots"))
-    states = set(map(slot_state, slots))
     return {
         "backend": backend.get("backend"),
         "transport": backend.get("transport"),
         "up": backend_up(backend),
-        "state": next((state for state in ("ready", "starting", "parked", "down") if state in states), "idle"),
+        "state": backend_state(backend),
         "in_flight": sum(slot.get("in_flight") or 0 for slot in slots),
         "max_in_flight": getattr(config, "max_in_flight", None),
         "queued": (backend.get("queued") or 0) + sum(slot.get("waiting") or 0 for slot in slots),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from tidegate.pipeline.accept.http_request import HttpRequest
 
@@ -20,8 +20,3 @@ def answer(
     """Sends `value` as JSON."""
     body = json.dumps(value, indent=2).encode() + b"\n"
     request.respond(status, (*HEADERS, *more, ("content-type", "application/json")), body)
-
-
-def dicts(value: object) -> list[dict[str, Any]]:
-    """The objects in a list of statistics; none for anything else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

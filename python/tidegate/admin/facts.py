@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tidegate import __version__
-from tidegate.admin.answer import answer, dicts
+from tidegate.admin.answer import answer
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
 from tidegate.config.snapshot import Backend
+from tidegate.control.telemetry.backend_state import dicts
 from tidegate.control.telemetry.process import resident_bytes
 from tidegate.pipeline.accept.http_request import HttpRequest
 from tidegate.protocol.revisions import SUPPORTED

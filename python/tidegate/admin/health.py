@@ -7,10 +7,10 @@ GET /health/ready  200 while new requests are taken, else 503
 
 from __future__ import annotations
 
-from tidegate.admin.answer import answer, dicts
+from tidegate.admin.answer import answer
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
-from tidegate.control.telemetry.gauges import backend_up
+from tidegate.control.telemetry.backend_state import backend_up, dicts
 from tidegate.pipeline.accept.http_request import HttpRequest
 
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.cli.terminal import one_line
-
-STATES: Final = ("ready", "starting", "parked", "down", "idle")
-"""Best first, but for `idle`, which is said of a backend only when none of the others fits."""
+from tidegate.control.telemetry.backend_state import STATES, TROUBLE, slot_state, state_of
 
 _MAX_CHARS: Final = 1000
 _MAX_COUNT: Final = 10**15
@@ -62,13 +60,12 @@ class Backend:
 
     @property
     def state(self) -> str:
-        """The best that one of its slots has to offer; `idle` before it is first needed."""
-        states = {slot.state for slot in self.slots}
-        return next((state for state in STATES if state in states), "idle")
+        """`idle` before it is first needed."""
+        return state_of({slot.state for slot in self.slots})
 
     @property
     def works(self) -> bool:
-        return self.state in ("ready", "idle", "starting")
+        return self.state not in TROUBLE
 
     def of(self, *states: str) -> list[Slot]:
         return [slot for slot in self.slots if slot.state in states]
@@ -178,12 +175,10 @@ def _backend(row: Mapping[str, Any]) -> Backend:
 def _slot(row: Mapping[str, Any]) -> Slot:
     link = _mapping(row.get("link"))
     running = link.get("running") is not False
-    state = text(row.get("state"))
+    state = slot_state(row)
     error = text(row.get("error"))
-    next_attempt_s = number(row.get("next_attempt_s"))
-    if state == "starting" and error:
-        # It is being tried again: until that has come to something it is as it was.
-        state, next_attempt_s = "down", 0.0
+    # Down and said to be starting: it is being tried again just now.
+    next_attempt_s = 0.0 if state != row.get("state") else number(row.get("next_attempt_s"))
     return Slot(
         state=state if state in STATES else "idle",
         since_s=number(row.get("since_s")),

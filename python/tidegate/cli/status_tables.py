@@ -14,6 +14,7 @@ from tidegate.cli.layout import Column, pad, table, wrap
 from tidegate.cli.sharing import sharing_lines
 from tidegate.cli.status_words import Sentence, span
 from tidegate.cli.terminal import width
+from tidegate.control.telemetry.backend_state import TROUBLE
 from tidegate.host.phrase import size
 
 STATE_STYLE: Final[dict[str, Style]] = {
@@ -107,7 +108,7 @@ def stderr(gateway: Gateway, room: int | None) -> Iterator[Line]:
     """The last words of each child, the newest last; more of those that are in trouble."""
     rows: list[list[Span]] = []
     for backend in gateway.backends:
-        most = _STDERR_WELL if backend.works and not backend.of("down", "parked") else _STDERR_BROKEN
+        most = _STDERR_WELL if backend.works and not backend.of(*TROUBLE) else _STDERR_BROKEN
         for slot in sorted(backend.slots, key=_trouble)[:3]:
             for at, line in enumerate(slot.stderr[-most:]):
                 rows.append([Span(backend.name[:_MAX_NAME_COLUMNS] if at == 0 else "", "dim"), Span(line)])

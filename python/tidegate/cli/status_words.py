@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tidegate.cli.gateway_facts import Backend, Gateway, Slot
+from tidegate.control.telemetry.backend_state import TROUBLE
 
 Tone = Literal["good", "note", "bad"]
 
@@ -106,7 +107,7 @@ def _limits(gateway: Gateway) -> Iterator[Sentence]:
 
 def _backend(backend: Backend) -> Iterator[Sentence]:
     name = f"`{backend.name}`"
-    if backend.state in ("down", "parked"):
+    if backend.state in TROUBLE:
         yield _out_of_order(backend, name)
     elif backend.state == "starting":
         slot = backend.of("starting")[0]
@@ -155,7 +156,7 @@ def _advice(backend: Backend) -> str:
 
 
 def _partly(backend: Backend, name: str) -> Iterator[Sentence]:
-    broken = backend.of("down", "parked")
+    broken = backend.of(*TROUBLE)
     if broken:
         slot = _latest(broken)
         why = f": {_ended(_without_name(slot.error, backend.name))}" if slot.error else "."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from tidegate.clock import Clock
+from tidegate.control.telemetry.backend_state import STATES, backend_state
 from tidegate.events import BackendState, Event, Events
 from tidegate.systemd.notify import Notifier, socket_address
 from tidegate.systemd.sockets import Inherited, take_passed
@@ -22,7 +23,6 @@ _NAMES: Final = 5
 """Backends named in the status line."""
 _CHILDREN_S: Final = 15.0
 """What ending takes beside the drain time, at most: a child is asked, told and killed, 2 s each, on a busy box."""
-_ORDER: Final = ("ready", "starting", "down", "parked", "idle")
 _WORDS: Final = {"idle": "not needed"}
 
 Backends = Iterable[Mapping[str, Any]]
@@ -142,14 +142,11 @@ def status_text(backends: Backends) -> str:
     """`3 backends: 2 ready, 1 down (files)`."""
     by_state: dict[str, list[str]] = {}
     for backend in backends:
-        by_state.setdefault(_state(backend), []).append(str(backend.get("backend")))
+        by_state.setdefault(backend_state(backend), []).append(str(backend.get("backend")))
     total = sum(map(len, by_state.values()))
     if not total:
         return "no backends"
-    known = [state for state in _ORDER if state in by_state]
-    parts = [
-        _part(state, by_state[state]) for state in [*known, *sorted(state for state in by_state if state not in _ORDER)]
-    ]
+    parts = [_part(state, by_state[state]) for state in STATES if state in by_state]
     return f"{total} backend{'s' if total != 1 else ''}: {', '.join(parts)}"
 
 
@@ -159,13 +156,3 @@ def _part(state: str, names: list[str]) -> str:
         return text
     more = [f"{len(names) - _NAMES} more"] if len(names) > _NAMES else []
     return f"{text} ({', '.join([*names[:_NAMES], *more])})"
-
-
-def _state(backend: Mapping[str, Any]) -> str:
-    """The best that any of its connections has: one that works serves somebody."""
-    slots = backend.get("slots")
-    states = {str(slot.get("state")) for slot in slots} if isinstance(slots, list) else set()
-    for state in _ORDER[:-1]:
-        if state in states:
-            return state
-    return min(states - {"idle"}, default="idle")

@@ -5,32 +5,19 @@ Called by `metrics.py`. Reads plain data: a statistic that is not there leaves o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+from tidegate.control.telemetry.backend_state import STATES, backend_up, children, dicts
 from tidegate.control.telemetry.exposition import Exposition
 
 Statistics = Mapping[str, object]
-
-SLOT_STATES: Final = ("ready", "starting", "down", "parked", "idle")
 
 _BACKEND_GAUGES: Final = (
     ("own_connections", "tidegate_backend_own_connections", "Connections that serve single clients."),
     ("max_connections", "tidegate_backend_own_connections_limit", "Most connections that may serve single ones."),
     ("queued", "tidegate_backend_queued_requests", "Requests that wait for their turn at a backend."),
 )
-
-
-def backend_up(backend: Statistics) -> bool:
-    """Whether a backend can be used as far as is known: one that nobody has needed yet counts as up."""
-    states = set(map(slot_state, _dicts(backend.get("slots"))))
-    return "ready" in states or not ("down" in states or "parked" in states)
-
-
-def slot_state(slot: Statistics) -> str:
-    """`down` also while one that failed is being tried again."""
-    state = str(slot.get("state"))
-    return "down" if state == "starting" and slot.get("error") else state
 
 
 def write_gateway(page: Exposition, statistics: Statistics) -> None:
@@ -65,14 +52,14 @@ def write_gateway(page: Exposition, statistics: Statistics) -> None:
 
 def write_backends(page: Exposition, statistics: Statistics) -> None:
     # Two of one name would be two samples of one label set, which makes a scrape worthless.
-    backends = list({str(backend.get("backend")): backend for backend in _dicts(statistics.get("backends"))}.values())
+    backends = list({str(backend.get("backend")): backend for backend in dicts(statistics.get("backends"))}.values())
     page.family("tidegate_backend_up", "gauge", "0 when it cannot be reached; 1 also before it is first needed.")
     for backend in backends:
         page.sample("tidegate_backend_up", int(backend_up(backend)), _named(backend))
     page.family("tidegate_backend_slots", "gauge", "Connections to a backend, by state.")
     for backend in backends:
-        counts = dict.fromkeys(SLOT_STATES, 0)
-        for slot in _dicts(backend.get("slots")):
+        counts = dict.fromkeys(STATES, 0)
+        for slot in dicts(backend.get("slots")):
             state = str(slot.get("state"))
             counts[state] = counts.get(state, 0) + 1
         for state, count in counts.items():
@@ -83,7 +70,7 @@ def write_backends(page: Exposition, statistics: Statistics) -> None:
             page.sample(name, _number(backend.get(field)), _named(backend))
     page.family("tidegate_backend_in_flight_requests", "gauge", "Requests that a backend has not answered yet.")
     for backend in backends:
-        total = sum(_number(slot.get("in_flight")) for slot in _dicts(backend.get("slots")))
+        total = sum(_number(slot.get("in_flight")) for slot in dicts(backend.get("slots")))
         page.sample("tidegate_backend_in_flight_requests", total, _named(backend))
     _write_children(page, backends)
 
@@ -102,24 +89,12 @@ def _write_children(page: Exposition, backends: list[dict[str, Any]]) -> None:
     name = "tidegate_backend_restarts"
     page.family(name, "gauge", "How often those connections to a backend that exist now were lost and made again.")
     for backend in backends:
-        total = sum(_number(slot.get("restarts")) for slot in _dicts(backend.get("slots")))
+        total = sum(_number(slot.get("restarts")) for slot in dicts(backend.get("slots")))
         page.sample(name, total, _named(backend))
-
-
-def children(backend: Statistics) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """(slot, link) of each process that runs for a backend."""
-    for slot in _dicts(backend.get("slots")):
-        link = slot.get("link")
-        if isinstance(link, dict) and link.get("running") is True:
-            yield slot, link
 
 
 def _named(backend: Statistics) -> list[tuple[str, str]]:
     return [("backend", str(backend.get("backend")))]
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _is_number(value: object) -> bool:

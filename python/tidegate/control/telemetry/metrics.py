@@ -13,7 +13,7 @@ from typing import Final
 from tidegate import __version__
 from tidegate.control.telemetry.exposition import Exposition
 from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway
-from tidegate.control.telemetry.latencies import BOUNDS_S, Histogram
+from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
 from tidegate.events import BackendState, Event, Events, ExchangeDone, Refused
 from tidegate.protocol.methods import METHODS
@@ -177,6 +177,3 @@ class Metrics:
 def _count(table: dict[tuple[str, ...], int], key: tuple[str, ...]) -> None:
     if key in table or len(table) < MAX_SERIES:
         table[key] = table.get(key, 0) + 1
-
-
-__all__ = ["BOUNDS_S", "MAX_HISTOGRAMS", "MAX_SERIES", "MAX_TOOLS", "OTHER", "Metrics"]

@@ -9,6 +9,7 @@ from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
 from tidegate.cli.doctor.running import Running
+from tidegate.control.telemetry.backend_state import TROUBLE, backend_state, dicts, slot_state
 from tidegate.host.phrase import duration
 
 
@@ -16,14 +17,13 @@ def _look(case: Case) -> Iterator[Finding]:
     if case.running is None:
         return
     for backend in case.running.backends:
-        slots = [slot for slot in backend.get("slots") or () if isinstance(slot, dict)]
-        lost = [slot for slot in slots if slot.get("state") in ("down", "parked")]
-        if lost and not any(slot.get("state") == "ready" for slot in slots):
-            yield _finding(case, case.running, str(backend.get("backend")), lost[0])
+        state = backend_state(backend)
+        if state in TROUBLE:
+            slot = next(slot for slot in dicts(backend.get("slots")) if slot_state(slot) == state)
+            yield _finding(case, case.running, str(backend.get("backend")), state, slot)
 
 
-def _finding(case: Case, running: Running, name: str, slot: dict[str, Any]) -> Finding:
-    parked = slot.get("state") == "parked"
+def _finding(case: Case, running: Running, name: str, state: str, slot: dict[str, Any]) -> Finding:
     since, again = slot.get("since_s"), slot.get("next_attempt_s")
     lasted = f" for {duration(since)}" if isinstance(since, int | float) else ""
     error = slot.get("error")
@@ -31,7 +31,7 @@ def _finding(case: Case, running: Running, name: str, slot: dict[str, Any]) -> F
     restarts = f"; started again {slot['restarts']} times" if slot.get("restarts") else ""
     return Finding(
         "error",
-        f"it is {'parked' if parked else 'down'}{lasted}",
+        f"it is {state}{lasted}",
         f"the running gateway says: {case.quote(str(error)) if error else 'nothing of the reason'}{restarts}",
         f"calls of its tools fail until it is back; it comes back by itself{tried}",
         "mend what it says; the other findings about it, if any, are the reason",
