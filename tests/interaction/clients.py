@@ -241,10 +241,12 @@ class StreamClient(Client, asyncio.Protocol):
 class HttpClient(Client):
     """Streamable HTTP of either era; one connection a request."""
 
-    def __init__(self, where: str, era: str, **more: Json) -> None:
+    def __init__(self, where: str, era: str, *, listens_at_once: bool = True, **more: Json) -> None:
         super().__init__(era, **more)
         self.where = where
         self.session = ""
+        self.listens_at_once = listens_at_once
+        """Within a session: its stream is opened with it."""
         self.connections: list[HttpConnection] = []
         self.general: HttpConnection | None = None
 
@@ -277,6 +279,11 @@ class HttpClient(Client):
     async def after_initialize(self) -> None:
         reply = self.pending[1].answer.result()
         self.session = reply.headers["mcp-session-id"]
+        if self.listens_at_once:
+            await self.listen()
+
+    async def listen(self) -> None:
+        """Opens the stream of the session."""
         headers = {**self.headers(), "accept": "text/event-stream"}
         self.general = self.open("GET", headers, b"", None)
         await within(self.general.started.wait())

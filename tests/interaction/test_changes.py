@@ -103,6 +103,28 @@ async def _named(client: Client, name: str) -> None:
     raise AssertionError(f"{name} was never listed")
 
 
+@pytest.mark.requirement("list-changed.told", "subscriptions.session")
+async def test_what_changed_before_the_stream_of_a_session_was_open_is_told_when_it_is() -> None:
+    async with house(ScriptedServer("session"), transport="tcp") as home:
+        client, server = await home.http_client("session", listens_at_once=False), home.server
+        await client.call("resources/subscribe", {"uri": URI})
+        server.announce("notifications/tools/list_changed")
+        for number in range(3):
+            server.announce(UPDATED, {"uri": URI, "_meta": {"n": number}})
+        server.announce("notifications/prompts/list_changed")
+        # The last of them has been dealt with when what comes after it has.
+        await server.wait_heard("prompts/list", skip=len(server.heard))
+        pending = client.tool("echo")
+        (await server.next_call()).text("did")
+        await pending.reply()
+        assert list(client.notices) == []
+        await client.listen()
+        await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
+        said = sorted(item["method"] for item in client.notices)
+        assert said == ["notifications/prompts/list_changed", UPDATED, "notifications/tools/list_changed"]
+        assert [item["params"]["_meta"] for item in client.notices if item["method"] == UPDATED] == [{"n": 2}]
+
+
 @pytest.mark.requirement("listen.filters")
 @pytest.mark.parametrize(("way_in", "way_out"), [("http", "http"), ("tcp", "stdio"), ("packed", "tcp")])
 async def test_a_listener_hears_only_what_it_asked_for(way_in: str, way_out: str) -> None:

@@ -28,7 +28,8 @@ _MAX_ASKED: Final = 64
 """Questions of servers that one client may have open."""
 _MAX_FOLLOWED: Final = 1000
 _MAX_EARLY: Final = 64
-"""Messages kept for a client that has no stream open yet."""
+_MAX_EARLY_BYTES: Final = 256 * 1024
+"""What is kept, together, for a client that has no stream open yet."""
 
 _SINCE: Final = {
     "notifications/tasks/status": "2025-11-25",
@@ -105,7 +106,11 @@ class Session:
         self._front = front
         self._asked: dict[bytes, tuple[Question, Exchange | None]] = {}
         self._next_ask = 0
-        self._early: list[bytes] = []
+        self._early: dict[object, bytes] = {}
+        """By what it is about: of what changes several times, the last word is enough."""
+        self._early_bytes = 0
+        self._changed_early: set[str] = set()
+        """Lists that changed while the client had no stream open."""
 
     # -- the handshake --------------------------------------------------------------------------------------
 
@@ -279,8 +284,8 @@ class Session:
         outlet = self._outlet_for(cause)
         if outlet is not None:
             outlet.notify(message)
-        elif len(self._early) < _MAX_EARLY:
-            self._early.append(message)
+        else:
+            self._keep(object(), message)
 
     def _withdraw(self, own_id: bytes) -> None:
         asked = self._asked.pop(own_id, None)
@@ -300,27 +305,44 @@ class Session:
     def attach(self, general: GeneralOutlet) -> None:
         """The client opened its stream for messages that belong to no request."""
         self.general = general
-        early, self._early = self._early, []
-        for message in early:
+        early, self._early = self._early, {}
+        self._early_bytes = 0
+        for message in early.values():
             general.notify(message)
+        changed, self._changed_early = self._changed_early, set()
+        for kind in sorted(changed):
+            self.list_changed(kind)
+
+    def _keep(self, about: object, message: bytes) -> None:
+        """For a client whose stream opens a moment later."""
+        self._early_bytes -= len(self._early.pop(about, b""))
+        if len(self._early) < _MAX_EARLY and self._early_bytes + len(message) <= _MAX_EARLY_BYTES:
+            self._early[about] = message
+            self._early_bytes += len(message)
 
     # -- changes --------------------------------------------------------------------------------------------
 
     def list_changed(self, kind: str) -> None:
-        if self.initialized:
-            self._tell(b'{"jsonrpc":"2.0","method":"notifications/' + kind.encode() + b'/list_changed"}')
+        if not self.initialized:
+            return
+        outlet = self._outlet_for(None)
+        if outlet is not None:
+            outlet.notify(b'{"jsonrpc":"2.0","method":"notifications/' + kind.encode() + b'/list_changed"}')
+        else:
+            self._changed_early.add(kind)
 
     def resource_updated(self, uri: str, params: bytes) -> None:
         if uri in self.followed:
-            self._tell(b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":' + params + b"}")
+            message = b'{"jsonrpc":"2.0","method":"notifications/resources/updated","params":' + params + b"}"
+            outlet = self._outlet_for(None)
+            if outlet is not None:
+                outlet.notify(message)
+            else:
+                self._keep(uri, message)
 
     def logged(self, message: bytes, envelope: Envelope) -> None:
-        if self.wants(message, envelope):
-            self._tell(message)
-
-    def _tell(self, message: bytes) -> None:
         outlet = self._outlet_for(None)
-        if outlet is not None:
+        if outlet is not None and self.wants(message, envelope):
             outlet.notify(message)
 
     def wants(self, message: bytes, envelope: Envelope) -> bool:
