@@ -506,7 +506,7 @@ class InRounds(RuleBasedStateMachine):
         self.cancelled = False
         self.idle_since_s: float | None = None
         self.idle_sends = 0
-        self.rounds = Rounds(self.exchange, self._send, 30.0, 64)
+        self.rounds = Rounds(self.exchange, self._send, lambda go: go(self._send), 30.0, 64)
         self.rounds.start()
 
     def _send(self, listener: CallListener, message: bytes, envelope: Envelope) -> Sent:

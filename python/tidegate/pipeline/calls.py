@@ -11,7 +11,7 @@ from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, UpstreamClosed
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.open_call import Send
 from tidegate.pipeline.era.bridge.rounds import Rounds
@@ -118,7 +118,17 @@ class Calls:
         self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float
     ) -> None:
         way = self._way(exchange, target, slot, connection, waited_s)
-        Rounds(exchange, way, self._limits.suspended_s, self._limits.depth).start()
+
+        def reach(go: Callable[[Send], None]) -> None:
+            def use(slot: Slot, connection: Connection) -> None:
+                if connection.keeps_session:
+                    exchange.failed(UpstreamClosed(f"backend `{target.service.name}` forgot what it had asked"))
+                else:
+                    go(self._way(exchange, target, slot, connection, 0.0))
+
+            target.service.acquire(exchange.client, use, exchange.failed)
+
+        Rounds(exchange, way, reach, self._limits.suspended_s, self._limits.depth).start()
 
     # -- a stateless client, a server with sessions -----------------------------------------------------------
 

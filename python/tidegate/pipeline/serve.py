@@ -425,7 +425,7 @@ class Gateway:
         """Opens what is to be open before anybody needs it."""
         for service in self.services:
             # Where each session has a connection of its own, there is nothing to open before it comes.
-            if service.config.start == "at_once" and service.config.isolation != "session" and not service.slots:
+            if service.config.start == "at_once" and service.config.isolation != "session":
                 service.start()
 
     def make_link(self, backend: Backend, transport: str) -> Link:
@@ -457,6 +457,9 @@ class Gateway:
 
     def is_followed(self, service: Service, slot: Slot) -> bool:
         return self.changes.any_followed(lambda client: service.serves(slot, client))
+
+    def slot_gone(self, service: Service, slot: Slot) -> None:
+        self.subscriptions.slot_gone(slot)
 
     def slot_changed(self, service: Service, slot: Slot) -> None:
         if slot.key == (slot.group or slot.key):

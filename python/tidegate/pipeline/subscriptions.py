@@ -84,11 +84,17 @@ class Subscriptions:
 
     def services_gone(self, gone: Collection[Service]) -> None:
         """What was followed there is followed wherever it is led now."""
-        for (who, uri), (service, _) in list(self._followed.items()):
-            if service in gone:
-                del self._followed[(who, uri)]
-                client = who.client if isinstance(who, Session) else who.exchange.client
-                self._catalogues.with_view(client, partial(self._follow_again, who, client, uri), _ignore)
+        self._lead_again([key for key, (service, _) in self._followed.items() if service in gone])
+
+    def slot_gone(self, gone: Slot) -> None:
+        """The same, when a server turned out to be of the other era."""
+        self._lead_again([key for key, (_, slot) in self._followed.items() if slot is gone])
+
+    def _lead_again(self, keys: Collection[tuple[Session | Listener, str]]) -> None:
+        for who, uri in keys:
+            del self._followed[(who, uri)]
+            client = who.client if isinstance(who, Session) else who.exchange.client
+            self._catalogues.with_view(client, partial(self._follow_again, who, client, uri), _ignore)
 
     def _follow_again(self, who: Session | Listener, client: ClientView, uri: str, view: View) -> None:
         if not who.ended:

@@ -62,6 +62,17 @@ class Opening:
 
     async def connect(self, slot: Slot) -> Connection | None:
         """A connection for `slot`, or None when the server turned out to need another slot."""
+        host = self._host
+        if host.transport == host.config.transport:
+            return await self._connect(slot)
+        try:
+            return await self._connect(slot)
+        except UpstreamError:
+            # By what it was reached before it may not be reached any more.
+            host.transport = host.config.transport
+            return await self._connect(slot)
+
+    async def _connect(self, slot: Slot) -> Connection | None:
         config = self._host.config
         if slot.key == "stateless":
             connection = await self._linked(slot)

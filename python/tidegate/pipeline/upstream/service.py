@@ -83,6 +83,9 @@ class ServiceOwner(Protocol):
     def slot_changed(self, service: Service, slot: Slot) -> None:
         """It opened, failed or was lost."""
 
+    def slot_gone(self, service: Service, slot: Slot) -> None:
+        """Those whom it served are served from another one; what they followed on it is to be followed there."""
+
     def is_followed(self, service: Service, slot: Slot) -> bool:
         """Whether a client wants to hear of changes on it."""
 
@@ -241,6 +244,8 @@ class Service:
                 self._lanes.forget(slot)
                 for client, use, fail in waiting:
                     self.acquire(client, use, fail)
+                if slot.subscribed:
+                    self._owner.slot_gone(self, slot)
                 if slot.error is not None:
                     # It was down for these clients. If the other slot was quicker, they were not told that it is back.
                     for other in self.slots.values():
@@ -318,6 +323,8 @@ class Service:
         slot.opening = False
         slot.error = error
         slot.down = True
+        # It may have gone silent on the transport by which it was reached before.
+        self.transport = self.config.transport
         delay_s = slot.backoff.next_s()
         slot.changed_s = slot.changed_s if slot.backoff.attempt > 1 else self._owner.clock.now_s()
         slot.next_try_s = slot.retry_at_s = self._owner.clock.now_s() + delay_s
@@ -364,8 +371,10 @@ class Service:
         return True
 
     def start(self) -> None:
-        """Opens the connection that everybody shares, before anybody needs it."""
-        self.acquire(UNREAD, _used, _unused)
+        """Opens the connection that everybody shares, before anybody needs it, unless it is open or tried already."""
+        common = [slot for slot in self.slots.values() if slot.client is None]
+        if not any(slot.connection is not None or slot.opening or slot.error is not None for slot in common):
+            self.acquire(UNREAD, _used, _unused)
 
     # -- for its parts ------------------------------------------------------------------------------------------
 
@@ -477,6 +486,10 @@ class Service:
             for slot in self.slots.values():
                 if slot.connection is not None:
                     self._idle_stop.watch(slot, slot.connection)
+        for slot in self.slots.values():
+            if slot.connection is not None and slot.connection.line is not None:
+                # There may be room now for those who wait.
+                slot.connection.line.moved()
 
     @property
     def busy(self) -> bool:

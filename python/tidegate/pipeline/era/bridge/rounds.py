@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Final
 
 from tidegate.errors import (
@@ -35,12 +36,20 @@ _DOUBLINGS: Final = 6
 """After which the longest pause is reached."""
 
 
+Reach = Callable[[Callable[[Send], None]], None]
+"""Calls what it is given with the way to the server as it is reached now, or fails the exchange. While its client was
+asked, a child may have been stopped for having nothing to do.
+"""
+
+
 class Rounds:
     """Implements `CallListener` for one request after the other, all for one exchange."""
 
-    def __init__(self, exchange: Exchange, send: Send, answer_timeout_s: float, depth: int) -> None:
+    def __init__(self, exchange: Exchange, send: Send, reach: Reach, answer_timeout_s: float, depth: int) -> None:
+        """`send`: the way of the first request; `reach` finds that of each later one."""
         self._exchange = exchange
         self._send = send
+        self._reach = reach
         self._answer_timeout_s = answer_timeout_s
         self._depth = depth
         self._abilities = json.loads(exchange.client.abilities)
@@ -218,7 +227,12 @@ class Rounds:
             # What the client answered was within the bounds; within the request it is nested deeper.
             self._end(error)
             return
-        self._call = self._send(self, message, envelope)
+
+        def go(send: Send) -> None:
+            if not exchange.done:
+                self._call = send(self, message, envelope)
+
+        self._reach(go)
 
     def _with_answers(self, message: bytes, envelope: Envelope) -> bytes:
         answers = b",".join(json_bytes(key) + b":" + raw for key, raw in self._answers.items())
