@@ -11,7 +11,8 @@ from tidegate.cli import sharing
 from tidegate.cli.colours import painted
 from tidegate.cli.gateway_facts import read
 from tidegate.cli.status import picture
-from tidegate.cli.status_words import Sentence, sentences, span
+from tidegate.cli.status_words import Sentence, sentences
+from tidegate.cli.stretch import stretch
 from tidegate.cli.terminal import clean, width
 
 
@@ -176,7 +177,7 @@ def test_odd_statistics_give_sentences_all_the_same(odd: dict[str, object], room
     ],
 )
 def test_a_stretch_of_time_is_said_in_two_units(seconds: float, words: str) -> None:
-    assert span(seconds) == words
+    assert stretch(seconds) == words
 
 
 def test_a_connection_that_is_down_needs_no_error_to_be_said() -> None:

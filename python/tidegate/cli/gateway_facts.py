@@ -7,16 +7,12 @@ Called by `status.py`; below it are only plain data.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from tidegate.cli.terminal import one_line
-from tidegate.control.telemetry.backend_state import STATES, TROUBLE, slot_state, state_of
-
-_MAX_CHARS: Final = 1000
-_MAX_COUNT: Final = 10**15
+from tidegate.cli.plain_values import count_of, items, mapping, number, text, whole
+from tidegate.control.telemetry.backend_state import STATES, TROUBLE, dicts, slot_state, state_of
 
 
 @dataclass(frozen=True)
@@ -115,33 +111,33 @@ class Gateway:
 
 def read(statistics: Mapping[str, Any]) -> Gateway:
     """Never fails, whatever it is given."""
-    limits = _mapping(statistics.get("limits"))
-    connections = _mapping(statistics.get("connections"))
-    suspended = _mapping(statistics.get("suspended"))
-    configuration = _mapping(statistics.get("configuration"))
+    limits = mapping(statistics.get("limits"))
+    connections = mapping(statistics.get("connections"))
+    suspended = mapping(statistics.get("suspended"))
+    configuration = mapping(statistics.get("configuration"))
     return Gateway(
         version=text(statistics.get("version")) or "?",
-        pid=_whole(statistics.get("pid")),
+        pid=whole(statistics.get("pid")),
         uptime_s=number(statistics.get("uptime_s")),
         memory_bytes=number(statistics.get("memory_bytes")),
         stopping=statistics.get("ready") is False,
-        listen=tuple((text(name), _places(where)) for name, where in _mapping(statistics.get("listen")).items()),
-        connections=Bound(_count(connections.get("open")), _whole(connections.get("limit"))),
-        refused=_count(connections.get("refused_total")),
-        sessions=Bound(_count(statistics.get("sessions")), _whole(limits.get("sessions"))),
-        listeners=_count(statistics.get("listeners")),
-        in_flight=Bound(_count(statistics.get("in_flight")), _whole(limits.get("in_flight"))),
-        suspended=Bound(_count(suspended.get("calls")), _whole(suspended.get("limit"))),
+        listen=tuple((text(name), _places(where)) for name, where in mapping(statistics.get("listen")).items()),
+        connections=Bound(count_of(connections.get("open")), whole(connections.get("limit"))),
+        refused=count_of(connections.get("refused_total")),
+        sessions=Bound(count_of(statistics.get("sessions")), whole(limits.get("sessions"))),
+        listeners=count_of(statistics.get("listeners")),
+        in_flight=Bound(count_of(statistics.get("in_flight")), whole(limits.get("in_flight"))),
+        suspended=Bound(count_of(suspended.get("calls")), whole(suspended.get("limit"))),
         backends=tuple(map(_backend, dicts(statistics.get("backends")))),
         configuration=_configuration(configuration),
-        problem=_problem(_mapping(configuration.get("last_reload"))),
+        problem=_problem(mapping(configuration.get("last_reload"))),
     )
 
 
 def _configuration(row: Mapping[str, Any]) -> str:
     """The files that are in force, and how often they were read."""
-    files = ", ".join(filter(None, map(text, _items(row.get("files")))))
-    last = _mapping(row.get("last_reload"))
+    files = ", ".join(filter(None, map(text, items(row.get("files")))))
+    last = mapping(row.get("last_reload"))
     again = f"; {text(last.get('result'))} at {text(last.get('at'))}" if text(last.get("at")) else ""
     return f"{files}{again}" if files else ""
 
@@ -149,7 +145,7 @@ def _configuration(row: Mapping[str, Any]) -> str:
 def _problem(last: Mapping[str, Any]) -> str:
     if last.get("result") != "refused":
         return ""
-    more = len(_items(last.get("problems"))) - 1
+    more = len(items(last.get("problems"))) - 1
     said = text(last.get("error")) or "it was refused"
     return said + (f" (and {more} more)" if more > 0 else "")
 
@@ -157,23 +153,23 @@ def _problem(last: Mapping[str, Any]) -> str:
 def _backend(row: Mapping[str, Any]) -> Backend:
     raw = dicts(row.get("slots"))
     slots = tuple(map(_slot, raw))
-    limits = _mapping(row.get("limits"))
-    warnings = dict.fromkeys(text(line) for slot in raw for line in _items(slot.get("warnings")))
+    limits = mapping(row.get("limits"))
+    warnings = dict.fromkeys(text(line) for slot in raw for line in items(slot.get("warnings")))
     return Backend(
         name=text(row.get("backend")) or "?",
         transport=text(row.get("transport")) or "?",
         slots=slots,
         remembered=row.get("catalogue") == "remembered",
-        queued=_count(row.get("queued")) + sum(slot.waiting for slot in slots),
+        queued=count_of(row.get("queued")) + sum(slot.waiting for slot in slots),
         in_flight=sum(slot.in_flight for slot in slots),
-        max_in_flight=_whole(limits.get("max_in_flight")),
-        max_queued=_whole(limits.get("max_queued")),
+        max_in_flight=whole(limits.get("max_in_flight")),
+        max_queued=whole(limits.get("max_queued")),
         warnings=tuple(line for line in warnings if line),
     )
 
 
 def _slot(row: Mapping[str, Any]) -> Slot:
-    link = _mapping(row.get("link"))
+    link = mapping(row.get("link"))
     running = link.get("running") is not False
     state = slot_state(row)
     error = text(row.get("error"))
@@ -186,52 +182,15 @@ def _slot(row: Mapping[str, Any]) -> Slot:
         error=error,
         era=text(row.get("era")),
         revision=text(row.get("revision")),
-        in_flight=_count(row.get("in_flight")),
-        waiting=_count(row.get("waiting")),
-        restarts=_count(row.get("restarts")),
-        tools=_count(_mapping(row.get("offers")).get("tools")),
-        pid=_whole(link.get("pid")) if running else None,
+        in_flight=count_of(row.get("in_flight")),
+        waiting=count_of(row.get("waiting")),
+        restarts=count_of(row.get("restarts")),
+        tools=count_of(mapping(row.get("offers")).get("tools")),
+        pid=whole(link.get("pid")) if running else None,
         memory_bytes=number(link.get("memory_bytes")) if running else None,
-        stderr=tuple(filter(None, map(text, _items(link.get("stderr"))))),
+        stderr=tuple(filter(None, map(text, items(link.get("stderr"))))),
     )
 
 
-def text(value: object) -> str:
-    """One clean line; empty for what is no text."""
-    if isinstance(value, str):
-        return one_line(value[: 4 * _MAX_CHARS])[:_MAX_CHARS]
-    return str(value)[:_MAX_CHARS] if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def number(value: object) -> float | None:
-    """Finite and not negative; None for all else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if isinstance(value, int):
-        return float(min(value, _MAX_COUNT)) if value >= 0 else None
-    return value if math.isfinite(value) and value >= 0 else None
-
-
-def dicts(value: object) -> list[dict[str, Any]]:
-    return [item for item in _items(value) if isinstance(item, dict)]
-
-
-def _items(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _whole(value: object) -> int | None:
-    found = number(value)
-    return None if found is None else int(min(found, _MAX_COUNT))
-
-
-def _count(value: object) -> int:
-    return _whole(value) or 0
-
-
 def _places(value: object) -> str:
-    return ", ".join(filter(None, map(text, _items(value)))) if isinstance(value, list) else text(value)
+    return ", ".join(filter(None, map(text, items(value)))) if isinstance(value, list) else text(value)

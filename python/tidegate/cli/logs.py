@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 from tidegate.cli import admin_listener, exit_codes
 from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Span, Style, colours_on, painted
-from tidegate.cli.gateway_facts import number, text
-from tidegate.cli.terminal import clean, json_text, say
+from tidegate.cli.plain_values import number, text
+from tidegate.cli.terminal import clean, json_text, say, spell_unencodable
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _STYLES: Final[dict[str, Style]] = {"warning": "note", "error": "bad", "critical": "bad", "debug": "dim"}
@@ -58,10 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    spell_unencodable()
     where = admin_listener.address(args)
     try:
         if args.follow:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from tidegate.cli import exit_codes
 from tidegate.cli.client import Client, RpcError
 from tidegate.cli.progress import Narrator
-from tidegate.cli.terminal import complain
+from tidegate.cli.terminal import complain, spell_unencodable
 from tidegate.cli.wires import (
     ChildWire,
     HttpWire,
@@ -83,11 +82,7 @@ def served(
     args: argparse.Namespace, work: Callable[[Client], int], capabilities: Mapping[str, object] | None = None
 ) -> int:
     """Runs `work` with a client, and turns errors into messages and exit codes."""
-    for stream in (sys.stdout, sys.stderr):
-        # Half a surrogate pair from a server must not end the command.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    spell_unencodable()
     try:
         with Client(
             _wire(args),

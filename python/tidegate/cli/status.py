@@ -18,8 +18,9 @@ from tidegate.cli.colours import Line, Span, colours_on, painted
 from tidegate.cli.gateway_facts import Gateway, read
 from tidegate.cli.layout import wrap
 from tidegate.cli.screen import Screen, watched
-from tidegate.cli.status_words import sentences, span
-from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, one_line
+from tidegate.cli.status_words import sentences
+from tidegate.cli.stretch import stretch
+from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, one_line, spell_unencodable
 
 _LEAST_INTERVAL_S: Final = 0.2
 _WATCH_TIMEOUT_S: Final = 2.0
@@ -61,10 +62,7 @@ def seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    spell_unencodable()
     where = admin_listener.address(args)
     if args.watch and not args.json:
         return _watch(where, args.interval)
@@ -128,7 +126,7 @@ class Absence:
     def lines(self, error: NobodyThere, room: int | None) -> list[Line]:
         if self._since_s is None:
             self._since_s = time.monotonic()
-        where, gone = one_line(self._where), span(time.monotonic() - self._since_s)
+        where, gone = one_line(self._where), stretch(time.monotonic() - self._since_s)
         text = f"No gateway has answered at `{where}` for {gone} ({one_line(error.why)}). Waiting for it."
         return [[Span(line, "bad")] for line in wrap(text, room or 10**9)]
 

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tidegate.cli.colours import Line, Span, Style
-from tidegate.cli.gateway_facts import Backend, Gateway, Slot, dicts, text
+from tidegate.cli.gateway_facts import Backend, Gateway, Slot
 from tidegate.cli.layout import Column, pad, table, wrap
+from tidegate.cli.plain_values import text
 from tidegate.cli.sharing import sharing_lines
-from tidegate.cli.status_words import Sentence, span
+from tidegate.cli.status_words import Sentence
+from tidegate.cli.stretch import stretch
 from tidegate.cli.terminal import width
-from tidegate.control.telemetry.backend_state import TROUBLE
+from tidegate.control.telemetry.backend_state import TROUBLE, dicts
 from tidegate.host.phrase import size
 
 STATE_STYLE: Final[dict[str, Style]] = {
@@ -85,14 +87,14 @@ def _row(backend: Backend) -> list[Span]:
     return [
         Span(backend.name[:_MAX_NAME_COLUMNS]),
         Span(state, STATE_STYLE[state]),
-        Span("-" if since_s is None else span(since_s)),
+        Span("-" if since_s is None else stretch(since_s)),
         Span(", ".join(dict.fromkeys(slot.era for slot in ready if slot.era)) or "-"),
         Span(", ".join(dict.fromkeys(slot.revision for slot in ready if slot.revision)) or "-"),
         Span(backend.transport),
         Span("-" if not pids else f"{pids[0]}" + (f" +{len(pids) - 1}" if len(pids) > 1 else "")),
         Span(size(sum(memory)) if memory else "-"),
         Span(restarts, "note" if backend.restarts else ""),
-        Span("-" if next_s is None else "now" if next_s < 1 else span(next_s)),
+        Span("-" if next_s is None else "now" if next_s < 1 else stretch(next_s)),
         Span(_of(backend.in_flight, backend.max_in_flight)),
         Span(_of(backend.queued, backend.max_queued)),
         Span("-" if tools is None else str(tools)),

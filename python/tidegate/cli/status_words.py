@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tidegate.cli.gateway_facts import Backend, Gateway, Slot
+from tidegate.cli.stretch import stretch
 from tidegate.control.telemetry.backend_state import TROUBLE
 
 Tone = Literal["good", "note", "bad"]
@@ -56,7 +57,7 @@ def _advised_once(found: Sequence[Sentence]) -> Iterator[Sentence]:
 
 
 def _summary(gateway: Gateway) -> Sentence:
-    up = "tidegate is up" if gateway.uptime_s is None else f"tidegate has been up for {span(gateway.uptime_s)}"
+    up = "tidegate is up" if gateway.uptime_s is None else f"tidegate has been up for {stretch(gateway.uptime_s)}"
     if gateway.stopping:
         return Sentence("note", f"{up} and is stopping: it takes nothing new and finishes what runs.")
     backends = gateway.backends
@@ -111,7 +112,7 @@ def _backend(backend: Backend) -> Iterator[Sentence]:
         yield _out_of_order(backend, name)
     elif backend.state == "starting":
         slot = backend.of("starting")[0]
-        since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
+        since = "" if slot.since_s is None else f" for {stretch(slot.since_s)}"
         yield Sentence("note", f"{name} has been starting{since}." if since else f"{name} is starting.")
     elif backend.state == "ready":
         yield from _partly(backend, name)
@@ -125,7 +126,7 @@ def _backend(backend: Backend) -> Iterator[Sentence]:
 
 def _out_of_order(backend: Backend, name: str) -> Sentence:
     slot = _latest(backend.of(backend.state))
-    since = "" if slot.since_s is None else f" for {span(slot.since_s)}"
+    since = "" if slot.since_s is None else f" for {stretch(slot.since_s)}"
     verb = "has been" if since else "is"
     if backend.state == "parked":
         what = f"{name} failed too often and {verb} parked{since}"
@@ -148,7 +149,7 @@ def _remedy(backend: Backend, slot: Slot) -> str:
     if slot.next_attempt_s < 1:
         return f"tidegate is trying it again now{restarts}."
     more = ", and on for ever" if backend.state == "parked" else ""
-    return f"tidegate tries it again in {span(slot.next_attempt_s)}{more}{restarts}."
+    return f"tidegate tries it again in {stretch(slot.next_attempt_s)}{more}{restarts}."
 
 
 def _advice(backend: Backend) -> str:
@@ -174,7 +175,7 @@ def _returned(backend: Backend, name: str) -> Iterator[Sentence]:
         times = _counted(backend.restarts, "restart")
         yield Sentence(
             "note",
-            f"{name} came back {span(recent)} ago; {times} so far.",
+            f"{name} came back {stretch(recent)} ago; {times} so far.",
             f"`tidegate logs --backend {backend.name}` has what led to it",
         )
 
@@ -221,17 +222,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def span(seconds: float) -> str:
-    """A stretch of time as a person says it, in at most two units: `12 s`, `3 min`, `2 h 5 min`, `4 d 6 h`."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
-    if whole < 3600:
-        return f"{whole // 60} min"
-    if whole < 86400:
-        return f"{whole // 3600} h" + (f" {whole // 60 % 60} min" if whole // 60 % 60 else "")
-    return f"{whole // 86400} d" + (f" {whole // 3600 % 24} h" if whole // 3600 % 24 else "")

@@ -44,6 +44,16 @@ def json_text(text: str) -> str:
     return _JSON_UNSAFE.sub(_json_escaped, text)
 
 
+def spell_unencodable() -> None:
+    """From now on stdout and stderr spell out what they cannot encode, such as half a surrogate pair from a server,
+    instead of ending the command.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
 def is_person(stream: TextIO) -> bool:
     """Whether somebody may be reading: the stream is a terminal."""
     try:

@@ -17,7 +17,7 @@ from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Line, Span, colours_on, painted
 from tidegate.cli.screen import Screen, watched
 from tidegate.cli.status import Absence, seconds
-from tidegate.cli.terminal import columns, json_text
+from tidegate.cli.terminal import columns, json_text, spell_unencodable
 from tidegate.cli.top_rates import Activity, Calls, between
 from tidegate.cli.top_tables import ORDERS, frame
 
@@ -55,10 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    spell_unencodable()
     where = admin_listener.address(args)
     try:
         if args.once or args.json:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidegate.cli.gateway_facts import Bound, dicts, number, text
+from tidegate.cli.gateway_facts import Bound
+from tidegate.cli.plain_values import count_of, items, mapping, number, text, whole
+from tidegate.control.telemetry.backend_state import dicts
 from tidegate.control.telemetry.latencies import percentile
 
 _FINE: Final = frozenset(("ok",))
@@ -110,13 +112,13 @@ class Activity:
 
 def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Activity:
     """`before` may be empty: then everything since the start counts. Never fails, whatever it is given."""
-    earlier = _mapping(before)
+    earlier = mapping(before)
     seconds = max(seconds, _LEAST_S)
     if _pid(earlier) != _pid(after):
         # Another process: what it counted before the first reading is not there.
         earlier = {}
         seconds = max(number(after.get("uptime_s")) or 0.0, _LEAST_S)
-    bounds_s = [found for found in map(number, _items(after.get("bounds_s"))) if found is not None]
+    bounds_s = [found for found in map(number, items(after.get("bounds_s"))) if found is not None]
     known = {_key(row): row for row in dicts(earlier.get("calls"))}
     tools: dict[tuple[str, str], Calls] = {}
     servers: dict[str, Calls] = {}
@@ -128,18 +130,18 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float)
         if calls.tool:
             tools.setdefault((calls.backend, calls.tool), Calls(calls.backend, calls.tool)).add(calls)
     usage = {child.get("pid"): child for child in dicts(earlier.get("children")) if _hashable(child.get("pid"))}
-    connections = _mapping(after.get("connections"))
-    gateway = _mapping(after.get("gateway"))
+    connections = mapping(after.get("connections"))
+    gateway = mapping(after.get("gateway"))
     return Activity(
         version=text(after.get("version")) or "?",
         seconds=seconds,
         uptime_s=number(after.get("uptime_s")),
-        gateway=_process(_mapping(earlier.get("gateway")), gateway, seconds),
-        sessions=_count(after.get("sessions")),
-        listeners=_count(after.get("listeners")),
-        in_flight=_count(after.get("in_flight")),
-        connections=Bound(_count(connections.get("open")), _whole(connections.get("limit"))),
-        refused=max(0, _count(after.get("refused")) - _count(earlier.get("refused"))),
+        gateway=_process(mapping(earlier.get("gateway")), gateway, seconds),
+        sessions=count_of(after.get("sessions")),
+        listeners=count_of(after.get("listeners")),
+        in_flight=count_of(after.get("in_flight")),
+        connections=Bound(count_of(connections.get("open")), whole(connections.get("limit"))),
+        refused=max(0, count_of(after.get("refused")) - count_of(earlier.get("refused"))),
         total=total,
         own=servers.get("", Calls(seconds=seconds)),
         servers=tuple(_server(row, servers, seconds) for row in dicts(after.get("backends"))),
@@ -153,9 +155,9 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float)
 
 def _calls(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float, bounds_s: Sequence[float]) -> Calls:
     calls = Calls(text(after.get("backend")), text(after.get("tool")), seconds=seconds, bounds_s=bounds_s)
-    earlier = _mapping(before.get("outcomes"))
-    for outcome, count in _mapping(after.get("outcomes")).items():
-        more = max(0, _count(count) - _count(earlier.get(outcome)))
+    earlier = mapping(before.get("outcomes"))
+    for outcome, count in mapping(after.get("outcomes")).items():
+        more = max(0, count_of(count) - count_of(earlier.get(outcome)))
         calls.count += more
         if outcome not in _FINE and outcome != _TAKEN_BACK:
             calls.errors += more
@@ -168,9 +170,9 @@ def _calls(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float, 
 
 def _latency(row: Mapping[str, Any]) -> dict[int, int]:
     found: dict[int, int] = {}
-    for pair in _items(row.get("latency")):
-        if isinstance(pair, list) and len(pair) == 2 and (at := _whole(pair[0])) is not None:
-            found[at] = _count(pair[1])
+    for pair in items(row.get("latency")):
+        if isinstance(pair, list) and len(pair) == 2 and (at := whole(pair[0])) is not None:
+            found[at] = count_of(pair[1])
     return found
 
 
@@ -180,9 +182,9 @@ def _server(row: Mapping[str, Any], calls: Mapping[str, Calls], seconds: float) 
         name=name,
         state=text(row.get("state")) or "?",
         up=row.get("up") is not False,
-        in_flight=Bound(_count(row.get("in_flight")), _whole(row.get("max_in_flight"))),
-        queued=Bound(_count(row.get("queued")), _whole(row.get("max_queued"))),
-        restarts=_count(row.get("restarts")),
+        in_flight=Bound(count_of(row.get("in_flight")), whole(row.get("max_in_flight"))),
+        queued=Bound(count_of(row.get("queued")), whole(row.get("max_queued"))),
+        restarts=count_of(row.get("restarts")),
         calls=calls.get(name, Calls(name, seconds=seconds)),
     )
 
@@ -199,11 +201,11 @@ def _process(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float
     return Process(
         backend=text(after.get("backend")),
         serves=text(after.get("serves")),
-        pid=_whole(after.get("pid")),
+        pid=whole(after.get("pid")),
         cpu_share=share,
         memory_bytes=number(after.get("memory_bytes")),
-        processes=_count(after.get("processes")),
-        restarts=_count(after.get("restarts")),
+        processes=count_of(after.get("processes")),
+        restarts=count_of(after.get("restarts")),
     )
 
 
@@ -212,25 +214,8 @@ def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _pid(reading: Mapping[str, Any]) -> object:
-    return _whole(_mapping(reading.get("gateway")).get("pid"))
+    return whole(mapping(reading.get("gateway")).get("pid"))
 
 
 def _hashable(value: object) -> bool:
     return isinstance(value, int | str)
-
-
-def _items(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _whole(value: object) -> int | None:
-    found = number(value)
-    return None if found is None else int(min(found, 1e15))
-
-
-def _count(value: object) -> int:
-    return _whole(value) or 0

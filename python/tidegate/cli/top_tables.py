@@ -11,7 +11,7 @@ from typing import Final
 from tidegate.cli.colours import Line, Span, Style
 from tidegate.cli.layout import Column, table
 from tidegate.cli.status_tables import STATE_STYLE
-from tidegate.cli.status_words import span
+from tidegate.cli.stretch import stretch
 from tidegate.cli.terminal import width
 from tidegate.cli.top_rates import Activity, Calls, Process, Server
 from tidegate.host.phrase import size
@@ -87,7 +87,7 @@ def _head(activity: Activity, order: str) -> list[list[Span]]:
     queued = sum(server.queued.count for server in activity.servers)
     state = [Span(f"tidegate {activity.version}", "bold")]
     if activity.uptime_s is not None:
-        state.append(Span(f"up {span(activity.uptime_s)}"))
+        state.append(Span(f"up {stretch(activity.uptime_s)}"))
     state.append(Span(f"{count - broken} of {count} servers usable"))
     if broken:
         state.append(Span(f"{broken} out of order (see `tidegate status`)", "bad"))
@@ -172,7 +172,7 @@ def _rates(calls: Calls) -> list[Span]:
 
 
 def _stretch(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else span(seconds)
+    return f"{seconds:.1f} s" if seconds < 10 else stretch(seconds)
 
 
 def _of(count: int, limit: int | None) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 
 from tidegate.cli import exit_codes
@@ -64,11 +63,9 @@ def run(args: argparse.Namespace) -> int:
     from tidegate.cli.doctor.checks import load_checks
     from tidegate.cli.doctor.examine import examine
     from tidegate.cli.doctor.report import Progress, as_json, as_text, worst_first
+    from tidegate.cli.terminal import spell_unencodable
 
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+    spell_unencodable()
     checks = load_checks(name for name in args.only or NAMES if name not in args.skip)
     if args.list:
         _print_list([(check.name, check.looks_at) for check in checks], as_json=args.json)

@@ -10,8 +10,8 @@ from typing import Any, Final
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import Examination
 from tidegate.cli.doctor.finding import SEVERITIES, Finding
+from tidegate.cli.stretch import stretch
 from tidegate.cli.terminal import MIN_COLUMNS, clean, columns, cut, is_person
-from tidegate.host.phrase import duration
 
 PAGES: Final = "docs/operations/checks"
 """One page for each check, `NAME.md`."""
@@ -58,7 +58,7 @@ def _heading(case: Case) -> list[str]:
         lines.append("gateway        none answers")
     else:
         uptime = running.status.get("uptime_s")
-        up = duration(uptime) if isinstance(uptime, int | float) else "?"
+        up = stretch(uptime) if isinstance(uptime, int | float) else "?"
         lines.append(f"gateway        runs for {up} (pid {running.pid}), {running.admin}")
     return lines
 

@@ -9,8 +9,8 @@ from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
 from tidegate.cli.doctor.running import Running
+from tidegate.cli.stretch import stretch
 from tidegate.control.telemetry.backend_state import TROUBLE, backend_state, dicts, slot_state
-from tidegate.host.phrase import duration
 
 
 def _look(case: Case) -> Iterator[Finding]:
@@ -25,9 +25,9 @@ def _look(case: Case) -> Iterator[Finding]:
 
 def _finding(case: Case, running: Running, name: str, state: str, slot: dict[str, Any]) -> Finding:
     since, again = slot.get("since_s"), slot.get("next_attempt_s")
-    lasted = f" for {duration(since)}" if isinstance(since, int | float) else ""
+    lasted = f" for {stretch(since)}" if isinstance(since, int | float) else ""
     error = slot.get("error")
-    tried = f"; it is tried again in {duration(again)}" if isinstance(again, int | float) else ""
+    tried = f"; it is tried again in {stretch(again)}" if isinstance(again, int | float) else ""
     restarts = f"; started again {slot['restarts']} times" if slot.get("restarts") else ""
     return Finding(
         "error",

@@ -12,7 +12,7 @@ from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
 from tidegate.cli.doctor.running import Running
-from tidegate.host.phrase import duration
+from tidegate.cli.stretch import stretch
 
 _SOON_S: Final = 5.0
 """A gateway that watches its files has taken a change up by then."""
@@ -62,7 +62,7 @@ def _look(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"`{file}` was changed after the gateway (pid {running.pid}) had read it",
-                f"changed {duration(now_s - changed_s)} ago, read {duration(now_s - read_s)} ago",
+                f"changed {stretch(now_s - changed_s)} ago, read {stretch(now_s - read_s)} ago",
                 "what is in force is not what the file says",
                 "check the file, and have it read again",
                 (_check(running), running.command("reload")),
