@@ -63,6 +63,7 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "back-channel.elicitation": "2025-11-25 client/elicitation",
     "back-channel.elicitation-url": "2025-11-25 client/elicitation URL Mode",
     "back-channel.own-session": BACKENDS,
+    "back-channel.patience": "issue 3, within the session era",
     "back-channel.ping": "2025-11-25 basic/utilities/ping",
     "back-channel.roots": "2025-11-25 client/roots",
     "back-channel.roots-changed": "2025-11-25 client/roots Root List Changes",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from gateway import CLIENTS, SOME_ROADS, house
 from heard import Json, within
 from scripted_server import ScriptedServer
+
+from tidegate.config.snapshot import Limits
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +55,43 @@ async def test_a_question_goes_to_the_client_whose_call_caused_it(way_in: str, w
         assert (await first.reply()).text == "1"
         assert (await second.reply()).text == "2"
         assert len(one.questions) == len(two.questions) == 1
+
+
+@pytest.mark.requirement("back-channel.patience")
+@session_roads
+async def test_a_call_waits_for_the_person_who_is_asked_and_then_its_deadline_holds_again(
+    way_in: str, way_out: str
+) -> None:
+    server = ScriptedServer("session")
+    async with house(server, transport=way_out, fields=[{"call_timeout_s": 0.3}]) as home:
+        client = await home.client(way_in, "session", capabilities={"elicitation": {}})
+        pending = client.tool("echo")
+        call = await server.next_call()
+        answers = [call.ask("elicitation/create", {"message": "?", "requestedSchema": {}}) for _ in range(2)]
+        for number in range(2):
+            question = await client.questions.wait(lambda item: True, skip=number)
+            # Longer than any deadline of the call: nothing but time can show it.
+            await asyncio.sleep(0.5)
+            client.answer(question, {"action": "decline"})
+        for answer in answers:
+            await within(answer)
+        assert "within 0.3 s" in (await pending.reply()).error["message"]
+
+
+@pytest.mark.requirement("back-channel.patience")
+@pytest.mark.parametrize("taken_back", [False, True])
+async def test_a_person_who_never_answers_or_need_not_does_not_keep_a_call_for_ever(taken_back: bool) -> None:
+    limits = Limits(rate_per_s=0, drain_s=0.0, suspended_s=60.0 if taken_back else 0.5)
+    server = ScriptedServer("session")
+    async with house(server, transport="tcp", limits=limits, fields=[{"call_timeout_s": 0.3}]) as home:
+        client = await home.client("tcp", "session", capabilities={"elicitation": {}})
+        pending = client.tool("echo")
+        call = await server.next_call()
+        call.ask("elicitation/create", {"message": "?", "requestedSchema": {}})
+        await client.questions.wait(lambda item: True)
+        if taken_back:
+            call.channel.notify("notifications/cancelled", {"requestId": "ask-1"})
+        assert "did not answer" in (await pending.reply()).error["message"]
 
 
 @pytest.mark.requirement("back-channel.elicitation-url")

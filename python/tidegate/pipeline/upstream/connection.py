@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
 from tidegate.errors import (
     NoMemory,
     TidegateError,
@@ -49,6 +50,9 @@ class ConnectionOwner(Protocol):
 
     clock: Clock
     deadlines: Deadlines
+
+    @property
+    def limits(self) -> Limits: ...
 
     def list_changed(self, connection: Connection, kind: str) -> None: ...
 
@@ -552,8 +556,12 @@ class Connection:
             self.link.send(b'{"jsonrpc":"2.0","id":' + asked_id + b',"result":{}}', None)
             return
 
+        waiting: list[Call] = []
+
         def reply(answer: bytes) -> None:
             if self._asked.pop(asked_id, None) is not None and not self.closed:
+                for held in waiting:
+                    self._hurry(held)
                 self.link.send(answer, None)
 
         question = Question(message, envelope, reply)
@@ -565,6 +573,10 @@ class Connection:
             question.refuse(f"{_MAX_ASKED} requests to the client are open already")
             return
         if self.session is not None:
+            asking = [call] if call is not None else list(self._pending.values())
+            waiting.extend(held for held in asking if held.method in ASKABLE and held.timeout_s > 0)
+            for held in waiting:
+                self._be_patient(held)
             cause_of = _exchange_of(call.listener) if call is not None else None
             self.session.ask(question, cause_of or self._latest_exchange())
             return
@@ -580,12 +592,30 @@ class Connection:
         else:
             question.refuse("It cannot be told which client's request this belongs to")
 
+    def _be_patient(self, call: Call) -> None:
+        """A person is asked because of it, who may take as long as one of the other era may."""
+        if call.questions == 0:
+            call.usual_timeout_s = call.timeout_s
+        call.questions += 1
+        self.set_deadline(call, max(call.usual_timeout_s, self._owner.limits.suspended_s))
+
+    def _hurry(self, call: Call) -> None:
+        """The answer is there: the server has all its time again."""
+        call.questions -= 1
+        if call.questions == 0 and call.id in self._pending:
+            self.set_deadline(call, call.usual_timeout_s)
+
     def _question_withdrawn(self, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span
         at = find_member(message, "requestId", *span) if span is not None else None
         question = self._asked.pop(message[at[0] : at[1]], None) if at is not None else None
         if question is not None:
             question.withdraw()
+            if not self._asked:
+                for call in self._pending.values():
+                    if call.questions:
+                        call.questions = 1
+                        self._hurry(call)
 
     async def aclose(self) -> None:
         self.lost(UpstreamClosed(f"backend `{self.backend}` was closed"))

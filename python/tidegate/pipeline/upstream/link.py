@@ -38,9 +38,11 @@ class Call:
         "open",
         "params_name",
         "principal",
+        "questions",
         "sent",
         "successor",
         "timeout_s",
+        "usual_timeout_s",
     )
 
     def __init__(self, desk: Desk, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
@@ -56,6 +58,10 @@ class Call:
         self.deadline_s = inf
         self.timeout_s = 0.0
         """How long the deadline was set for."""
+        self.questions = 0
+        """Of the server, to a session's client, that are open because of it."""
+        self.usual_timeout_s = 0.0
+        """While there are any: what the deadline was set for before."""
         self.principal = ""
         """Whose it is, by name; the gateway's own have none."""
         self.open = True
