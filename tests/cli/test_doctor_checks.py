@@ -24,7 +24,7 @@ import pytest
 from running_gateway import TIDEGATE, WORKSHOP, gateway
 
 from tidegate.cli import exit_codes, main
-from tidegate.cli.doctor.case import open_case
+from tidegate.cli.doctor.case import Case, open_case
 from tidegate.cli.doctor.checks import NAMES, load_checks
 from tidegate.cli.doctor.examine import examine
 from tidegate.cli.doctor.finding import Finding
@@ -61,13 +61,21 @@ def _own_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def opened_as(files: list[str], admin: str | None, instead: dict[str, object]) -> Case:
+    """The case of these files, with other facts in the place of some."""
+    opened = open_case(files, admin)
+    for name, value in instead.items():
+        setattr(opened, name, value)
+    return opened
+
+
 def found_by(name: str, config: str, *, admin: str | None = None, **case: object) -> list[Finding]:
     """The findings of one check on this `tidegate.toml`, which is private to its owner."""
     file = Path("tidegate.toml")
     if not file.exists() or file.read_text(encoding="utf-8") != config:
         file.write_text(config, encoding="utf-8")
         file.chmod(0o600)
-    opened = open_case([str(file)], admin, **case)
+    opened = opened_as([str(file)], admin, case)
     found = examine(opened, load_checks([name]), start=True, told=lambda *_: None)
     for finding in found:
         assert CANARY not in repr(finding)
@@ -531,7 +539,7 @@ def test_a_file_that_the_gateway_refused_or_has_not_read_is_told(monkeypatch: py
         file = Path(running.config)
 
         def found(**case: object) -> list[Finding]:
-            opened = open_case([str(file)], running.admin, **case)
+            opened = opened_as([str(file)], running.admin, case)
             return examine(opened, load_checks(["outdated_configuration"]), start=False, told=lambda *_: None)
 
         assert found() == []

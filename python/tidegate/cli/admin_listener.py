@@ -1,7 +1,7 @@
 """Asking the admin listener of the running gateway: where it is, one answer, or an answer without end.
 
-Used by the verbs of operators (`status`, `top`, `logs`). What cannot be had is `Unanswered`, with the words for the
-person and the exit code.
+Used by all verbs that ask it (`status`, `top`, `logs`, `reload`, `doctor`, `completion`). What cannot be had is
+`Unanswered`, with the words for the person and the exit code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -61,8 +61,10 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--admin", metavar="URL", help=f"its admin listener (default: http://{ADMIN_ADDRESS})")
 
 
-def address(args: argparse.Namespace) -> str:
-    return str(args.admin or os.environ.get(ADMIN_VARIABLE) or ADMIN_ADDRESS)
+def address(given: str | None, environ: Mapping[str, str] | None = None, configured: str | None = None) -> str:
+    """Where to ask: as `given`, else as the environment says, else as `configured`, else where it is by default."""
+    environ = os.environ if environ is None else environ
+    return given or environ.get(ADMIN_VARIABLE) or configured or ADMIN_ADDRESS
 
 
 def ask_text(where: str, path: str, timeout_s: float = TIMEOUT_S) -> str:

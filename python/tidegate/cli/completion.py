@@ -57,21 +57,22 @@ def run(args: argparse.Namespace) -> int:
 def _print_names(kind: str) -> None:
     """Nothing where nobody answers: a completion never complains."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        if kind == "backends":
-            from tidegate.cli.admin_listener import Unanswered
-            from tidegate.cli.doctor.running import find_running
-
-            try:
-                running = find_running(None, os.environ)
-            except Unanswered:
-                running = None
-            found = [str(backend.get("backend")) for backend in (running.backends if running is not None else ())]
-        else:
-            found = _entries(kind)
+        found = _backends() if kind == "backends" else _entries(kind)
     for name in found:
         # A name that a shell, or the lines here, would take apart is left to be typed.
         if name.isprintable() and not set(name) & set(" \t'\"`$\\;&|<>(){}*?!"):
             sys.stdout.write(f"{name}\n")
+
+
+def _backends() -> list[str]:
+    from tidegate.cli.admin_listener import Unanswered, address, ask
+    from tidegate.control.telemetry.backend_state import dicts
+
+    try:
+        status, _ = ask(address(None), "/status", "backends", _ASK_S)
+    except Unanswered:
+        return []
+    return [str(backend.get("backend")) for backend in dicts(status["backends"])]
 
 
 def _entries(kind: str) -> list[str]:

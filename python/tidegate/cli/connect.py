@@ -50,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.standalone:
         daemon = find_daemon(args.unix)
         if daemon is not None:
+            if args.config:
+                joined = "tidegate: joined the running gateway, so --config is not used; --standalone would use it"
+                print(joined, file=sys.stderr)
             pump(daemon)
             return exit_codes.OK
         if args.unix is not None:

@@ -82,6 +82,11 @@ class Bound:
     def is_tight(self) -> bool:
         return self.limit is not None and self.limit > 0 and self.count >= 0.9 * self.limit
 
+    @property
+    def short(self) -> str:
+        """For a cell."""
+        return f"{self.count}" if self.limit is None else f"{self.count}/{self.limit}"
+
     def __str__(self) -> str:
         return f"{self.count}" if self.limit is None else f"{self.count} of {self.limit}"
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -212,7 +213,10 @@ def _is_here(place: Path) -> bool:
 def _read(path: Path) -> str | None:
     """Raises: Refused."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(f"`{path}` is no file")
+        if found.st_size > _MAX_BYTES:
             raise Refused(f"`{path}` has over {_MAX_BYTES} bytes, which is no configuration")
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:

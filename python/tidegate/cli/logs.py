@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     spell_unencodable()
-    where = admin_listener.address(args)
+    where = admin_listener.address(args.admin)
     try:
         if args.follow:
             _follow(where, args)

@@ -90,8 +90,8 @@ def progress_words(params: dict[str, Any]) -> str:
     words = [_number(done)]
     if _is_number(total):
         words[0] += f"/{_number(total)}"
-        if _is_number(done) and total > 0:
-            words.append(f"({100 * done / total:.0f} %)")
+        if _is_number(done) and 0 <= done <= total and total > 0:
+            words.append(f"({100 * (done / total):.0f} %)")
     if isinstance(message, str) and message:
         words.append(one_line(message))
     return clean(" ".join(words))

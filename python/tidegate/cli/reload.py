@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        status, outcome, text = admin_listener.tell(admin_listener.address(args), "/reload", _TIMEOUT_S)
+        status, outcome, text = admin_listener.tell(admin_listener.address(args.admin), "/reload", _TIMEOUT_S)
     except admin_listener.Unanswered as error:
         return error.complain()
     refused = status != 200

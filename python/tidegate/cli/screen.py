@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -198,24 +198,3 @@ class Screen:
         # Here again after SIGCONT.
         signal.signal(signal.SIGTSTP, self._stopped)
         self._enter()
-
-
-def watched(screen: Screen, picture: Callable[[str], list[Line]], interval_s: float) -> int:
-    """Draws what `picture(key)` gives, at once and then every `interval_s`, until `q`, Ctrl-C or SIGTERM.
-
-    `picture` is called with "" when time is up, and with each key that does not move the window. Returns the number of
-    the signal that ended it, or 0.
-    """
-    try:
-        with screen:
-            while True:
-                lines = picture("")
-                screen.draw(lines)
-                for key in screen.keys(interval_s):
-                    if key in ("q", "Q"):
-                        return 0
-                    if not screen.scroll(key):
-                        lines = picture(key)
-                    screen.draw(lines)
-    except Ended as ended:
-        return ended.number

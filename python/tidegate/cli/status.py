@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from tidegate.cli import admin_listener, exit_codes, status_tables
 from tidegate.cli.admin_listener import NobodyThere, Unanswered
-from tidegate.cli.colours import Line, Span, colours_on, painted
+from tidegate.cli.colours import Line, colours_on, painted
 from tidegate.cli.gateway_facts import Gateway, read
-from tidegate.cli.layout import wrap
-from tidegate.cli.screen import Screen, watched
+from tidegate.cli.screen import Screen
 from tidegate.cli.status_words import sentences
-from tidegate.cli.stretch import stretch
-from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, one_line, spell_unencodable
-
-_LEAST_INTERVAL_S: Final = 0.2
-_WATCH_TIMEOUT_S: Final = 2.0
+from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, spell_unencodable
+from tidegate.cli.watching import TIMEOUT_S, Absence, add_interval, watched
 
 _EPILOG = f"""\
 examples:
@@ -49,21 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     admin_listener.add_argument(parser)
     parser.add_argument("--json", action="store_true", help="print everything, as JSON")
     parser.add_argument("--watch", action="store_true", help="show it again and again, in place")
-    parser.add_argument(
-        "--interval", type=seconds, default=2.0, metavar="SECONDS", help="between two looks (default: %(default)g)"
-    )
-
-
-def seconds(text: str) -> float:
-    value = float(text)
-    if not _LEAST_INTERVAL_S <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"expected {_LEAST_INTERVAL_S:g} to 3600 seconds")
-    return value
+    add_interval(parser, "between two looks")
 
 
 def run(args: argparse.Namespace) -> int:
     spell_unencodable()
-    where = admin_listener.address(args)
+    where = admin_listener.address(args.admin)
     if args.watch and not args.json:
         return _watch(where, args.interval)
     try:
@@ -99,7 +85,7 @@ def _watch(where: str, interval_s: float) -> int:
     def look(key: str) -> list[Line]:
         room = screen.size()[0]
         try:
-            statistics, _ = admin_listener.ask(where, "/status", "backends", _WATCH_TIMEOUT_S)
+            statistics, _ = admin_listener.ask(where, "/status", "backends", TIMEOUT_S)
         except NobodyThere as error:
             return waiting.lines(error, room)
         found = read(statistics)
@@ -107,34 +93,8 @@ def _watch(where: str, interval_s: float) -> int:
 
     try:
         # Not there at all: rather a wrong address than a restart.
-        admin_listener.ask(where, "/status", "backends", _WATCH_TIMEOUT_S)
+        admin_listener.ask(where, "/status", "backends", TIMEOUT_S)
         number = watched(screen, look, interval_s)
     except Unanswered as error:
         return error.complain()
     return 128 + number if number else exit_codes.OK
-
-
-class Absence:
-    """What a watcher says while no gateway answers, and when one does again."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-        self._since_s: float | None = None
-        self._pid: int | None = None
-        self._note = ""
-
-    def lines(self, error: NobodyThere, room: int | None) -> list[Line]:
-        if self._since_s is None:
-            self._since_s = time.monotonic()
-        where, gone = one_line(self._where), stretch(time.monotonic() - self._since_s)
-        text = f"No gateway has answered at `{where}` for {gone} ({one_line(error.why)}). Waiting for it."
-        return [[Span(line, "bad")] for line in wrap(text, room or 10**9)]
-
-    def over(self, pid: int | None) -> list[Line]:
-        """A line on top as long as it is news that the gateway is another one."""
-        if self._since_s is not None or (self._pid is not None and pid != self._pid):
-            again = "is a new process" if self._pid is not None and pid != self._pid else "answers again"
-            self._note = time.strftime(f"The gateway {again} since %H:%M:%S.")
-            self._since_s = None
-        self._pid = pid
-        return [[Span(self._note, "note")]] if self._note else []

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tidegate.cli.colours import Line, Span, Style
-from tidegate.cli.gateway_facts import Backend, Gateway, Slot
+from tidegate.cli.gateway_facts import Backend, Bound, Gateway, Slot
 from tidegate.cli.layout import Column, pad, table, wrap
 from tidegate.cli.plain_values import text
 from tidegate.cli.sharing import sharing_lines
@@ -95,15 +95,11 @@ def _row(backend: Backend) -> list[Span]:
         Span(size(sum(memory)) if memory else "-"),
         Span(restarts, "note" if backend.restarts else ""),
         Span("-" if next_s is None else "now" if next_s < 1 else stretch(next_s)),
-        Span(_of(backend.in_flight, backend.max_in_flight)),
-        Span(_of(backend.queued, backend.max_queued)),
+        Span(Bound(backend.in_flight, backend.max_in_flight).short),
+        Span(Bound(backend.queued, backend.max_queued).short),
         Span("-" if tools is None else str(tools)),
         Span(f"{len(ready)} of {len(backend.slots)}"),
     ]
-
-
-def _of(count: int, limit: int | None) -> str:
-    return str(count) if limit is None else f"{count}/{limit}"
 
 
 def stderr(gateway: Gateway, room: int | None) -> Iterator[Line]:

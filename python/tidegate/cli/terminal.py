@@ -93,8 +93,8 @@ def columns() -> int | None:
 
 
 def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
-    """Aligned columns. The last one is cut to the window; cells must be clean and of one line."""
-    table = [tuple(row) for row in rows]
+    """Aligned columns. The last one is cut to the window; cells must be clean, and a row is a line whatever is in it."""
+    table = [tuple(cell.replace("\n", "\\n") for cell in row) for row in rows]
     if not table:
         return
     count = max(len(row) for row in table)

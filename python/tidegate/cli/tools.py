@@ -62,7 +62,7 @@ def title_of(tool: dict[str, Any]) -> str:
 
 def print_tool(tool: dict[str, Any]) -> None:
     """One tool in words."""
-    name = clean(str(tool.get("name")))
+    name = clean(str(tool.get("name"))).replace("\n", "\\n")
     title = one_line(title_of(tool))
     print(f"{name}: {title}" if title and title != name else name)
     description = tool.get("description")

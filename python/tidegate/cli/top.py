@@ -7,6 +7,7 @@ so the gateway has nothing to do for it between them.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import asdict
@@ -15,13 +16,11 @@ from typing import Any
 from tidegate.cli import admin_listener, exit_codes
 from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Line, Span, colours_on, painted
-from tidegate.cli.screen import Screen, watched
-from tidegate.cli.status import Absence, seconds
+from tidegate.cli.screen import Screen
 from tidegate.cli.terminal import columns, json_text, spell_unencodable
 from tidegate.cli.top_rates import Activity, Calls, between
 from tidegate.cli.top_tables import ORDERS, frame
-
-_TIMEOUT_S = 2.0
+from tidegate.cli.watching import TIMEOUT_S, Absence, add_interval, watched
 
 _KEYS = ", ".join(f"{key} {order}" for key, order in ORDERS.items())
 
@@ -48,15 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     admin_listener.add_argument(parser)
     parser.add_argument("--once", action="store_true", help="print one picture, of one interval, and end")
     parser.add_argument("--json", action="store_true", help="print one picture, of one interval, as JSON, and end")
-    parser.add_argument(
-        "--interval", type=seconds, default=2.0, metavar="SECONDS", help="between two readings (default: %(default)g)"
-    )
+    add_interval(parser, "between two readings")
     parser.add_argument("--sort", choices=tuple(ORDERS.values()), default="calls", help="order of the rows")
 
 
 def run(args: argparse.Namespace) -> int:
     spell_unencodable()
-    where = admin_listener.address(args)
+    where = admin_listener.address(args.admin)
     try:
         if args.once or args.json:
             _print_one(where, args)
@@ -69,22 +66,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _print_one(where: str, args: argparse.Namespace) -> None:
     """Raises: Unanswered."""
-    first, _ = admin_listener.ask(where, "/activity", "calls", _TIMEOUT_S)
+    first, _ = admin_listener.ask(where, "/activity", "calls", TIMEOUT_S)
     began_s = time.monotonic()
     time.sleep(args.interval)
-    second, _ = admin_listener.ask(where, "/activity", "calls", _TIMEOUT_S)
+    second, _ = admin_listener.ask(where, "/activity", "calls", TIMEOUT_S)
     activity = between(first, second, time.monotonic() - began_s)
     if args.json:
-        print(json_text(as_json(activity)))
+        print(json_text(json.dumps(as_json(activity), indent=2)))
         return
     room = columns()
     for line in frame(activity, room, None, args.sort):
         print(painted(line, room, colours=colours_on(sys.stdout)))
 
 
-def as_json(activity: Activity) -> str:
+def as_json(activity: Activity) -> dict[str, Any]:
     """The same numbers, for a program."""
-    import json
 
     def shown(calls: Calls) -> dict[str, Any]:
         return {
@@ -96,35 +92,32 @@ def as_json(activity: Activity) -> str:
             "p99_s": calls.percentile_s(0.99),
         }
 
-    return json.dumps(
-        {
-            "version": activity.version,
-            "seconds": round(activity.seconds, 3),
-            "uptime_s": activity.uptime_s,
-            "gateway": asdict(activity.gateway),
-            "sessions": activity.sessions,
-            "listeners": activity.listeners,
-            "in_flight": activity.in_flight,
-            "connections": asdict(activity.connections),
-            "refused": activity.refused,
-            "total": shown(activity.total),
-            "backends": [
-                {
-                    "backend": server.name,
-                    "state": server.state,
-                    "up": server.up,
-                    "in_flight": asdict(server.in_flight),
-                    "queued": asdict(server.queued),
-                    "restarts": server.restarts,
-                    **shown(server.calls),
-                }
-                for server in activity.servers
-            ],
-            "tools": [{"backend": calls.backend, "tool": calls.tool, **shown(calls)} for calls in activity.tools],
-            "children": [asdict(child) for child in activity.children],
-        },
-        indent=2,
-    )
+    return {
+        "version": activity.version,
+        "seconds": round(activity.seconds, 3),
+        "uptime_s": activity.uptime_s,
+        "gateway": asdict(activity.gateway),
+        "sessions": activity.sessions,
+        "listeners": activity.listeners,
+        "in_flight": activity.in_flight,
+        "connections": asdict(activity.connections),
+        "refused": activity.refused,
+        "total": shown(activity.total),
+        "backends": [
+            {
+                "backend": server.name,
+                "state": server.state,
+                "up": server.up,
+                "in_flight": asdict(server.in_flight),
+                "queued": asdict(server.queued),
+                "restarts": server.restarts,
+                **shown(server.calls),
+            }
+            for server in activity.servers
+        ],
+        "tools": [{"backend": calls.backend, "tool": calls.tool, **shown(calls)} for calls in activity.tools],
+        "children": [asdict(child) for child in activity.children],
+    }
 
 
 def _watch(where: str, args: argparse.Namespace) -> int:
@@ -132,7 +125,7 @@ def _watch(where: str, args: argparse.Namespace) -> int:
     screen = Screen()
     watcher = _Watcher(where, screen, args.sort)
     # Not there at all: rather a wrong address than a restart.
-    admin_listener.ask(where, "/activity", "calls", _TIMEOUT_S)
+    admin_listener.ask(where, "/activity", "calls", TIMEOUT_S)
     return watched(screen, watcher.picture, args.interval)
 
 
@@ -155,7 +148,7 @@ class _Watcher:
             self._order = ORDERS.get(key.lower(), self._order)
             return [] if self._activity is None else self._frame(room, rows, [])
         try:
-            reading, _ = admin_listener.ask(self._where, "/activity", "calls", _TIMEOUT_S)
+            reading, _ = admin_listener.ask(self._where, "/activity", "calls", TIMEOUT_S)
         except NobodyThere as error:
             self._before, self._activity = {}, None
             return self._absence.lines(error, room)

@@ -135,8 +135,8 @@ def _server_row(server: Server) -> list[Span]:
         Span(server.name[:40]),
         Span(server.state, STATE_STYLE.get(server.state, "")),
         *_rates(server.calls),
-        Span(_of(server.in_flight.count, server.in_flight.limit)),
-        Span(_of(server.queued.count, server.queued.limit), "note" if server.queued.count else ""),
+        Span(server.in_flight.short),
+        Span(server.queued.short, "note" if server.queued.count else ""),
         Span(str(server.restarts), "note" if server.restarts else ""),
     ]
 
@@ -173,10 +173,6 @@ def _rates(calls: Calls) -> list[Span]:
 
 def _stretch(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else stretch(seconds)
-
-
-def _of(count: int, limit: int | None) -> str:
-    return str(count) if limit is None else f"{count}/{limit}"
 
 
 def _shares(rows: int | None, head: int, wanted: Sequence[int]) -> list[int]:

@@ -86,9 +86,7 @@ class Case:
         return next((value.reveal() for name, value in backend.env if name == "PATH"), self.environ.get("PATH"))
 
 
-def open_case(
-    files: Sequence[str], admin: str | None = None, environ: Mapping[str, str] | None = None, **more: object
-) -> Case:
+def open_case(files: Sequence[str], admin: str | None = None, environ: Mapping[str, str] | None = None) -> Case:
     """Reads the configuration, and asks the running gateway. What is wrong with either is no error here.
 
     Raises: Unanswered, for an `admin` that is no URL.
@@ -110,8 +108,6 @@ def open_case(
         own = None if case.snapshot is None else case.snapshot.listen.admin
         running = find_running(admin, environ, own)
     case.running = running
-    for name, value in more.items():
-        setattr(case, name, value)
     return case
 
 

@@ -1,17 +1,18 @@
-"""The gateways of this box: the one that answers on an admin address, and the processes that look like one."""
+"""The gateway that answers on an admin address, and what it says of itself."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tidegate.cli import exit_codes
-from tidegate.cli.admin_listener import ADMIN_VARIABLE, Unanswered, ask
+from tidegate.cli.admin_listener import Unanswered, address, ask
+from tidegate.cli.doctor.gateway_processes import config_files, in_its_directory
 from tidegate.config.embedded import ADMIN_ADDRESS
+from tidegate.control.telemetry.backend_state import dicts
 
 _TIMEOUT_S: Final = 3.0
 
@@ -41,8 +42,7 @@ class Running:
 
     @property
     def backends(self) -> list[dict[str, Any]]:
-        found = self.status.get("backends")
-        return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+        return dicts(self.status.get("backends"))
 
     @property
     def listen(self) -> list[str]:
@@ -58,9 +58,9 @@ def find_running(admin: str | None, environ: Mapping[str, str], configured: str 
 
     Raises: Unanswered, for what is no URL.
     """
-    given = admin or environ.get(ADMIN_VARIABLE) or configured or ADMIN_ADDRESS
+    where = address(admin, environ, configured)
     try:
-        status, _ = ask(given, "/status", "backends", _TIMEOUT_S)
+        status, _ = ask(where, "/status", "backends", _TIMEOUT_S)
     except Unanswered as error:
         if error.exit_code == exit_codes.USAGE:
             raise  # no URL at all
@@ -70,49 +70,5 @@ def find_running(admin: str | None, environ: Mapping[str, str], configured: str 
     told = status.get("configuration")
     files = told.get("files") if isinstance(told, dict) else None
     if isinstance(files, list):
-        return Running(given, status, pid, tuple(_absolute(pid, str(file)) for file in files))
-    return Running(given, status, pid, config_files(pid))
-
-
-def _absolute(pid: int, file: str) -> str:
-    """A file as the process named it, from its own working directory."""
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink() / file)
-    except OSError:
-        return file
-
-
-def gateway_pids() -> Iterator[int]:
-    """Processes that run `tidegate serve`, as far as this user may see."""
-    for place in Path("/proc").glob("[0-9]*"):
-        words = command_line(int(place.name))
-        if "serve" not in words[1:]:
-            continue
-        before = words[: words.index("serve", 1)]
-        if Path(before[-1]).name == "tidegate":
-            yield int(place.name)
-
-
-def config_files(pid: int) -> tuple[str, ...]:
-    """The files that `serve` was started with, from its command line and working directory."""
-    words = command_line(pid)
-    try:
-        folder = Path(f"/proc/{pid}/cwd").readlink()
-    except OSError:
-        return ()
-    found = []
-    for number, word in enumerate(words):
-        if word == "--config" and number + 1 < len(words):
-            found.append(words[number + 1])
-        elif word.startswith("--config="):
-            found.append(word.removeprefix("--config="))
-    return tuple(str(folder / name) for name in found)
-
-
-def command_line(pid: int) -> list[str]:
-    """The words a process was started with; none when it is gone or somebody else's."""
-    try:
-        text = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return []
-    return [os.fsdecode(word) for word in text.rstrip(b"\0").split(b"\0")] if text else []
+        return Running(where, status, pid, tuple(in_its_directory(pid, str(file)) for file in files))
+    return Running(where, status, pid, config_files(pid))

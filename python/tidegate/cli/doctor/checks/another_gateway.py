@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
-from tidegate.cli.doctor.running import config_files, gateway_pids
+from tidegate.cli.doctor.gateway_processes import config_files, gateway_pids
 
 
 def _look(case: Case) -> Iterator[Finding]:
