@@ -94,6 +94,16 @@ def test_connect_through_a_daemon_exits_when_stdin_ends(tmp_path: Path) -> None:
         greeted(tmp_path).close()
 
 
+def test_connect_says_when_a_configuration_is_not_used(tmp_path: Path) -> None:
+    config, _ = configuration(tmp_path)
+    with daemon(tmp_path, config), started("connect", "--unix", str(tmp_path / "s"), "--config", str(config)) as joined:
+        joined.say(INITIALIZE)
+        assert "result" in read_line(joined.popen.stdout)
+        assert at_eof(joined) == 0
+        assert joined.popen.stderr is not None
+        assert b"--config is not used" in joined.popen.stderr.read()
+
+
 @pytest.mark.parametrize("words", [(), ("stubborn",)], ids=["polite", "stubborn"])
 def test_connect_on_its_own_exits_when_stdin_ends_and_leaves_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
     config, pids = configuration(tmp_path, *words)
