@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from typing import Any, Final, TypeGuard
 
-from tidegate.cli.terminal import MIN_COLUMNS, clean, cut, is_person, one_line, say
+from tidegate.cli.passing_line import PassingLine
+from tidegate.cli.terminal import clean, one_line, say
 from tidegate.clock import Clock
 
-_CLEAR_LINE: Final = "\r\x1b[K"
 _TICK_S: Final = 1.0
 
 
@@ -19,17 +18,16 @@ class Narrator:
 
     def __init__(self, *, quiet: bool, clock: Clock | None = None) -> None:
         self._quiet = quiet
-        self._live = is_person(sys.stderr)
+        self._line = PassingLine()
         self._clock = clock or Clock()
-        self._line = threading.Lock()
-        self._open_line = False
+        self._writing = threading.Lock()
         self._words = ""
         self._began_s = 0.0
         self._over = threading.Event()
 
     def began(self) -> None:
         """From now on somebody waits."""
-        if not self._live or self._quiet:
+        if not self._line.live or self._quiet:
             return
         self._words = "waiting"
         self._began_s = self._clock.now_s()
@@ -53,14 +51,11 @@ class Narrator:
         self._clear()
 
     def _clear(self) -> None:
-        with self._line:
-            if self._open_line:
-                sys.stderr.write(_CLEAR_LINE)
-                sys.stderr.flush()
-                self._open_line = False
+        with self._writing:
+            self._line.clear()
 
     def _progress(self, words: str) -> None:
-        if not self._live:
+        if not self._line.live:
             say(words)
             return
         self._words = words
@@ -72,16 +67,11 @@ class Narrator:
             self._show(over)
 
     def _show(self, over: threading.Event | None = None) -> None:
-        import shutil
-
-        room = max(shutil.get_terminal_size().columns - 1, MIN_COLUMNS)
         waited_s = self._clock.now_s() - self._began_s
         since = f"  {waited_s:.0f} s" if waited_s >= _TICK_S else ""
-        with self._line:
+        with self._writing:
             if over is None or not over.is_set():
-                sys.stderr.write(_CLEAR_LINE + cut(self._words, room - len(since)) + since)
-                sys.stderr.flush()
-                self._open_line = True
+                self._line.show(self._words, since)
 
 
 def progress_words(params: dict[str, Any]) -> str:
@@ -90,7 +80,8 @@ def progress_words(params: dict[str, Any]) -> str:
     words = [_number(done)]
     if _is_number(total):
         words[0] += f"/{_number(total)}"
-        if _is_number(done) and 0 <= done <= total and total > 0:
+        # A server may say 1e999, which no whole number can be divided by.
+        if _is_number(done) and 0 <= done <= total < float("inf") and total > 0:
             words.append(f"({100 * (done / total):.0f} %)")
     if isinstance(message, str) and message:
         words.append(one_line(message))

@@ -4,6 +4,7 @@
     trial.py     starts a stdio server for a moment; visit.py goes to an HTTP one
     checks/      one fault a file
     rounds.py    runs them at the same time, each bounded
+    progress.py  what is being looked at
     report.py    the words
 
 It changes nothing. It starts the stdio servers that no running gateway has ready, unless `--no-start` is given.
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from tidegate.cli.doctor.case import open_case
     from tidegate.cli.doctor.checks import load_checks
     from tidegate.cli.doctor.examine import examine
-    from tidegate.cli.doctor.report import Progress, as_json, as_text, worst_first
+    from tidegate.cli.doctor.progress import Progress
+    from tidegate.cli.doctor.report import as_json, as_text, worst_first
     from tidegate.cli.terminal import spell_unencodable
 
     spell_unencodable()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from tidegate.cli.doctor.case import Case
-from tidegate.cli.doctor.check import Examination
 from tidegate.cli.doctor.finding import SEVERITIES, Finding
 from tidegate.cli.stretch import stretch
-from tidegate.cli.terminal import MIN_COLUMNS, clean, columns, cut, is_person
+from tidegate.cli.terminal import MIN_COLUMNS, clean, columns
 
 PAGES: Final = "docs/operations/checks"
 """One page for each check, `NAME.md`."""
@@ -83,20 +81,3 @@ def _wrapped(label: str, text: str, width: int) -> list[str]:
         text, room, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
     return wrapped or [first.rstrip()]
-
-
-class Progress:
-    """One line on a terminal's stderr, written over; nothing where nobody looks."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._live = not quiet and is_person(sys.stderr)
-
-    def told(self, done: int, total: int, running: Sequence[Examination]) -> None:
-        if not self._live:
-            return
-        import shutil
-
-        words = ", ".join(f"{item.check}{f' {item.subject}' if item.subject else ''}" for item in running)
-        room = max(shutil.get_terminal_size().columns - 1, MIN_COLUMNS)
-        sys.stderr.write("\r\x1b[K" + (cut(clean(f"{done}/{total} {words}"), room) if running else ""))
-        sys.stderr.flush()
