@@ -363,3 +363,10 @@ async def test_a_page_that_rebound_its_name_is_refused() -> None:
         assert status == 403
         assert b"backends" not in body
         assert (await ask(daemon, "/status", more="origin: https://evil.example\r\n"))[0] == 403
+
+
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200)])
+async def test_a_page_of_another_site_cannot_use_up_the_followers(site: str, status: int) -> None:
+    async with running(HOST) as daemon:
+        found, _, _ = await ask(daemon, "/logs", more=f"sec-fetch-site: {site}\r\n")
+        assert found == status

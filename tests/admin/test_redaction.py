@@ -83,6 +83,10 @@ def test_urls_keep_their_origin_alone() -> None:
         ("connecting to postgres://me:hunter2@db/x", "connecting to postgres://me:…@db/x"),
         ("using ghp_abcdefgh12345678 now", "using … now"),
         ("KEY is env-secret-value", "KEY is …"),
+        (
+            "t.toml:4: clients.a.token_sha256: expected 64 digits",
+            "t.toml:4: clients.a.token_sha256: expected 64 digits",
+        ),
         ("12 tokens used, 3 secrets found", "12 tokens used, 3 secrets found"),
     ],
 )

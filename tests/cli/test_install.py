@@ -160,6 +160,21 @@ def test_the_rest_of_the_file_keeps_its_bytes_its_mode_and_its_link(home: Path) 
     assert real.read_text(encoding="utf-8") == SETTINGS
 
 
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+def test_what_is_no_file_is_not_waited_for(home: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = file_of(home, "zed")
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    assert main(["install", "zed", "--yes"]) == exit_codes.FAILED
+    assert "is no file" in capsys.readouterr().err
+    assert main(["install", "--list"]) == exit_codes.OK
+
+
 def test_the_change_is_shown_without_the_secrets_around_it(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = file_of(home, "zed", SETTINGS)
     assert main(["install", "zed", "--dry-run"]) == exit_codes.OK

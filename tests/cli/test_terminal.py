@@ -83,6 +83,10 @@ def test_names_of_files_keep_what_is_harmless(name: str, mime_type: str, found: 
         ({"progress": 0.5}, "0.5"),
         ({"progress": "x\x1b", "total": 0, "message": 3}, "?/0"),
         ({}, "?"),
+        ({"progress": 10**400, "total": 3}, f"{10**400}/3"),
+        ({"progress": 10**400, "total": 2 * 10**400}, f"{10**400}/{2 * 10**400} (50 %)"),
+        ({"progress": 10**400, "total": float("inf")}, f"{10**400}/inf"),
+        ({"progress": 1, "total": 5e-324}, "1/4.94066e-324"),
     ],
 )
 def test_progress_in_words(params: dict[str, object], words: str) -> None:

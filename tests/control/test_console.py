@@ -49,6 +49,16 @@ def test_more_can_be_asked_for_and_libraries_stay_silent(tmp_path: Path, where: 
     assert "of a library" not in text
 
 
+@pytest.mark.parametrize("where", ["console", "journal"])
+def test_what_a_server_said_cannot_steer_the_terminal(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "\\x1b]0;mine\\x07 \\x9b2J \\u202e \\ud800 ünï \\t."
+    monkeypatch.setattr(sys.modules[__name__], "PROGRAM", PROGRAM + f'log.warning("{said}")\n')
+    line = printed(tmp_path, "warning", where)[-1]
+    assert line.endswith("\\x1b]0;mine\\x07 \\u009b2J \\u202e \\ud800 ünï \t.")
+
+
 def test_in_the_journal_each_line_has_a_priority_and_no_time(tmp_path: Path) -> None:
     lines = printed(tmp_path, "info", "journal")
     assert lines[0] == "<6>tidegate.x an info"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +110,39 @@ async def test_a_remembered_transport_that_is_gone_is_found_out_again(was: str, 
             pending = client.tool("echo")
             (await server.next_call()).text("upgraded")
             assert (await pending.reply()).text == "upgraded"
+
+
+class SlowDisk:
+    """Documents that take their time, the first the longest."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+        self.overtaken = threading.Event()
+        self.begun = 0
+
+    def read(self, name: str) -> bytes | None:
+        return None
+
+    def write(self, name: str, text: bytes) -> None:
+        self.begun += 1
+        if self.begun == 1:
+            self.overtaken.wait(0.5)
+        self.kept = text
+        self.overtaken.set()
+
+
+async def test_what_is_kept_is_what_was_heard_last_however_slow_the_disk() -> None:
+    disk = SlowDisk()
+    server = ScriptedServer("session")
+    async with house(server, documents=disk) as home:
+        client = await home.client("tcp", "session")
+        await client.names()
+        await until(lambda: disk.begun == 1)
+        server.offers["tools"].append(b'{"name":"new","inputSchema":{"type":"object"}}')
+        server.announce("notifications/tools/list_changed")
+        await until(lambda: disk.begun == 2)
+        await asyncio.sleep(0.6)
+        assert b"new" in disk.kept
 
 
 async def test_what_is_followed_is_followed_still_when_the_server_comes_back_in_the_other_era() -> None:

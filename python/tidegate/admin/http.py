@@ -36,6 +36,7 @@ from tidegate.pipeline.policy.origin import OriginCheck
 Page = Callable[[HttpRequest], None]
 
 _READ: Final = ("GET", "HEAD")
+_ELSEWHERE: Final = ("cross-site", "same-site")
 
 
 class AdminHttp:
@@ -77,6 +78,10 @@ class AdminHttp:
             self._origin.check(request.headers.get("host"), request.headers.get("origin"))
         except TidegateError as error:
             request.refuse(error)
+            return
+        if request.headers.get("sec-fetch-site") in _ELSEWHERE:
+            # A page may fetch without an origin: it learns nothing, but could use up what followers there may be.
+            answer(request, 403, {"error": "not for pages of other sites"})
             return
         found = self._pages.get(request.path)
         if found is None:

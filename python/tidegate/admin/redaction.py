@@ -23,7 +23,7 @@ _MOST_VALUES: Final = 10_000
 """Of all configurations so far. Beyond it those of the oldest are forgotten: their servers are long gone."""
 _SPOKEN: Final = re.compile(
     r"(?i)(?P<name>(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential)[\w-]*[\"']?"
-    r"\s*(?:[:=]|\bis\b)\s*[\"']?)(?P<value>[^\s\"',;&]{4,})"
+    r"\s*(?:[:=]|\bis\b)\s*[\"']?)(?P<value>(?!expected )[^\s\"',;&]{4,})"
     r"|\b(?P<scheme>(?:bearer|basic)\s+)(?P<credentials>[\w.~+/=-]{8,})"
     r"|(?P<user>://[^\s/:@]*:)(?P<password>[^\s/@]+)(?=@)"
     r"|\b(?P<known>(?:gh[opsur]_|github_pat_|glpat-|xox[a-z]-|AKIA|AIza|sk-|hf_|npm_)[\w-]{8,})"

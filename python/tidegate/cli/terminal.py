@@ -93,7 +93,7 @@ def columns() -> int | None:
 
 
 def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
-    """Aligned columns. The last one is cut to the window; cells must be clean, and a row is a line whatever is in it."""
+    """Aligned columns. The last one is cut to the window; cells must be clean. A row is a line, whatever is in it."""
     table = [tuple(cell.replace("\n", "\\n") for cell in row) for row in rows]
     if not table:
         return

@@ -8,6 +8,7 @@ better things to do. A disk that is full or read-only is told once, and costs no
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import stat
@@ -28,6 +29,7 @@ class Documents:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._failing = False
+        self._numbers = itertools.count(1)
 
     def read(self, name: str) -> bytes | None:
         """The document as it was written, or None. `name` must be usable as a file name."""
@@ -55,10 +57,11 @@ class Documents:
         if len(text) + _DIGEST_BYTES + 1 > _MAX_BYTES:
             return
         path = self._directory / name
-        temporary = path.with_name(f".{name}.{os.getpid()}.new")
+        # Two threads may write the same one.
+        temporary = path.with_name(f".{name}.{os.getpid()}.{next(self._numbers)}.new")
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(_digest(text) + b"\n" + text)
             temporary.replace(path)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import Final, TextIO
 
 _PRIORITY: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_STEERING: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal could obey: control characters, separators of lines, and marks of direction."""
+_SPELLED: Final = {"\r": "\\r", "\n": "\\n"}
 
 
 def print_lines(stream: TextIO, level: str) -> None:
@@ -45,7 +49,12 @@ class _JournalFormatter(logging.Formatter):
 
 
 def _flat(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n") if "\n" in text or "\r" in text else text
+    """Nor can it steer the terminal that the gateway was started in."""
+    return text if text.isprintable() else _STEERING.sub(lambda match: _SPELLED.get(match[0], _code(match[0])), text)
+
+
+def _code(char: str) -> str:
+    return f"\\x{ord(char):02x}" if char < "\x80" else f"\\u{ord(char):04x}"
 
 
 def _is_journal(stream: TextIO) -> bool:

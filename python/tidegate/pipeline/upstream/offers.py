@@ -45,6 +45,9 @@ class Offers:
         self._remembered = remembered
         self._heard_s: dict[bytes, float] = {}
         """When the server was last heard out, for clients of these abilities."""
+        self._writing = False
+        self._news = False
+        """Something is not written yet."""
 
     def shown_to(self, client: ClientView) -> Offer | None:
         """What the client may be shown: as the server says it, or as it last said it while it is not connected.
@@ -94,12 +97,20 @@ class Offers:
         abilities = EVERYBODY if slot.client is None else slot.client.abilities
         self._heard_s[abilities] = self._host.clock.now_s()
         if self._remembered.keep(abilities, slot.offer):
-            self._host.spawn(self._write, name=f"remember {self._host.name}")
+            self._news = True
+            if not self._writing:
+                self._writing = True
+                self._host.spawn(self._write, name=f"remember {self._host.name}")
 
     async def _write(self) -> None:
-        await asyncio.to_thread(
-            self._remembered.write, self._host.transport, self._host.stateless, self._host.keeps_session
-        )
+        """One after the other, or the older of two could be what stays."""
+        host = self._host
+        try:
+            while self._news:
+                self._news = False
+                await asyncio.to_thread(self._remembered.write, host.transport, host.stateless, host.keeps_session)
+        finally:
+            self._writing = False
 
     def must_be_heard(self, client: ClientView) -> bool:
         """Whether what is remembered for this client is old; asked once, it counts as heard."""

@@ -66,7 +66,11 @@ class Slot:
     def busy(self) -> bool:
         """Somebody waits for it, or for an answer over it, or has a task running there."""
         connection = self.connection
-        return bool(self.waiting) or (connection is not None and (connection.working > 0 or connection.has_tasks))
+        return bool(self.waiting) or (
+            connection is not None
+            # One may be over, and the next one in line not on its way yet.
+            and (connection.working > 0 or connection.has_tasks or connection.line is not None)
+        )
 
     @property
     def parked(self) -> bool:
