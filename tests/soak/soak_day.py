@@ -262,9 +262,12 @@ def progress(seen: Look, day: Day) -> str:
 
 def report(day: Day, looks: list[Look], faults: dict[str, int], orphans: list[int], log: str) -> int:
     """Prints it all; the exit code."""
-    judged = looks[max(1, int(len(looks) * WARM_UP)) :]
+    warm = max(1, int(len(looks) * WARM_UP))
+    judged = looks[warm:]
     growth = growth_bytes(judged)
     wrong = grown(looks[0], looks[-1])
+    if looks[-1].threads > (most := max(each.threads for each in looks[:warm])):
+        wrong.append(f"threads: at most {most} in the warm-up, {looks[-1].threads} at the end")
     if growth > MOST_GROWTH_BYTES:
         wrong.append(f"memory: {growth / 1e6:.2f} MB more over the calls after the warm-up")
     wrong += [f"a steady server's call was not answered: {each}" for each in day.broken[:10]]

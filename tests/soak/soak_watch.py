@@ -35,8 +35,8 @@ class Look:
     """Of the event loop."""
 
 
-HELD = ("descriptors", "threads", "children", "connections", "sessions", "listeners", "in_flight", "queued")
-HELD = (*HELD, "suspended", "tasks")
+HELD = ("descriptors", "children", "connections", "sessions", "listeners", "in_flight", "queued", "suspended", "tasks")
+"""Threads are not among them: those of executors come and go, and are judged by the most there were in the warm-up."""
 
 
 def status(admin: str) -> dict[str, Any]:
