@@ -227,3 +227,16 @@ async def test_one_client_that_floods_does_not_keep_another_from_the_server() ->
 def test_by_default_a_burst_waits_and_a_hang_does_not_hold_everybody() -> None:
     backend = Backend("x", "stdio")
     assert (backend.max_in_flight, backend.max_queued, backend.queue_timeout_s) == (64, 256, 30.0)
+
+
+@pytest.mark.parametrize("server_era", ["session", "modern"])
+async def test_whoever_is_cut_off_by_the_end_of_the_gateway_hears_that_it_was_the_gateway(server_era: str) -> None:
+    async with house(ScriptedServer(server_era), fields=[narrow()]) as home:
+        client = await home.client("tcp", "session")
+        runs = client.tool("echo")
+        await home.server.next_call()
+        waits = client.tool("echo")
+        await wait_queued(home, 1)
+        await home.daemon.aclose()
+        for pending in (runs, waits):
+            assert "the gateway is shutting down" in (await pending.reply()).error["message"]

@@ -17,6 +17,7 @@ from tidegate.errors import (
     Overloaded,
     TidegateError,
     Unauthorized,
+    UpstreamClosed,
 )
 from tidegate.events import BackendState, Events, ExchangeDone, Refused
 from tidegate.pipeline.calls import Calls
@@ -480,9 +481,13 @@ class Gateway:
         self.stopping = True
         self.subscriptions.close()
         # Before the sessions: a caller whose call is still open hears that it will not be answered.
+        why = UpstreamClosed(
+            f"the gateway is shutting down, and the request did not finish within the {self.limits.drain_s:g} s of "
+            "`drain_s`"
+        )
         async with anyio.create_task_group() as tasks:
             for service in (*self.services, *self._retiring):
-                tasks.start_soon(service.aclose)
+                tasks.start_soon(service.aclose, why)
         self.sessions.close()
         self.calls.close()
         await self._links.aclose()
