@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -227,6 +228,27 @@ async def test_one_client_that_floods_does_not_keep_another_from_the_server() ->
 def test_by_default_a_burst_waits_and_a_hang_does_not_hold_everybody() -> None:
     backend = Backend("x", "stdio")
     assert (backend.max_in_flight, backend.max_queued, backend.queue_timeout_s) == (64, 256, 30.0)
+
+
+@pytest.mark.parametrize(("era", "server_era"), ERAS)
+async def test_a_call_whose_token_was_removed_while_it_waited_never_reaches_the_server(
+    era: str, server_era: str
+) -> None:
+    ann, bob = (TokenOwner(name, sha256(name.encode()).hexdigest()) for name in ("ann", "bob"))
+    async with house(ScriptedServer(server_era), owners=[ann, bob], fields=[narrow()]) as home:
+        leaver = await home.client("tcp", era, token="ann")
+        stays = await home.client("tcp", "session", token="bob")
+        held = stays.tool("echo")
+        first = await home.server.next_call()
+        ghost = leaver.tool("echo", {"n": "ghost"})
+        while queued(home) != 1:
+            await stays.call("tools/list")
+        await home.daemon.take_up(replace(home.daemon.snapshot, clients=(bob,)))
+        first.text("done")
+        await held.reply()
+        assert "token" in (await ghost.reply()).error["message"]
+        stays.tool("echo", {"n": "last"})
+        assert (await home.server.next_call()).params["arguments"] == {"n": "last"}
 
 
 @pytest.mark.parametrize("server_era", ["session", "modern"])

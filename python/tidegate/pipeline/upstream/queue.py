@@ -20,7 +20,7 @@ from typing import Protocol
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
-from tidegate.errors import Overloaded, TidegateError
+from tidegate.errors import Overloaded, TidegateError, Unauthorized
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.upstream.connection import Connection
@@ -132,6 +132,9 @@ class CallQueue:
         if exchange.done:
             # Answered while it waited, such as a subscription that was taken back.
             waiter.end()
+            return
+        if exchange.principal.revoked:
+            waiter.fail(Unauthorized("the token of this request is not valid any more"))
             return
         self._went += 1
         try:
