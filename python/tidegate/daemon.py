@@ -21,6 +21,7 @@ from tidegate.clock import Clock
 from tidegate.config.address import parse_host_port
 from tidegate.config.paths import state_directory
 from tidegate.config.snapshot import Snapshot
+from tidegate.control.heap import Heap
 from tidegate.errors import ConfigError
 from tidegate.events import Events
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
@@ -83,6 +84,7 @@ class Daemon:
         self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn, documents)
         make_room(snapshot.limits.connections)
         self.registry = ConnectionRegistry(snapshot.limits.connections, self.clock)
+        self.registry.on_leave = Heap().trim_soon
         self.started_s = self.clock.now_s()
         self.addresses: dict[str, object] = {}
         self.reloading: Reloading | None = None

@@ -6,6 +6,7 @@ taken away alone. Listeners make it, protocols enter and leave it, shutdown walk
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from tidegate.clock import Clock
@@ -39,6 +40,7 @@ class ConnectionRegistry:
         "_within",
         "deadlines",
         "limit",
+        "on_leave",
         "served_total",
         "shed_messages",
     )
@@ -56,6 +58,8 @@ class ConnectionRegistry:
         self._draining = False
         self.served_total = 0
         self._for_operators = for_operators
+        self.on_leave: Callable[[], None] | None = None
+        """Told of every connection that ends."""
         self._shed = Shedding(clock, "connections", silent=within is not None)
         self.shed_messages: Shedding = Shedding(clock, "messages") if within is None else within.shed_messages
         self._open: set[Connection] = set()
@@ -105,6 +109,8 @@ class ConnectionRegistry:
         self._refused.discard(connection)
         if self._within is not None:
             self._within.leave(connection)
+        if self.on_leave is not None:
+            self.on_leave()
 
     def drain(self) -> None:
         """Stops keeping connections alive: idle ones close now, busy ones after their response."""
