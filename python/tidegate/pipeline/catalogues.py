@@ -44,12 +44,12 @@ class Catalogues:
         """`services`: the gateway's own list, which changes."""
         self.services = services
         self._collisions = Collisions()
-        self._epoch = 0
-        self._ready_views: dict[str, tuple[int, View]] = {}
         self._own_slots = False
-        self._partial_views: dict[str, tuple[int, View]] = {}
+        self._ready_views: dict[str, View] = {}
+        self._partial_views: dict[str, View] = {}
         """Of what was heard by then, while some backend was not."""
-        self._lost_views: dict[str, tuple[int, View]] = {}
+        self._lost_views: dict[str, View] = {}
+        """Of what backends offered that are down."""
         self._unheard: deque[tuple[Service, ClientView]] = deque(maxlen=_MAX_UNHEARD)
         self._hearing = 0
         self.services_changed()
@@ -61,7 +61,8 @@ class Catalogues:
 
     def moved(self) -> None:
         """What a backend offers may have changed: every catalogue is built anew when next asked for."""
-        self._epoch += 1
+        for views in (self._ready_views, self._partial_views, self._lost_views):
+            views.clear()
 
     def why_missing(self, client: ClientView, kind: str, name: str) -> TidegateError | None:
         """Why there is no such tool, prompt or resource now, if a backend that is down had it."""
@@ -69,13 +70,11 @@ class Catalogues:
         if not lost:
             return None
         key = self._view_key(client)
-        epoch, view = self._lost_views.get(key, (-1, None))
-        if view is None or epoch != self._epoch:
+        view = self._lost_views.get(key)
+        if view is None:
             view = View([_source(service, found[0]) for service, found in lost], len(self.services), _INFO)
-            if len(self._lost_views) >= _MAX_LOST_VIEWS:
-                self._lost_views.clear()
-            self._lost_views[key] = (self._epoch, view)
-        route = view.resource_route(name) if kind == "resources" else view.route(kind, name)
+            _keep(self._lost_views, _MAX_LOST_VIEWS, key, view)
+        route = view.route(kind, name)
         return next((found[1] for service, found in lost if route is not None and service is route.handle), None)
 
     def refresh(self, client: ClientView) -> None:
@@ -105,6 +104,7 @@ class Catalogues:
     def forget(self, key: str) -> None:
         """The session of this key has ended."""
         self._ready_views.pop(key, None)
+        self._lost_views.pop(key, None)
         self._partial_views.pop(key, None)
 
     def _view_key(self, client: ClientView) -> str:
@@ -124,8 +124,8 @@ class Catalogues:
         """Calls `use` with the client's catalogue, at once when every backend has been heard."""
         key = self._view_key(client)
         ready = self._ready_views.get(key)
-        if ready is not None and ready[0] == self._epoch:
-            use(ready[1])
+        if ready is not None:
+            use(ready)
             return
         _Gathering(self, client, use, fail).start()
 
@@ -135,16 +135,14 @@ class Catalogues:
         """
         key = self._view_key(client)
         ready = self._ready_views.get(key)
-        if ready is not None and ready[0] == self._epoch:
-            use(ready[1])
+        if ready is not None:
+            use(ready)
             return
-        partial = self._partial_views.get(key)
-        if partial is None or partial[0] != self._epoch:
-            if len(self._partial_views) >= _MAX_VIEWS:
-                self._partial_views.clear()
-            partial = self._partial_views[key] = (self._epoch, self.build(client))
-        view = partial[1]
-        route = view.resource_route(name) if kind == "resources" else view.route(kind, name)
+        view = self._partial_views.get(key)
+        if view is None:
+            view = self.build(client)
+            _keep(self._partial_views, _MAX_VIEWS, key, view)
+        route = view.route(kind, name)
         if route is None or self._may_be_taken(client, kind, name, service_of(route.handle)):
             _Gathering(self, client, use, fail).start()
         else:
@@ -173,10 +171,8 @@ class Catalogues:
                 sources.append(_source(service, offer))
         view = View(sources, len(self.services), _INFO)
         if settled:
-            if len(self._ready_views) >= _MAX_VIEWS:
-                self._ready_views.clear()
             # Only now is known which servers keep sessions, on which the key depends.
-            self._ready_views[self._view_key(client)] = (self._epoch, view)
+            _keep(self._ready_views, _MAX_VIEWS, self._view_key(client), view)
         for collision in self._collisions.untold(view.collisions):
             _log.warning("catalogue %s", collision)
         return view
@@ -245,6 +241,12 @@ class _Gathering:
             self._fail(UpstreamUnreachable("no backend is ready"))
         else:
             self._use(self._catalogues.build(self._client))
+
+
+def _keep(views: dict[str, View], most: int, key: str, view: View) -> None:
+    if len(views) >= most:
+        views.clear()
+    views[key] = view
 
 
 def service_of(handle: object) -> Service:
