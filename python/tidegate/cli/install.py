@@ -7,19 +7,19 @@ the file keeps its bytes. The old text is kept beside it.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import re
 import shutil
 import stat
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tidegate.cli import exit_codes
+from tidegate.cli.changed_lines import changed_lines
 from tidegate.cli.desktop_hosts import HOSTS, Host, user_places
 from tidegate.cli.terminal import clean, complain, is_person, say
 
@@ -29,12 +29,6 @@ NAMES: Final = (*HOSTS, ALIAS)
 BACKUPS: Final = 5
 """Older ones of the same file are removed."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
-_CONTEXT_LINES: Final = 2
-_LINE_CHARS: Final = 400
-_STRING: Final = r'"(?:[^"\\\n]|\\.)*"|\x27[^\x27\n]*\x27'
-_LITERAL: Final = re.compile(_STRING)
-_VALUE: Final = re.compile(rf"((?:{_STRING}|[\w.-]+)\s*[:=]\s*)?({_STRING})(\s*[:=])?")
-"""(key before it), (string), (mark behind it, when it is a key itself)"""
 
 _EPILOG = f"""\
 examples:
@@ -235,7 +229,7 @@ def _carry_out(change: Change, args: argparse.Namespace) -> str:
     if change.before == change.after or (change.before is None and args.remove):
         say(f"{title}: {'it is not in' if args.remove else 'nothing to change in'} {change.path}")
         return "unchanged"
-    for line in _diff(change):
+    for line in changed_lines(change.before or "", change.after, str(change.path)):
         (say if args.json else _print)(line)
     if args.dry_run:
         return "shown"
@@ -291,45 +285,6 @@ def _agreed(change: Change) -> bool:
     sys.stderr.write(f"Write {clean(str(change.path))}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _diff(change: Change) -> Iterator[str]:
-    """The lines that change, and a few around them, of which only the keys are shown: the rest is not ours to show."""
-    before = (change.before or "").splitlines()
-    after = change.after.splitlines()
-    same = 0
-    while same < min(len(before), len(after)) and before[same] == after[same]:
-        same += 1
-    start = max(same - _CONTEXT_LINES, 0)
-    stays = set(_LITERAL.findall(change.before or "")) & set(_LITERAL.findall(change.after))
-    name = str(change.path)
-    for line in difflib.unified_diff(before[start:], after[start:], name, name, n=_CONTEXT_LINES, lineterm=""):
-        if line.startswith(("---", "+++")):
-            yield line
-        elif line.startswith("@@"):
-            yield re.sub(r"([-+])(\d+)", lambda match: f"{match[1]}{int(match[2]) + start}", line)
-        else:
-            yield _cut(_without_secrets(line, stays))
-
-
-def _without_secrets(line: str, stays: Container[str]) -> str:
-    """Of what was there and stays, the values of other servers, only the keys; of what comes or goes, no secret."""
-    from tidegate.config.secret_shape import looks_secret, value_looks_secret
-
-    def shown(match: re.Match[str]) -> str:
-        key, literal, behind = match[1] or "", match[2], match[3]
-        value = literal[1:-1]
-        if behind or not value:
-            return match[0]
-        hidden = literal in stays or value_looks_secret(value) or looks_secret(key.strip(" \t:=\"'"), value)
-        return f"{key}{literal[0]}…{literal[0]}" if hidden else match[0]
-
-    return _VALUE.sub(shown, line)
-
-
-def _cut(line: str) -> str:
-    """A file may be one line of a megabyte."""
-    return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}… ({len(line)} characters)"
 
 
 def _print(line: str) -> None:
