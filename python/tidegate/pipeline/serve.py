@@ -43,11 +43,11 @@ from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.links import Links
-from tidegate.pipeline.upstream.remembered import Documents
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
+from tidegate.storage.documents import Documents
 
 _log = logging.getLogger("tidegate.serve")
 
@@ -277,7 +277,7 @@ class Gateway:
             raise InvalidParams(f"`{row.name}` needs `params.{row.named_by}`, a string")
 
         def lead(view: View) -> None:
-            route = view.resource_route(name) if row.kind == "resources" else view.route(row.kind, name)
+            route = view.route(row.kind, name)
             if route is None and row.kind == "resources":
                 # A server may serve what it does not list.
                 sole = view.sole()

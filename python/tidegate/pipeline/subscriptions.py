@@ -181,7 +181,7 @@ class Subscriptions:
         then: Callable[[], None],
     ) -> None:
         """`then` is called when the server watches, or when that cannot be had; `exchange`, if given, is answered."""
-        route = view.resource_route(uri)
+        route = view.route("resources", uri)
         sole = view.sole()
         handle = route.handle if route is not None else sole.handle if sole is not None else None
         if handle is None:

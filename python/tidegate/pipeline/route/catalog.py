@@ -133,18 +133,15 @@ class View:
     # -- leading somewhere ------------------------------------------------------------------------------------
 
     def route(self, kind: str, name: str) -> Route | None:
-        return self._routes[kind].get(name)
-
-    def resource_route(self, uri: str) -> Route | None:
-        """The server that lists `uri`, or has a template that it fits."""
-        route = self._routes["resources"].get(uri)
-        if route is None:
-            route = next((found for pattern, found in self._patterns if pattern.matches(uri)), None)
+        """To the server that lists it; for a resource also to one that has a template which it fits."""
+        route = self._routes[kind].get(name)
+        if route is None and kind == "resources":
+            route = next((found for pattern, found in self._patterns if pattern.matches(name)), None)
         return route
 
     def template_route(self, uri: str) -> Route | None:
         """For completion: a template by its own text, or the resource it names."""
-        return self._routes["templates"].get(uri) or self.resource_route(uri)
+        return self._routes["templates"].get(uri) or self.route("resources", uri)
 
     def sole(self) -> Source | None:
         """The only backend there is."""

@@ -15,7 +15,7 @@ from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.repeating import repeatable_tools
 from tidegate.protocol.methods import LIST_METHOD, LIST_RESULT_KEY
-from tidegate.protocol.param_headers import InvalidParamHeaders, ParamHeader, param_headers
+from tidegate.protocol.param_headers import ParamHeader, param_headers
 
 KEY_MEMBER: Final = {"tools": "name", "prompts": "name", "resources": "uri", "templates": "uriTemplate"}
 _CAPABILITY: Final = {"tools": "tools", "prompts": "prompts", "resources": "resources", "templates": "resources"}
@@ -87,9 +87,6 @@ async def fetch_kind(
                 for entry_start, entry_end in array_spans(message, start, end):
                     try:
                         entry = read_entry(kind, message[entry_start:entry_end])
-                    except InvalidParamHeaders as error:
-                        warnings.append(f"left out: {error}")
-                        continue
                     except (TidegateError, ValueError) as error:
                         warnings.append(f"left out: {error}")
                         continue

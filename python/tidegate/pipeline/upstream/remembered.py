@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tidegate.config.snapshot import Backend, Transport
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import scan
 from tidegate.pipeline.upstream.listing import KEY_MEMBER, Entry, Kind, Listing, read_entry
 from tidegate.pipeline.upstream.offer import Offer
+from tidegate.storage.documents import Documents
 
 EVERYBODY: Final = b"{}"
 """The abilities of who can be asked nothing."""
@@ -26,14 +27,6 @@ _MAX_ABILITIES: Final = 4
 """Sets of abilities that are remembered; the one heard longest ago goes first."""
 _TRANSPORTS: Final = {"http": ("http", "sse")}
 """How a server that is configured so may turn out to be reached."""
-
-
-class Documents(Protocol):
-    """Where it is kept: `tidegate.storage.documents`."""
-
-    def read(self, name: str) -> bytes | None: ...
-
-    def write(self, name: str, text: bytes) -> None: ...
 
 
 class Remembered:
