@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.cli import sharing
-from tidegate.cli.sharing import sharing_lines
+from tidegate.cli.sharing import sharing
 from tidegate.cli.terminal import width
 
 BACKEND = {
@@ -41,13 +40,14 @@ SLOTS = [
 ]
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, room: int | None, **more: object) -> list[str]:
-    monkeypatch.setattr(sharing, "columns", lambda: room)
-    return list(sharing_lines(BACKEND | more, SLOTS))
+def shown(room: int | None, slots: list[dict[str, object]] | None = None, **more: object) -> list[str]:
+    """The lines below the blank one."""
+    lines = sharing([BACKEND | {"slots": SLOTS if slots is None else slots} | more], room)
+    return ["".join(span.text for span in line) for line in lines][1:]
 
 
-def test_each_connection_has_a_line_with_whom_it_serves_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    heading, head, *lines = shown(monkeypatch, None)
+def test_each_connection_has_a_line_with_whom_it_serves_and_why() -> None:
+    heading, head, *lines = shown(None)
     assert heading == 'files: isolation "auto", 3 of 4 connections of single clients'
     assert head.split() == ["SERVES", "STATE", "SPEAKS", "WHY"]
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
@@ -66,8 +66,8 @@ def test_each_connection_has_a_line_with_whom_it_serves_and_why(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("room", [20, 40, 60, 80, 100, 120, 200])
-def test_nothing_but_names_is_cut_in_a_window(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    lines = shown(monkeypatch, room)
+def test_nothing_but_names_is_cut_in_a_window(room: int) -> None:
+    lines = shown(room)
     assert max(map(width, lines)) <= max(room, 40)
     words = " ".join(" ".join(lines).split())
     for why in ("nothing can be asked of them", "has tasks of its own", "its requests overlap"):
@@ -75,14 +75,14 @@ def test_nothing_but_names_is_cut_in_a_window(monkeypatch: pytest.MonkeyPatch, r
     assert "(elicitation.form, sampling)" in words
 
 
-def test_whom_a_connection_serves_depends_on_the_setting_and_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "everybody" in shown(monkeypatch, None, isolation="shared")[2]
+def test_whom_a_connection_serves_depends_on_the_setting_and_the_server() -> None:
+    assert "everybody" in shown(None, isolation="shared")[2]
     stateless = [slot("stateless", "no session is kept")]
-    assert "  stateless clients  " in list(sharing_lines(BACKEND, stateless))[2]
-    heading, _, line = sharing_lines(BACKEND | {"keeps_session": None}, stateless)
+    assert "  stateless clients  " in shown(None, stateless)[2]
+    heading, _, line = shown(None, stateless, keeps_session=None)
     assert heading == 'files: isolation "auto"'
     assert "  everybody  " in line
 
 
 def test_a_backend_that_nobody_needed_yet_has_no_table() -> None:
-    assert list(sharing_lines(BACKEND, [])) == []
+    assert shown(None, []) == []

@@ -7,7 +7,6 @@ from gateway_states import CONDITIONS, DOWN, ESCAPE, PARKED, WIDE, backend, odd_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidegate.cli import sharing
 from tidegate.cli.colours import painted
 from tidegate.cli.gateway_facts import read
 from tidegate.cli.status import picture
@@ -20,8 +19,7 @@ def said(condition: str) -> list[Sentence]:
     return sentences(read(CONDITIONS[condition]))
 
 
-def shown(condition: str, room: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(sharing, "columns", lambda: room)
+def shown(condition: str, room: int) -> list[str]:
     found = CONDITIONS[condition]
     return [painted(line, None, colours=False) for line in picture(found, read(found), room)]
 
@@ -63,8 +61,8 @@ def test_what_to_do_about_several_is_said_once() -> None:
     ]
 
 
-def test_servers_of_which_the_same_is_to_be_said_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "\n".join(shown("well", 80, monkeypatch))
+def test_servers_of_which_the_same_is_to_be_said_share_a_table() -> None:
+    text = "\n".join(shown("well", 80))
     assert 'files, host: isolation "auto", 0 of 16 connections of single clients\n' in text
     assert text.count("SERVES") == 1
 
@@ -117,15 +115,15 @@ def test_a_configuration_that_was_refused_is_said() -> None:
 
 @pytest.mark.parametrize("room", [40, 80, 200])
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_every_condition_fits_every_window(condition: str, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = shown(condition, room, monkeypatch)
+def test_every_condition_fits_every_window(condition: str, room: int) -> None:
+    lines = shown(condition, room)
     assert max(map(width, lines)) <= room
     assert all(line == clean(line) for line in lines)
 
 
-def test_80_columns_have_the_essentials_and_200_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = next(line for line in shown("one parked", 80, monkeypatch) if line.startswith("BACKEND"))
-    wide = next(line for line in shown("one parked", 200, monkeypatch) if line.startswith("BACKEND"))
+def test_80_columns_have_the_essentials_and_200_everything() -> None:
+    narrow = next(line for line in shown("one parked", 80) if line.startswith("BACKEND"))
+    wide = next(line for line in shown("one parked", 200) if line.startswith("BACKEND"))
     assert {"STATE", "FOR", "SPEAKS", "PID", "MEMORY", "RESTARTS"} <= set(narrow.split())
     assert {"BY", "NEXT", "QUEUED", "TOOLS", "CONNECTIONS"} <= set(wide.split())
 
@@ -135,12 +133,12 @@ def test_the_last_words_of_who_is_in_trouble_are_more_than_one(monkeypatch: pyte
     well = slot(link={"pid": 1, "running": True, "stderr": words})
     ill = dict(PARKED, link={"pid": None, "running": False, "stderr": words})
     monkeypatch.setitem(CONDITIONS, "words", statistics(backend("a", well), backend("b", ill)))
-    lines = shown("words", 80, monkeypatch)
+    lines = shown("words", 80)
     assert [line.split()[-1] for line in lines if "line " in line] == ["8", "5", "6", "7", "8"]
 
 
-def test_names_of_servers_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "\n".join(shown("wide names", 200, monkeypatch))
+def test_names_of_servers_cannot_steer_the_terminal() -> None:
+    text = "\n".join(shown("wide names", 200))
     assert ESCAPE not in text
     assert "\x1b" not in text
     assert WIDE in text

@@ -1,4 +1,4 @@
-"""Who shares the connections to one backend, and why, as lines for `tidegate status`.
+"""Who shares the connections to each backend, and why, as lines for `tidegate status`.
 
 The rule itself: docs/transports.md, "Who shares a server". Everything here was said by a gateway, and names in it by
 clients: every cell is cleaned.
@@ -7,10 +7,14 @@ clients: every cell is cleaned.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tidegate.cli.terminal import MIN_COLUMNS, columns, cut, one_line, width
+from tidegate.cli.colours import Line, Span
+from tidegate.cli.layout import wrap
+from tidegate.cli.plain_values import text
+from tidegate.cli.terminal import MIN_COLUMNS, cut, one_line, width
+from tidegate.control.telemetry.backend_state import dicts, slot_state
 
 _HEAD: Final = ("SERVES", "STATE", "SPEAKS", "WHY")
 _SERVES_COLUMNS: Final = 34
@@ -20,16 +24,31 @@ _WHY_COLUMNS: Final = 32
 _INDENT: Final = "  "
 
 
-def sharing_lines(backend: Mapping[str, Any], slots: list[dict[str, Any]]) -> Iterator[str]:
-    """A heading and a table, as wide as the window; nothing for a backend that nobody has needed yet."""
-    if not slots:
-        return
-    heading = f'{one_line(str(backend.get("backend")))}: isolation "{one_line(str(backend.get("isolation")))}"'
+def sharing(backends: Iterable[Mapping[str, Any]], room: int | None) -> Iterator[Line]:
+    """A heading and a table for each, below a blank line; backends of which the same is to be said stand together.
+    Nothing for those that nobody has needed yet. `room`: columns of the window.
+    """
+    room = None if room is None else max(room, MIN_COLUMNS)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for backend in backends:
+        if slots := dicts(backend.get("slots")):
+            said = (_heading(backend), *_table(backend, slots, room))
+            groups.setdefault(said, []).append(text(backend.get("backend")) or "?")
+    for (heading, *rest), names in groups.items():
+        yield []
+        yield from ([Span(line)] for line in wrap(f"{', '.join(names)}: {heading}", room or 10**9))
+        yield from ([Span(line)] for line in rest)
+
+
+def _heading(backend: Mapping[str, Any]) -> str:
+    heading = f'isolation "{one_line(str(backend.get("isolation")))}"'
     if backend.get("keeps_session"):
         used, most = backend.get("own_connections"), backend.get("max_connections")
         heading += f", {used} of {most} connections of single clients"
-    room = columns()
-    yield heading if room is None else cut(heading, max(room, MIN_COLUMNS))
+    return heading
+
+
+def _table(backend: Mapping[str, Any], slots: list[dict[str, Any]], room: int | None) -> Iterator[str]:
     rows = [_HEAD, *[_row(slot, backend) for slot in slots]]
     widths = [max(width(row[at]) for row in rows) for at in range(len(_HEAD) - 1)]
     taken = len(_INDENT) + sum(widths) + 2 * len(widths)
@@ -43,9 +62,9 @@ def sharing_lines(backend: Mapping[str, Any], slots: list[dict[str, Any]]) -> It
             yield f"{line}  {first}".rstrip()
             yield from (" " * taken + more for more in rest)
         else:
-            yield cut(line.rstrip(), max(room, MIN_COLUMNS))
+            yield cut(line.rstrip(), room)
             if row is not _HEAD:
-                yield from (2 * _INDENT + more for more in textwrap.wrap(why, max(room, MIN_COLUMNS) - 4))
+                yield from (2 * _INDENT + more for more in textwrap.wrap(why, room - 4))
 
 
 def _row(slot: dict[str, Any], backend: Mapping[str, Any]) -> tuple[str, ...]:
@@ -73,8 +92,8 @@ def _whom(slot: dict[str, Any], backend: Mapping[str, Any]) -> str:
 
 def _state(slot: dict[str, Any]) -> str:
     """In a few words, what it is doing."""
-    state = slot.get("state")
-    words = [str(state)]
+    state = slot_state(slot)
+    words = [state]
     if state == "ready" and slot.get("leased"):
         words = ["in use"]
     elif state == "ready" and slot.get("settling"):

@@ -16,9 +16,11 @@ from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Line, colours_on, painted
 from tidegate.cli.gateway_facts import Gateway, read
 from tidegate.cli.screen import Screen
+from tidegate.cli.sharing import sharing
 from tidegate.cli.status_words import sentences
 from tidegate.cli.terminal import MIN_COLUMNS, columns, json_text, spell_unencodable
 from tidegate.cli.watching import TIMEOUT_S, Absence, add_interval, watched
+from tidegate.control.telemetry.backend_state import dicts
 
 _EPILOG = f"""\
 examples:
@@ -75,7 +77,7 @@ def picture(statistics: Mapping[str, Any], found: Gateway, room: int | None) -> 
         if part:
             lines += [[], *part]
     lines += [[], *status_tables.gateway(found, room)]
-    return [*lines, *status_tables.sharing(statistics, room)]
+    return [*lines, *sharing(dicts(statistics.get("backends")), room)]
 
 
 def _watch(where: str, interval_s: float) -> int:

@@ -5,18 +5,16 @@ Pure functions of what `gateway_facts.py` read and of the width of the window: f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from tidegate.cli.colours import Line, Span, Style
 from tidegate.cli.gateway_facts import Backend, Bound, Gateway, Slot
 from tidegate.cli.layout import Column, pad, table, wrap
-from tidegate.cli.plain_values import text
-from tidegate.cli.sharing import sharing_lines
 from tidegate.cli.status_words import Sentence
 from tidegate.cli.stretch import stretch
 from tidegate.cli.terminal import width
-from tidegate.control.telemetry.backend_state import TROUBLE, dicts
+from tidegate.control.telemetry.backend_state import TROUBLE
 from tidegate.host.phrase import size
 
 STATE_STYLE: Final[dict[str, Style]] = {
@@ -116,20 +114,6 @@ def stderr(gateway: Gateway, room: int | None) -> Iterator[Line]:
 
 def _trouble(slot: Slot) -> int:
     return ("parked", "down", "starting", "ready", "idle").index(slot.state)
-
-
-def sharing(statistics: Mapping[str, Any], room: int | None) -> Iterator[Line]:
-    """Who shares the connections; backends of which the same is to be said stand together."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for backend in dicts(statistics.get("backends")):
-        # A name of one character stands for the name: it is put in afterwards.
-        heading, *rest = list(sharing_lines({**backend, "backend": "x"}, dicts(backend.get("slots")))) or [""]
-        if heading:
-            groups.setdefault((heading.removeprefix("x"), *rest), []).append(text(backend.get("backend")) or "?")
-    for (heading, *rest), names in groups.items():
-        yield []
-        yield from ([Span(line)] for line in wrap(", ".join(names) + heading, room or 10**9))
-        yield from ([Span(line)] for line in rest)
 
 
 def gateway(found: Gateway, room: int | None) -> list[Line]:
