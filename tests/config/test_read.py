@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.config.embedded import default_snapshot
 from tidegate.config.load import load
 from tidegate.config.problems import problems_of
-from tidegate.config.read import default_snapshot, read_snapshot
+from tidegate.config.read import read_snapshot
 from tidegate.config.snapshot import Limits, Secret, Snapshot
 from tidegate.config.transfer import decode_snapshot, encode_snapshot
 from tidegate.errors import ConfigError
@@ -87,7 +88,8 @@ def test_a_module_in_the_working_directory_does_not_replace_the_validator(
 
 def test_the_daemon_can_read_configuration_without_the_validator_in_it() -> None:
     probe = (
-        "import sys, tidegate.config.exposure; from tidegate.config.read import default_snapshot; default_snapshot(); "
+        "import sys, tidegate.config.exposure, tidegate.config.read; "
+        "from tidegate.config.embedded import default_snapshot; default_snapshot(); "
         "print([name for name in ('pydantic', 'anyio', 'tomllib', 'argparse') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=30)

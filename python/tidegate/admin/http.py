@@ -8,6 +8,7 @@
     GET /metrics       the same for Prometheus
     GET /activity      counts for whoever watches: calls, latencies, children
     GET /logs          the last log lines, and new ones as they come
+    POST /reload       the configuration is read again (where `reload.py` has added it)
 
 Called by `HttpServerProtocol` on a listener of its own; finds the page and checks who asks. No answer has a secret in
 it: see `redaction.py`.

@@ -110,7 +110,7 @@ def _standalone(args: argparse.Namespace) -> int:
 
     import anyio
 
-    from tidegate.cli.serve import load
+    from tidegate.config.read import read_snapshot
     from tidegate.daemon import Daemon, Tasks, kept_catalogues, set_up_logging
     from tidegate.daemon import run as run_loop
     from tidegate.pipeline.accept.stream import StreamServerProtocol
@@ -118,7 +118,7 @@ def _standalone(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level)
 
     async def main() -> None:
-        snapshot = await load(args.config)
+        snapshot = await read_snapshot(args.config)
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         stop = asyncio.Event()

@@ -86,12 +86,6 @@ def run(args: argparse.Namespace) -> int:
     return exit_codes.OK
 
 
-async def load(files: list[str]) -> Snapshot:
-    from tidegate.config.read import default_snapshot, read_snapshot
-
-    return await read_snapshot(files) if files else default_snapshot()
-
-
 def with_flags(snapshot: Snapshot, args: argparse.Namespace) -> Snapshot:
     """Flags win over the file."""
     listen = snapshot.listen

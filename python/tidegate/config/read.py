@@ -22,8 +22,6 @@ from tidegate.config.snapshot import Snapshot
 from tidegate.config.transfer import decode_snapshot
 from tidegate.errors import ConfigError
 
-__all__ = ["READ_TIMEOUT_S", "Reading", "Source", "default_snapshot", "read", "read_snapshot"]
-
 READ_TIMEOUT_S: Final = 30.0
 """A slow card on a busy box needs seconds to import the validator; a file on a dead mount never comes."""
 

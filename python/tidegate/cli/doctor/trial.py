@@ -19,6 +19,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
 from tidegate.errors import UpstreamUnreachable
 from tidegate.pipeline.upstream.child.program import death_pact, environment, find_program, why_not_started
+from tidegate.protocol.revisions import LATEST_LEGACY
 
 LONGEST_S: Final = 60.0
 """A server is not waited for longer, whatever `start_timeout_s` says: somebody sits in front of this."""
@@ -34,7 +35,7 @@ INITIALIZE: Final = {
     "id": 1,
     "method": "initialize",
     "params": {
-        "protocolVersion": "2025-11-25",
+        "protocolVersion": LATEST_LEGACY,
         "capabilities": {},
         "clientInfo": {"name": "tidegate-doctor", "version": "1"},
     },

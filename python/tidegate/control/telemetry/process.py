@@ -5,40 +5,33 @@ Read from /proc when asked, so an idle gateway pays nothing. What cannot be read
 
 from __future__ import annotations
 
-import os
 import resource
 from pathlib import Path
-from typing import Final
 
 from tidegate.control.telemetry.exposition import Exposition
-
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+from tidegate.pipeline.upstream.child.proc import PAGE_BYTES, TICKS_PER_S
 
 
 def write_process(page: Exposition) -> None:
     """Appends the `process_*` families."""
     fields = _stat()
     if fields:
-        # Counted from the state, the first field after the parenthesised name (proc_pid_stat(5), field 3).
         page.single(
             "process_cpu_seconds_total",
             "counter",
             "User and system CPU time spent, in seconds.",
-            (int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+            _cpu_s(fields),
         )
         page.single("process_threads", "gauge", "Threads of the process.", int(fields[17]))
         page.single("process_virtual_memory_bytes", "gauge", "Virtual memory, in bytes.", int(fields[20]))
-        page.single(
-            "process_resident_memory_bytes", "gauge", "Resident memory, in bytes.", int(fields[21]) * _PAGE_BYTES
-        )
+        page.single("process_resident_memory_bytes", "gauge", "Resident memory, in bytes.", _resident_bytes(fields))
         started_s = _boot_s()
         if started_s is not None:
             page.single(
                 "process_start_time_seconds",
                 "gauge",
                 "Start of the process, in seconds since the epoch.",
-                started_s + int(fields[19]) / _TICKS_PER_S,
+                started_s + int(fields[19]) / TICKS_PER_S,
             )
     try:
         # One of them is the directory that is being read.
@@ -58,16 +51,25 @@ def write_process(page: Exposition) -> None:
 def resident_bytes() -> int | None:
     """Of this process; None where the kernel does not tell."""
     fields = _stat()
-    return int(fields[21]) * _PAGE_BYTES if fields else None
+    return _resident_bytes(fields) if fields else None
 
 
 def cpu_s() -> float | None:
     """User and system CPU time of this process so far; None where the kernel does not tell."""
     fields = _stat()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S if fields else None
+    return _cpu_s(fields) if fields else None
+
+
+def _resident_bytes(fields: list[str]) -> int:
+    return int(fields[21]) * PAGE_BYTES
+
+
+def _cpu_s(fields: list[str]) -> float:
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def _stat() -> list[str]:
+    """Counted from the state, the first field after the parenthesised name (proc_pid_stat(5), field 3)."""
     try:
         raw = Path("/proc/self/stat").read_text("ascii", "replace")
     except OSError:
