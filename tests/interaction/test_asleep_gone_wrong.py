@@ -13,6 +13,7 @@ from gateway import House, house
 from heard import Json, within
 from scripted_server import ScriptedServer
 
+from tidegate.config.snapshot import Secret
 from tidegate.storage.documents import Documents
 
 pytestmark = pytest.mark.anyio
@@ -112,10 +113,34 @@ async def test_a_remembered_transport_that_is_gone_is_found_out_again(was: str, 
             assert (await pending.reply()).text == "upgraded"
 
 
-class SlowDisk:
+async def test_a_shorter_idle_time_holds_at_once() -> None:
+    server = ScriptedServer("session")
+    async with house(server, transport="stdio") as home:
+        client = await home.client("tcp", "session")
+        assert await client.names() == ["echo"]
+        assert running(server) == 1
+        await changed(home, idle_stop_s=0.1)
+        await until(lambda: running(server) == 0)
+
+
+async def test_a_backend_that_was_replaced_is_not_kept_until_it_would_have_been_idle() -> None:
+    server = ScriptedServer("session")
+    async with house(server, transport="stdio") as home:
+        client = await home.client("tcp", "session")
+        assert await client.names() == ["echo"]
+        gone = home.daemon.gateway.services[0]
+        assert gone._idle_stop._timers
+        await changed(home, env=(("X", Secret("other")),))
+        assert await client.names() == ["echo"]
+        # The loop would hold on to all that it offered.
+        await until(lambda: not gone._idle_stop._timers)
+
+
+class SlowDisk(Documents):
     """Documents that take their time, the first the longest."""
 
     def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
         self.kept = b""
         self.overtaken = threading.Event()
         self.begun = 0

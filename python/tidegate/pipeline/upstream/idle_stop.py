@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
@@ -36,6 +37,8 @@ class IdleStop:
 
     def __init__(self, host: IdleStopHost) -> None:
         self._host = host
+        self._timers: WeakKeyDictionary[Slot, asyncio.TimerHandle] = WeakKeyDictionary()
+        """When each is looked at next. A timer holds on to its connection, so no more than one is left behind."""
 
     @property
     def applies(self) -> bool:
@@ -49,11 +52,21 @@ class IdleStop:
         )
 
     def watch(self, slot: Slot, connection: Connection) -> None:
+        """From now on, under the settings of now."""
+        self.forget(slot)
         if self.applies:
-            self.look_later(slot, connection, self._host.config.idle_stop_s / 2)
+            self._timers[slot] = self.look_later(slot, connection, self._host.config.idle_stop_s / 2)
 
-    def look_later(self, slot: Slot, connection: Connection, after_s: float, *, once: bool = False) -> None:
-        asyncio.get_running_loop().call_later(after_s, self._stop_if_idle, slot, connection, connection.requests, once)
+    def forget(self, slot: Slot) -> None:
+        timer = self._timers.pop(slot, None)
+        if timer is not None:
+            timer.cancel()
+
+    def look_later(
+        self, slot: Slot, connection: Connection, after_s: float, *, once: bool = False
+    ) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return loop.call_later(after_s, self._stop_if_idle, slot, connection, connection.requests, once)
 
     def _stop_if_idle(self, slot: Slot, connection: Connection, requests: int, once: bool) -> None:
         """Stops the child if nobody asked it anything since `requests` were counted."""

@@ -46,9 +46,10 @@ from tidegate.pipeline.upstream.offer import Offer, changed_lists
 from tidegate.pipeline.upstream.offers import Offers
 from tidegate.pipeline.upstream.opening import Opening
 from tidegate.pipeline.upstream.queue import CallQueue
-from tidegate.pipeline.upstream.remembered import Documents, Remembered
+from tidegate.pipeline.upstream.remembered import Remembered
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
+from tidegate.storage.documents import Documents
 
 _log = logging.getLogger("tidegate.upstream")
 
@@ -466,6 +467,7 @@ class Service:
         slot = self.slots.pop(key, None)
         if slot is not None:
             slot.closed = True
+            self._idle_stop.forget(slot)
             self._turn_away(slot)
             connection, slot.connection = slot.connection, None
             if connection is not None:
@@ -476,20 +478,21 @@ class Service:
 
     def adjust(self, config: Backend) -> None:
         """Goes on with its connections under other settings (those that `pipeline/reload.py` lists) or other limits."""
-        stopped_when_idle = self._idle_stop.applies
+        before = self.config
         self.config = config
         self.following.timeout_s = config.call_timeout_s
         self._lanes.adjust(
             most=config.max_connections, idle_s=self._owner.limits.session_idle_s, wait_s=config.call_timeout_s
         )
-        if not stopped_when_idle:
-            for slot in self.slots.values():
-                if slot.connection is not None:
-                    self._idle_stop.watch(slot, slot.connection)
         for slot in self.slots.values():
-            if slot.connection is not None and slot.connection.line is not None:
+            connection = slot.connection
+            if connection is None:
+                continue
+            if (config.start, config.idle_stop_s) != (before.start, before.idle_stop_s):
+                self._idle_stop.watch(slot, connection)
+            if connection.line is not None:
                 # There may be room now for those who wait.
-                slot.connection.line.moved()
+                connection.line.moved()
 
     @property
     def busy(self) -> bool:
@@ -523,6 +526,7 @@ class Service:
         for slot in self.slots.values():
             slot.closed = True
             slot.connection = None
+            self._idle_stop.forget(slot)
             self._turn_away(slot)
         async with anyio.create_task_group() as tasks:
             for connection in connections:
