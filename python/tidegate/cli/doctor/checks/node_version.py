@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,12 +11,12 @@ from typing import Final
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BackendCheck
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.program_version import version_said
 from tidegate.config.snapshot import Backend
 
 _RUNNERS: Final = frozenset(("node", "npx", "npm", "pnpm", "yarn"))
 _OLDEST: Final = 18
 """What the official TypeScript SDK asks for; older ones have no `fetch`."""
-_ASK_S: Final = 5.0
 
 
 def _concerns(case: Case, backend: Backend) -> bool:
@@ -40,7 +39,7 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
             ("apt install nodejs",),
         )
         return
-    said = ask_version([node, "--version"], _ASK_S)
+    said = version_said(node)
     found = re.match(r"v(\d+)\.", said)
     if found is None:
         yield Finding(
@@ -60,17 +59,6 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
             "install a newer one, and put it first on PATH, or name it in `command`",
             (f"# {case.place(backend.name)}", 'env = { PATH = "/opt/node/bin:/usr/bin:/bin" }'),
         )
-
-
-def ask_version(command: list[str], timeout_s: float) -> str:
-    """What a program says of its version; empty when it cannot be asked."""
-    try:
-        done = subprocess.run(  # noqa: S603  a program of the configuration, or one beside it
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, text=True, errors="replace"
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout or done.stderr)[:200]
 
 
 CHECK = BackendCheck("node_version", f"node is there for npx servers, {_OLDEST} or newer", _concerns, _look)

@@ -10,13 +10,12 @@ from typing import Final
 
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BackendCheck
-from tidegate.cli.doctor.checks.node_version import ask_version
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.program_version import version_said
 from tidegate.config.snapshot import Backend
 
 _OLDEST: Final = (3, 10)
 """What the official Python SDK asks for."""
-_ASK_S: Final = 5.0
 _NAME: Final = re.compile(r"python(3(\.\d+)?)?|uvx|uv")
 
 
@@ -28,7 +27,7 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
     program = shutil.which(backend.command[0], path=case.search_path(backend))
     if program is None:
         return  # `commands` says so
-    said = ask_version([program, "--version"], _ASK_S)
+    said = version_said(program)
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None:
         yield Finding(

@@ -12,6 +12,7 @@ from typing import Final
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.nearest import nearest_existing
 
 LONGEST_BYTES: Final = 107
 """sun_path of unix(7) without its final NUL."""
@@ -26,7 +27,7 @@ def _look(case: Case) -> Iterator[Finding]:
         yield _finding(f"its path has {size} bytes; the system takes {LONGEST_BYTES}", "choose a shorter one", _OTHER)
         return
     directory = Path(path).absolute().parent
-    nearest = next((place for place in (directory, *directory.parents) if place.exists()), Path("/"))
+    nearest = nearest_existing(directory)
     if not nearest.is_dir():
         yield _finding(f"`{nearest}` is no directory", "choose another place", _OTHER)
     elif not os.access(nearest, os.W_OK | os.X_OK):
