@@ -6,20 +6,19 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
 from typing import Final, Literal
 
-from tidegate.errors import TidegateError, UnknownPrompt, UnknownResource, UnknownTool, UpstreamUnreachable
+from tidegate.errors import TidegateError, UnknownPrompt, UnknownResource, UnknownTool
 from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, runs_tools
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.gathering import Gathering, UseView
 from tidegate.pipeline.route.catalog import Source, View
 from tidegate.pipeline.route.collisions import Collisions
-from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
 from tidegate.pipeline.upstream.offer import Offer
 from tidegate.pipeline.upstream.service import Service
-from tidegate.pipeline.upstream.slot import Slot
+from tidegate.pipeline.upstream.slot import Fail
 
 _log = logging.getLogger("tidegate.serve")
 
@@ -28,13 +27,8 @@ _MAX_LOST_VIEWS: Final = 64
 _MAX_UNHEARD: Final = 1024
 _HEARD_AT_ONCE: Final = 2
 """Servers that are started at the same time only to hear what they offer: a small box has little to spare."""
-_STRAGGLER_S: Final = 5.0
-"""How long a list waits for a slow backend while others are ready; its entries follow by list_changed."""
 _INFO: Final = json.dumps(GATEWAY_INFO).encode()
 _UNKNOWN: Final = {"tools": UnknownTool, "prompts": UnknownPrompt, "resources": UnknownResource}
-
-UseView = Callable[[View], None]
-Fail = Callable[[TidegateError], None]
 
 
 class Catalogues:
@@ -127,7 +121,7 @@ class Catalogues:
         if ready is not None:
             use(ready)
             return
-        _Gathering(self, client, use, fail).start()
+        Gathering(self, client, use, fail).start()
 
     def with_route(self, client: ClientView, kind: str, name: str, use: UseView, fail: Fail) -> None:
         """As `with_view`, for whoever asks for one thing by its name: a backend that is still to be heard, such as one
@@ -144,7 +138,7 @@ class Catalogues:
             _keep(self._partial_views, _MAX_VIEWS, key, view)
         route = view.route(kind, name)
         if route is None or self._may_be_taken(client, kind, name, service_of(route.handle)):
-            _Gathering(self, client, use, fail).start()
+            Gathering(self, client, use, fail).start()
         else:
             use(view)
 
@@ -176,71 +170,6 @@ class Catalogues:
         for collision in self._collisions.untold(view.collisions):
             _log.warning("catalogue %s", collision)
         return view
-
-
-class _Gathering:
-    """Waits until every backend has a connection for a client, or was heard to have none."""
-
-    def __init__(self, catalogues: Catalogues, client: ClientView, use: UseView, fail: Fail) -> None:
-        self._catalogues = catalogues
-        self._client = client
-        self._use = use
-        self._fail = fail
-        self._services = list(catalogues.services)
-        self._open = len(self._services)
-        self._ready = 0
-        self._error: TidegateError | None = None
-        self._over = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        if self._open == 0:
-            self._finish()
-            return
-        for service in self._services:
-            if service.offers.shown_to(self._client) is not None:
-                self._ready += 1
-                self._one_less()
-            else:
-                service.acquire(self._client, self._one_ready, self._one_failed)
-        if not self._over:
-            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
-
-    def _one_ready(self, slot: Slot, connection: Connection) -> None:
-        self._ready += 1
-        self._one_less()
-
-    def _one_failed(self, error: TidegateError) -> None:
-        self._error = error
-        self._one_less()
-
-    def _one_less(self) -> None:
-        self._open -= 1
-        if self._open == 0:
-            self._finish()
-
-    def _straggler(self) -> None:
-        self._timer = None
-        if self._ready > 0:
-            self._finish()
-        elif not self._over:
-            self._timer = asyncio.get_running_loop().call_later(_STRAGGLER_S, self._straggler)
-
-    def _finish(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._services != self._catalogues.services:
-            # Another configuration is in force by now: what was waited for may not be what there is.
-            self._catalogues.with_view(self._client, self._use, self._fail)
-        elif self._ready == 0 and self._error is not None:
-            self._fail(self._error)
-        elif self._ready == 0 and self._open > 0:
-            self._fail(UpstreamUnreachable("no backend is ready"))
-        else:
-            self._use(self._catalogues.build(self._client))
 
 
 def _keep(views: dict[str, View], most: int, key: str, view: View) -> None:

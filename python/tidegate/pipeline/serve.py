@@ -21,7 +21,7 @@ from tidegate.errors import (
 )
 from tidegate.events import BackendState, Events, ExchangeDone, Refused
 from tidegate.pipeline.calls import Calls
-from tidegate.pipeline.catalogues import Catalogues, Fail, service_of, unknown
+from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.entries import entry_for
@@ -44,7 +44,7 @@ from tidegate.pipeline.upstream.dialect import Edit
 from tidegate.pipeline.upstream.link import Link
 from tidegate.pipeline.upstream.links import Links
 from tidegate.pipeline.upstream.service import Service
-from tidegate.pipeline.upstream.slot import Slot
+from tidegate.pipeline.upstream.slot import Fail, Slot
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
 from tidegate.storage.documents import Documents
