@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 
 from tidegate.cli import exit_codes
+from tidegate.control.telemetry.console import LEVELS
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-level",
         default="warning",
-        choices=["debug", "info", "warning", "error"],
+        choices=LEVELS,
         help="of the private gateway (default: %(default)s)",
     )
 

@@ -19,8 +19,8 @@ from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Span, Style, colours_on, painted
 from tidegate.cli.plain_values import number, text
 from tidegate.cli.terminal import clean, json_text, say, spell_unencodable
+from tidegate.control.telemetry.console import LEVELS
 
-_LEVELS: Final = ("debug", "info", "warning", "error")
 _STYLES: Final[dict[str, Style]] = {"warning": "note", "error": "bad", "critical": "bad", "debug": "dim"}
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _RETRY_S: Final = 1.0
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on with new lines as they come")
     parser.add_argument("--backend", metavar="NAME", help="only what is about this backend")
     parser.add_argument(
-        "--level", choices=_LEVELS, default="debug", help="from this level on (default: all that is kept)"
+        "--level", choices=LEVELS, default="debug", help="from this level on (default: all that is kept)"
     )
     parser.add_argument(
         "--since", type=_ago, default=None, metavar="TIME", help="not older than that: 90s, 10min, 2h, 1d"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tidegate.cli import exit_codes
 from tidegate.config.snapshot import Snapshot
+from tidegate.control.telemetry.console import LEVELS
 
 _EPILOG = f"""\
 When it is ready it prints one line of JSON: the process id and every address it listens on. Without --config it
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-level",
         default="warning",
-        choices=["debug", "info", "warning", "error"],
+        choices=LEVELS,
         help="lines on stderr (default: %(default)s)",
     )
     parser.add_argument(

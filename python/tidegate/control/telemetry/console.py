@@ -12,6 +12,8 @@ import os
 import re
 from typing import Final, TextIO
 
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""From which on lines can be asked for."""
 _PRIORITY: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _STEERING: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal could obey: control characters, separators of lines, and marks of direction."""
