@@ -136,6 +136,26 @@ async def test_a_backend_that_was_replaced_is_not_kept_until_it_would_have_been_
         await until(lambda: not gone._idle_stop._timers)
 
 
+@pytest.mark.parametrize("era", ["session", "modern"])
+async def test_an_only_server_that_is_down_refuses_nobody_who_comes_meanwhile(era: str, tmp_path: Path) -> None:
+    server = ScriptedServer(era)
+    async with house(server, transport="unix", documents=Documents(tmp_path)) as home:
+        assert await (await home.client("tcp", "session")).names() == ["echo"]
+        await until(lambda: (tmp_path / "one.json").exists())
+        server.close()
+        async with house(backends=home.daemon.snapshot.backends, documents=Documents(tmp_path)) as again:
+            first = await again.client("tcp", "session")
+            assert "`one`" in (await first.tool("echo").reply()).error["message"]
+            client = await again.client("tcp", "session")
+            assert "tools" in client.initialized["capabilities"]
+            modern = await again.client("tcp", "modern")
+            assert "tools" in (await modern.call("server/discover")).result["capabilities"]
+            (home.folder / "one.backend").unlink(missing_ok=True)
+            await server.listen("unix", home.folder)
+            await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
+            assert await client.names() == ["echo"]
+
+
 class SlowDisk(Documents):
     """Documents that take their time, the first the longest."""
 

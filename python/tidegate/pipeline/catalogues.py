@@ -60,7 +60,16 @@ class Catalogues:
 
     def why_missing(self, client: ClientView, kind: str, name: str) -> TidegateError | None:
         """Why there is no such tool, prompt or resource now, if a backend that is down had it."""
-        lost = [(service, found) for service in self.services if (found := service.offers.lost(client)) is not None]
+        lost = self._lost(client)
+        view = self._lost_view(client, lost)
+        route = view.route(kind, name) if view is not None else None
+        return next((found[1] for service, found in lost if route is not None and service is route.handle), None)
+
+    def _lost(self, client: ClientView) -> list[tuple[Service, tuple[Offer, TidegateError]]]:
+        """What backends that are down offered, and why they are."""
+        return [(service, found) for service in self.services if (found := service.offers.lost(client)) is not None]
+
+    def _lost_view(self, client: ClientView, lost: list[tuple[Service, tuple[Offer, TidegateError]]]) -> View | None:
         if not lost:
             return None
         key = self._view_key(client)
@@ -68,8 +77,7 @@ class Catalogues:
         if view is None:
             view = View([_source(service, found[0]) for service, found in lost], len(self.services), _INFO)
             _keep(self._lost_views, _MAX_LOST_VIEWS, key, view)
-        route = view.route(kind, name)
-        return next((found[1] for service, found in lost if route is not None and service is route.handle), None)
+        return view
 
     def refresh(self, client: ClientView) -> None:
         """Reads again, behind, what may be out of date. Whoever asked meanwhile got the lists as they were; if they
@@ -113,6 +121,20 @@ class Catalogues:
             if service.stateless is False:
                 return True
         return False
+
+    def with_facts(self, client: ClientView, use: UseView, fail: Fail) -> None:
+        """As `with_view`, for whoever is only to be greeted: when every backend is down, as those are known that were
+        heard before. A client that were refused would not be there when they come back.
+        """
+
+        def refused(error: TidegateError) -> None:
+            known = self._lost_view(client, self._lost(client))
+            if known is not None:
+                use(known)
+            else:
+                fail(error)
+
+        self.with_view(client, use, refused)
 
     def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
         """Calls `use` with the client's catalogue, at once when every backend has been heard."""

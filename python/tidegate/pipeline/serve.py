@@ -113,7 +113,7 @@ class Gateway:
                 self.changes.add(client.session, client)
             use(view)
 
-        self.catalogues.with_view(client, told, fail)
+        self.catalogues.with_facts(client, told, fail)
 
     def follow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None:
         self.subscriptions.follow(client, uri, exchange)
@@ -205,7 +205,7 @@ class Gateway:
             elif row.handling is Handling.LIST:
                 self._list(exchange, row)
             elif row.handling is Handling.DISCOVER:
-                self.catalogues.with_view(
+                self.catalogues.with_facts(
                     exchange.client, lambda view: exchange.answer_result(discover_result(view)), exchange.failed
                 )
             elif row.handling is Handling.LISTEN:
