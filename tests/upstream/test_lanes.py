@@ -311,7 +311,7 @@ class Host:
             self.opening.append((slot, use, fail))
             return
         if slot.connection is None:
-            slot.connection = cast(Connection, SimpleNamespace(working=0, has_tasks=False))
+            slot.connection = cast(Connection, SimpleNamespace(working=0, has_tasks=False, line=None))
         use(slot, slot.connection)
 
     def acquire_askable(
@@ -319,7 +319,7 @@ class Host:
     ) -> None:
         use(
             Slot("stateless", None),
-            cast(Connection, SimpleNamespace(working=0, has_tasks=False)),
+            cast(Connection, SimpleNamespace(working=0, has_tasks=False, line=None)),
             lambda finished: None,
         )
 

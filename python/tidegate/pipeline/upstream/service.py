@@ -261,7 +261,7 @@ class Service:
 
     def _over(self) -> TidegateError:
         if self.stopped:
-            why = "it was removed from the configuration, or the gateway is shutting down"
+            why = "it was removed from the configuration or changed in it, or the gateway is shutting down"
             return UpstreamClosed(f"backend `{self.name}` is not served any more: {why}")
         return UpstreamClosed(f"backend `{self.name}` is not served on this connection any more")
 
