@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from clients import Client, Pending
+from clients import Client, Pending, StreamClient
 from gateway import SOME_ROADS, house
 from heard import Json
-from scripted_server import ScriptedServer, dump, tool
+from scripted_server import SESSION, ScriptedServer, dump, tool
 
 pytestmark = pytest.mark.anyio
 some_roads = pytest.mark.parametrize(("era", "way_in", "way_out"), SOME_ROADS)
@@ -123,6 +123,24 @@ async def test_what_changed_before_the_stream_of_a_session_was_open_is_told_when
         said = sorted(item["method"] for item in client.notices)
         assert said == ["notifications/prompts/list_changed", UPDATED, "notifications/tools/list_changed"]
         assert [item["params"]["_meta"] for item in client.notices if item["method"] == UPDATED] == [{"n": 2}]
+
+
+@pytest.mark.requirement("list-changed.told")
+async def test_what_changed_before_a_client_is_initialized_is_told_when_it_is() -> None:
+    async with house(ScriptedServer("session"), transport="tcp") as home:
+        server = home.server
+        client = StreamClient(home.tcp, "session")
+        home.clients.append(client)
+        await client.connect()
+        greeting = {"protocolVersion": SESSION, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        await client.call("initialize", greeting)
+        asked = len(server.heard)
+        server.announce("notifications/tools/list_changed")
+        await server.wait_heard("tools/list", skip=asked)
+        await client.settle()
+        assert list(client.notices) == []
+        client.notify("notifications/initialized")
+        await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed")
 
 
 @pytest.mark.requirement("listen.filters")

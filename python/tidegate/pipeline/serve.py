@@ -218,7 +218,7 @@ class Gateway:
             exchange.failed(error)
 
     def _done(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
-        if not self.subscriptions.ended(exchange):
+        if not self.subscriptions.streams or not self.subscriptions.ended(exchange):
             self.admission.leave()
         self._note(exchange, code, error)
 
@@ -226,6 +226,12 @@ class Gateway:
         self.events.publish(Refused(transport, error.slug))
 
     def _note(self, exchange: Exchange, code: int | None, error: TidegateError | None) -> None:
+        if error is not None:
+            outcome = error.slug
+        elif code is not None:
+            outcome = "error"
+        else:
+            outcome = "tool_error" if exchange.tool_failed else "ok"
         self.events.publish(
             ExchangeDone(
                 method=exchange.envelope.method or "",
@@ -234,7 +240,7 @@ class Gateway:
                 transport=exchange.transport,
                 stateless=exchange.client.stateless,
                 principal=exchange.principal.name,
-                outcome=_outcome(exchange, code, error),
+                outcome=outcome,
                 duration_s=self.clock.now_s() - exchange.started_s,
             )
         )
@@ -501,14 +507,6 @@ class Gateway:
             "retiring": len(self._retiring),
             "backends": [service.statistics() for service in self.services],
         }
-
-
-def _outcome(exchange: Exchange, code: int | None, error: TidegateError | None) -> str:
-    if error is not None:
-        return error.slug
-    if code is not None:
-        return "error"
-    return "tool_error" if exchange.tool_failed else "ok"
 
 
 def _most_in_flight(snapshot: Snapshot) -> int:

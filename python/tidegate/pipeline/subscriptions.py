@@ -42,15 +42,15 @@ class Subscriptions:
         self._calls = calls
         self._admission = admission
         self._followed: dict[tuple[Session | Listener, str], tuple[Service, Slot]] = {}
-        self._listeners: dict[Exchange, Listener] = {}
+        self.streams: dict[Exchange, Listener] = {}
 
     def __len__(self) -> int:
         """Open streams."""
-        return len(self._listeners)
+        return len(self.streams)
 
     def ended(self, exchange: Exchange) -> bool:
         """Whether the exchange that ended was a stream."""
-        listener = self._listeners.pop(exchange, None) if self._listeners else None
+        listener = self.streams.pop(exchange, None)
         if listener is None:
             return False
         self._changes.remove(listener)
@@ -65,13 +65,13 @@ class Subscriptions:
 
     def close(self) -> None:
         """Ends every stream."""
-        for listener in list(self._listeners.values()):
+        for listener in list(self.streams.values()):
             listener.close()
 
     def take_up(self, limits: Limits) -> None:
         """Other bounds, and other rights, from now on: streams of callers that are no more end."""
         self._limits = limits
-        for exchange in list(self._listeners):
+        for exchange in list(self.streams):
             if exchange.principal.revoked:
                 exchange.failed(Unauthorized("the token of this request is not valid any more"))
         for who, uri in list(self._followed):
@@ -102,7 +102,7 @@ class Subscriptions:
 
     def list_changed(self, principals: Collection[Principal] | None) -> None:
         """Tells streams that lists changed: those of `principals`, or all of them."""
-        for exchange, listener in list(self._listeners.items()):
+        for exchange, listener in list(self.streams.items()):
             if principals is None or exchange.principal in principals:
                 for kind in ("tools", "prompts", "resources"):
                     listener.list_changed(kind)
@@ -115,14 +115,14 @@ class Subscriptions:
             if exchange.done:
                 return
             try:
-                if len(self._listeners) >= self._limits.sessions:
+                if len(self.streams) >= self._limits.sessions:
                     raise Overloaded(f"the gateway has {self._limits.sessions} subscriptions open, its limit")
                 listener = Listener(exchange, view)
             except TidegateError as error:
                 exchange.failed(error)
                 return
             self._changes.add(listener, exchange.client)
-            self._listeners[exchange] = listener
+            self.streams[exchange] = listener
             # It may stay open for ever: it is a stream, not work in flight.
             self._admission.leave()
             waiting = set(listener.uris)

@@ -21,24 +21,23 @@ class TokenBucket:
         """One token, if there is one."""
         if self._rate_per_s <= 0:
             return True
-        self._refill()
-        if self._tokens < 1.0:
+        now_s = self._clock.now_s()
+        tokens = min(self._burst, self._tokens + (now_s - self._stamp_s) * self._rate_per_s)
+        self._stamp_s = now_s
+        if tokens < 1.0:
+            self._tokens = tokens
             return False
-        self._tokens -= 1.0
+        self._tokens = tokens - 1.0
         return True
 
     def spend(self, tokens: float) -> float:
         """As many tokens, whether or not there are as many. Seconds until what is missing has come; 0 for nothing."""
         if self._rate_per_s <= 0:
             return 0.0
-        self._refill()
-        self._tokens -= tokens
-        return max(0.0, -self._tokens / self._rate_per_s)
-
-    def _refill(self) -> None:
         now_s = self._clock.now_s()
-        self._tokens = min(self._burst, self._tokens + (now_s - self._stamp_s) * self._rate_per_s)
+        self._tokens = min(self._burst, self._tokens + (now_s - self._stamp_s) * self._rate_per_s) - tokens
         self._stamp_s = now_s
+        return max(0.0, -self._tokens / self._rate_per_s)
 
     def wait_s(self) -> float:
         """Seconds until the next token."""

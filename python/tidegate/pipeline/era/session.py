@@ -110,7 +110,7 @@ class Session:
         """By what it is about: of what changes several times, the last word is enough."""
         self._early_bytes = 0
         self._changed_early: set[str] = set()
-        """Lists that changed while the client had no stream open."""
+        """Lists that changed while the client could not be told: not initialized yet, or no stream open."""
 
     # -- the handshake --------------------------------------------------------------------------------------
 
@@ -197,6 +197,7 @@ class Session:
         method = envelope.method
         if method == "notifications/initialized":
             self.initialized = True
+            self._tell_changed()
         elif method == "notifications/cancelled":
             self._cancelled(message, envelope)
         elif method == "notifications/roots/list_changed":
@@ -309,6 +310,9 @@ class Session:
         self._early_bytes = 0
         for message in early.values():
             general.notify(message)
+        self._tell_changed()
+
+    def _tell_changed(self) -> None:
         changed, self._changed_early = self._changed_early, set()
         for kind in sorted(changed):
             self.list_changed(kind)
@@ -323,9 +327,7 @@ class Session:
     # -- changes --------------------------------------------------------------------------------------------
 
     def list_changed(self, kind: str) -> None:
-        if not self.initialized:
-            return
-        outlet = self._outlet_for(None)
+        outlet = self._outlet_for(None) if self.initialized else None
         if outlet is not None:
             outlet.notify(b'{"jsonrpc":"2.0","method":"notifications/' + kind.encode() + b'/list_changed"}')
         else:

@@ -27,7 +27,7 @@ from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks, names_task
-from tidegate.pipeline.upstream.link import Call, Link, Sent
+from tidegate.pipeline.upstream.link import Call, Link
 from tidegate.pipeline.upstream.repeating import READING
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
@@ -200,7 +200,7 @@ class Connection:
         call.client_token = envelope.progress_token
         call.headers = headers
         call.principal = client.principal
-        call.sent = Sent(client, message, envelope, edits)
+        call.sent = client, message, envelope, edits
         try:
             shaped = dialect.shape(message, envelope, client, upstream_id, edits)
             self._pending[upstream_id] = call
@@ -339,22 +339,23 @@ class Connection:
 
     # -- LinkOwner ----------------------------------------------------------------------------------------
 
-    def received(self, message: bytes, call: Call | None) -> None:
+    def received(self, message: bytes, call: Call | None) -> bool:
         try:
             envelope = scan(message, self._depth)
         except TidegateError as error:
             self.garbled(str(error), call)
-            return
+            return False
         except MemoryError:
             self.no_memory(len(message), call)
-            return
+            return False
         try:
-            self._take(message, envelope, call)
+            return self._take(message, envelope, call)
         except Exception:
             # What else came with this message, for others, must not be lost over it.
             _log.exception("message_failed backend=%s", self.backend)
+            return False
 
-    def _take(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
+    def _take(self, message: bytes, envelope: Envelope, call: Call | None) -> bool:
         kind = envelope.kind
         if kind in (RESULT, ERROR):
             key = envelope.id
@@ -363,13 +364,13 @@ class Connection:
             found = self._pending.pop(key, None) if key is not None else None
             if found is None:
                 self._answer_to_nobody(envelope)
-                return
+                return False
             self._disarm(found)
             span = envelope.result_span
             if span is not None and message[span[0]] != _OBJECT:
                 error = UpstreamProtocol(f"backend `{self.backend}` answered with a result that is no object")
                 found.listener.failed(error)
-                return
+                return True
             try:
                 found.listener.answered(message, envelope)
             except MemoryError:
@@ -377,12 +378,14 @@ class Connection:
             except Exception as error:
                 found.listener.failed(TidegateError(f"the gateway failed over this answer: {error}"))
                 raise
-        elif kind == NOTIFICATION:
+            return True
+        if kind == NOTIFICATION:
             self._notification(message, envelope, call)
         elif kind == REQUEST:
             self._question(message, envelope, call)
         else:
             self.garbled("it sent a JSON-RPC batch", call)
+        return False
 
     def garbled(self, reason: str, call: Call | None) -> None:
         self.dropped += 1
@@ -420,6 +423,7 @@ class Connection:
         if sent is None or call.id not in self._pending:
             self.call_failed(call, error)
             return
+        client, message, envelope, edits = sent
         self._moving.add(call.id)
 
         def use(slot: Slot, connection: Connection) -> None:
@@ -432,11 +436,11 @@ class Connection:
             left_s = call.deadline_s - self._owner.clock.now_s() if call.timeout_s else 0.0
             again = connection.call(
                 call.listener,
-                sent.client,
-                sent.message,
-                sent.envelope,
+                client,
+                message,
+                envelope,
                 name=call.params_name,
-                edits=sent.edits,
+                edits=edits,
                 timeout_s=left_s,
                 headers=call.headers,
             )
@@ -446,7 +450,7 @@ class Connection:
                 again.client_token = call.client_token
                 call.successor = again
 
-        self._owner.acquire(sent.client, use, lambda why: self.call_failed(call, why))
+        self._owner.acquire(client, use, lambda why: self.call_failed(call, why))
 
     def call_failed(self, call: Call, error: TidegateError) -> None:
         if self._pending.pop(call.id, None) is not None:

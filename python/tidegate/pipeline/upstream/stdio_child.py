@@ -138,8 +138,6 @@ class StdioChild(asyncio.BaseProtocol):
     def send(self, message: bytes, call: Call | None) -> None:
         stdin = self._stdin
         if stdin is not None:
-            if call is not None and self._stdout is not None:
-                self._stdout.asked += 1
             stdin.send(message, call, self._owner)
 
     def abandon(self, call: Call) -> None:

@@ -76,8 +76,6 @@ class StreamLink(asyncio.Protocol):
 
     def send(self, message: bytes, call: Call | None) -> None:
         if self._writer is not None:
-            if call is not None and self._inbox is not None:
-                self._inbox.asked += 1
             self._writer.send(message, call, self._owner)
 
     def _ended(self) -> None:

@@ -25,6 +25,7 @@ _UNASKED_BURST: Final = 4000
 _BYTES_EACH: Final = 4096
 """So many bytes that were not asked for count as one message: at that rate 8 MB/s."""
 _MOST_PAUSE_S: Final = 1.0
+_LINE_END_BYTES: Final = 2
 
 
 class Stdout(asyncio.Protocol):
@@ -42,8 +43,6 @@ class Stdout(asyncio.Protocol):
         self._timer: asyncio.Handle | None = None
         """Reads on, when the loop or the child has had its pause."""
         self._closed = False
-        self.asked = 0
-        """Requests sent so far; the owner of the other end counts them."""
         self.pauses = 0
         """How often the child was too fast."""
         self.at_end = False
@@ -63,6 +62,13 @@ class Stdout(asyncio.Protocol):
             return
         before = self._splitter.pending
         lines = self._splitter.feed(data)
+        if len(lines) == 1 and not before and lines[0] is not None and len(data) - len(lines[0]) <= _LINE_END_BYTES:
+            # By far the most frequent: one message and nothing else. The same as below, in fewer steps.
+            if not self._owner.received(lines[0], None) and not self._closed:
+                owe_s = self._unasked.spend(1 + len(data) / _BYTES_EACH)
+                if owe_s > 0:
+                    self._pause(owe_s)
+            return
         kept = sum(len(line) + 2 for line in lines if line is not None)
         thrown_away = before + len(data) - self._splitter.pending - kept
         portion = lines if len(lines) <= _PORTION else lines[:_PORTION]
@@ -75,21 +81,18 @@ class Stdout(asyncio.Protocol):
     def _hand_on(self, lines: list[bytes | None], thrown_away: int) -> float:
         """Seconds until the child may say more."""
         owner = self._owner
-        waited = owner.in_flight - self.asked
-        bytes_ = 0
+        unasked, unasked_bytes = 0, thrown_away
         for line in lines:
             if line is None:
                 owner.oversized(self._limit)
-            else:
-                bytes_ += len(line)
-                owner.received(line, None)
+                unasked += 1
+            elif not owner.received(line, None):
+                unasked += 1
+                unasked_bytes += len(line)
             if self._closed:
                 return 0.0
-        answers = waited + self.asked - owner.in_flight
-        unasked = max(0, len(lines) - answers)
         if not unasked and thrown_away < _BYTES_EACH:
             return 0.0
-        unasked_bytes = thrown_away + (bytes_ * unasked // len(lines) if lines else 0)
         return self._unasked.spend(unasked + unasked_bytes / _BYTES_EACH)
 
     def _pause(self, owe_s: float) -> None:
