@@ -60,6 +60,7 @@ REQUIREMENTS: Final[dict[str, str]] = {
     "asleep.parked": HARM,
     "asleep.refreshed-behind": "issue 4, What must show, 4",
     "asleep.remembered": "issue 4, What must show, 4",
+    "asleep.scout": HARM,
     "back-channel.elicitation": "2025-11-25 client/elicitation",
     "back-channel.elicitation-url": "2025-11-25 client/elicitation URL Mode",
     "back-channel.own-session": BACKENDS,

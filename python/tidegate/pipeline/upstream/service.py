@@ -59,6 +59,8 @@ _GRAIN_S = 0.05
 _SETTLED_S = 10.0
 """A connection that lived this long ended by an accident, not by a fault that repeats."""
 _QUICK_RESTARTS = 3
+_STEP_BEHIND_S = 0.25
+"""How long after the attempt that stands for it another connection is tried, if that did not end it."""
 _HEARD_S = 15.0
 """How long a child that was started only to be heard waits for a request."""
 
@@ -200,6 +202,15 @@ class Service:
         if len(slot.waiting) >= _MAX_WAITING:
             fail(Overloaded(f"too many requests wait for backend `{self.name}` to start"))
             return
+        scout = self._scout(slot) if slot.error is None and not slot.opening else None
+        if scout is not None and scout.error is not None:
+            shown = self.offers.shown(slot)
+            slot.error, slot.down, slot.changed_s = scout.error, True, self.clock.now_s()
+            self._stand_back(slot, scout)
+            self.slot_changed(slot)
+            self._tell_changes(slot, shown)
+            fail(slot.error)
+            return
         slot.waiting.append((client, use, fail))
         self.open_soon(slot)
 
@@ -291,6 +302,8 @@ class Service:
         self.slot_changed(slot)
         self._tell_changes(slot, shown)
         self._idle_stop.watch(slot, connection)
+        if slot.client is not None:
+            self._call_back(slot)
         for kind in connection.changed_early:
             self.list_changed(connection, kind)
         for _, use, fail in waiting:
@@ -347,7 +360,43 @@ class Service:
     def _open_soon_if_wanted(self, slot: Slot) -> None:
         wanted = slot.error is not None and not self._retiring
         if wanted and slot.connection is None and self.slots.get(slot.key) is slot:
-            self.open_soon(slot)
+            scout = self._scout(slot) if slot.down else None
+            if scout is None:
+                self.open_soon(slot)
+            else:
+                self._stand_back(slot, scout)
+
+    def _scout(self, slot: Slot) -> Slot | None:
+        """Another client's connection, which is tried in place of this one: a server that is down is not started once
+        for each of the clients that would have one of their own.
+        """
+        if slot.client is None:
+            return None
+        down = [other for other in self.slots.values() if other.client is not None and other.down and not other.closed]
+        scout = max(down, key=lambda other: other.backoff.attempt, default=slot)
+        return scout if scout is not slot else None
+
+    def _stand_back(self, slot: Slot, scout: Slot) -> None:
+        delay_s = max(_GRAIN_S, scout.next_try_s - self.clock.now_s()) + _STEP_BEHIND_S
+        slot.next_try_s = slot.retry_at_s = self.clock.now_s() + delay_s
+        asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
+
+    def _call_back(self, scout: Slot) -> None:
+        """It is up: those who stood back may open theirs when they need it."""
+        for slot in list(self.slots.values()):
+            if slot is scout or slot.client is None or not slot.down or slot.opening:
+                continue
+            slot.error = None
+            slot.down = False
+            slot.backoff.reset()
+            slot.changed_s = self.clock.now_s()
+            self.slot_changed(slot)
+            known = self.offers.shown(slot)
+            if known is None:
+                self.open_soon(slot)
+            else:
+                for kind in changed_lists(None, known):
+                    self.tell_changed(slot, kind)
 
     # -- before anybody needs it --------------------------------------------------------------------------------
 
