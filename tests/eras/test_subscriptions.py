@@ -33,6 +33,8 @@ async def touch(visit: Visit, name: str, heard: Subscription) -> str:
 @on_roads(client="session")
 async def test_a_session_hears_of_a_changed_list_and_finds_the_new_tool(visit: Visit) -> None:
     person = visit.person
+    # A child that does not run tells nothing.
+    await visit.client.call_tool("echo", {})
     name = add_tool(visit)
     await person.wait_until(lambda: bool(person.heard_of(types.ToolListChangedNotification)))
     assert name in [tool.name for tool in (await visit.client.list_tools()).tools]
@@ -52,6 +54,8 @@ async def test_a_listener_hears_of_a_changed_list_and_who_does_not_listen_hears_
             visit.client.listen(tools_list_changed=True) as heard,
         ):
             assert heard.honored.tools_list_changed
+            # A child that does not run tells nothing.
+            await visit.client.call_tool("echo", {})
             name = add_tool(visit)
             assert isinstance(await anext(aiter(heard)), ToolsListChanged)
             assert name in [tool.name for tool in (await visit.client.list_tools()).tools]

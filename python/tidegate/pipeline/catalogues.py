@@ -91,6 +91,15 @@ class Catalogues:
                 self._unheard.append((service, client))
         self._hear_next()
 
+    def attend(self, client: ClientView) -> None:
+        """Has servers connected, behind, whose changes the client wants to hear of. No child is started for that."""
+        for service in self.services:
+            slot = service.existing_slot(client)
+            silent = slot is None or slot.connection is None
+            if silent and service.config.transport != "stdio" and service.offers.shown_to(client) is not None:
+                self._unheard.append((service, client))
+        self._hear_next()
+
     def _hear_next(self) -> None:
         while self._unheard and self._hearing < _HEARD_AT_ONCE:
             service, client = self._unheard.popleft()
@@ -127,6 +136,10 @@ class Catalogues:
         heard before. A client that were refused would not be there when they come back.
         """
 
+        def greeted(view: View) -> None:
+            known = None if view.sources else self._lost_view(client, self._lost(client))
+            use(known or view)
+
         def refused(error: TidegateError) -> None:
             known = self._lost_view(client, self._lost(client))
             if known is not None:
@@ -134,7 +147,7 @@ class Catalogues:
             else:
                 fail(error)
 
-        self.with_view(client, use, refused)
+        self.with_view(client, greeted, refused)
 
     def with_view(self, client: ClientView, use: UseView, fail: Fail) -> None:
         """Calls `use` with the client's catalogue, at once when every backend has been heard."""

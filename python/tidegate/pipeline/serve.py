@@ -111,6 +111,7 @@ class Gateway:
         def told(view: View) -> None:
             if isinstance(client.session, Session):
                 self.changes.add(client.session, client)
+                self.catalogues.attend(client)
             use(view)
 
         self.catalogues.with_facts(client, told, fail)
@@ -438,9 +439,9 @@ class Gateway:
     def make_link(self, backend: Backend, transport: str) -> Link:
         return self._links.make(backend, transport)
 
-    def list_changed(self, service: Service, slot: Slot, kind: str) -> None:
+    def list_changed(self, service: Service, kind: str, sees: Callable[[ClientView], bool]) -> None:
         self.catalogues.moved()
-        self.changes.list_changed(kind, lambda client: service.serves(slot, client))
+        self.changes.list_changed(kind, sees)
 
     def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
         span = envelope.params_span

@@ -122,6 +122,7 @@ class Subscriptions:
                 exchange.failed(error)
                 return
             self._changes.add(listener, exchange.client)
+            self._catalogues.attend(exchange.client)
             self.streams[exchange] = listener
             # It may stay open for ever: it is a stream, not work in flight.
             self._admission.leave()

@@ -112,6 +112,12 @@ class Offers:
         finally:
             self._writing = False
 
+    def outdate(self, slot: Slot) -> None:
+        """The server changed, and for whom it was heard on `slot` that is known: for others it must be heard again."""
+        known = EVERYBODY if slot.client is None else slot.client.abilities
+        for abilities in [one for one in self._heard_s if one != known]:
+            del self._heard_s[abilities]
+
     def must_be_heard(self, client: ClientView) -> bool:
         """Whether what is remembered for this client is old; asked once, it counts as heard."""
         abilities = self._abilities(client)

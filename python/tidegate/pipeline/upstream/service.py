@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -77,7 +78,8 @@ class ServiceOwner(Protocol):
 
     def make_link(self, backend: Backend, transport: str) -> Link: ...
 
-    def list_changed(self, service: Service, slot: Slot, kind: str) -> None: ...
+    def list_changed(self, service: Service, kind: str, sees: Callable[[ClientView], bool]) -> None:
+        """`sees`: which clients must read this list again."""
 
     def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None: ...
 
@@ -396,7 +398,7 @@ class Service:
                 self.open_soon(slot)
             else:
                 for kind in changed_lists(None, known):
-                    self.tell_changed(slot, kind)
+                    self._owner.list_changed(self, kind, partial(self.serves, slot))
 
     # -- before anybody needs it --------------------------------------------------------------------------------
 
@@ -407,9 +409,10 @@ class Service:
 
     def hear(self, client: ClientView, over: Callable[[], None]) -> bool:
         """Finds out whether a server that is not connected still offers the same. Whether that is under way now;
-        `over` is called then. One that was heard not long ago is left alone.
+        `over` is called then. A child that was heard not long ago is left alone.
         """
-        if self.stopped or not self.offers.must_be_heard(client):
+        # A child is started for it now and then; to be connected to a server that runs anyway costs nothing.
+        if self.stopped or not (self.offers.must_be_heard(client) or self.config.transport != "stdio"):
             return False
 
         def heard(slot: Slot, connection: Connection) -> None:
@@ -442,11 +445,17 @@ class Service:
         self._owner.slot_changed(self, slot)
 
     def tell_changed(self, slot: Slot, kind: str) -> None:
-        self._owner.list_changed(self, slot, kind)
+        self.offers.outdate(slot)
+        self._owner.list_changed(self, kind, lambda client: self.serves(slot, client) or self._asleep_for(client))
+
+    def _asleep_for(self, client: ClientView) -> bool:
+        """The client was shown what is remembered, and has no connection over which it would hear of a change."""
+        slot = self.existing_slot(client)
+        return slot is None or (slot.connection is None and not slot.down)
 
     def _tell_changes(self, slot: Slot, shown: Offer | None) -> None:
         for kind in changed_lists(shown, None if slot.down else slot.offer):
-            self.tell_changed(slot, kind)
+            self._owner.list_changed(self, kind, partial(self.serves, slot))
 
     # -- ConnectionOwner ------------------------------------------------------------------------------------
 

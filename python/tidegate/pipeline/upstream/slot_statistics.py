@@ -39,7 +39,7 @@ def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: i
         "error": str(slot.error) if slot.error is not None and connection is None else None,
         "era": era,
         "revision": connection.version if connection is not None else None,
-        "in_flight": connection.in_flight if connection is not None else 0,
+        "in_flight": connection.working if connection is not None else 0,
         "waiting": len(slot.waiting) + waiting,
         "leased": slot.leased,
         "settling": not slot.leased and slot.settles_at_s > now_s,
