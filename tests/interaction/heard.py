@@ -21,6 +21,15 @@ async def within(waited: Awaitable[Result]) -> Result:
         return await waited
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Raises: AssertionError, when that is not so within 10 s."""
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
 class Heard(Generic[Item]):
     """What was said so far, in order; more may be waited for."""
 

@@ -237,6 +237,11 @@ class ScriptedServer:
     async def wait_heard(self, method: str, skip: int = 0) -> Received:
         return await self.heard.wait(lambda item: item.method == method, skip=skip)
 
+    @property
+    def running(self) -> int:
+        """Its children, or connections, that are there."""
+        return sum(not channel.closed.is_set() for channel in self.channels)
+
     def said(self, method: str) -> list[Received]:
         return [item for item in self.heard if item.method == method]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from clients import Client
 from gateway import House, house
+from heard import until
 from scripted_server import ScriptedServer, tool
 
 from tidegate.config.snapshot import Backend
@@ -18,20 +17,6 @@ from tidegate.storage.documents import Documents
 
 pytestmark = pytest.mark.anyio
 both_eras = pytest.mark.parametrize("era", ["modern", "session"])
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Raises: AssertionError, when that is not so within 10 s."""
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
-
-
-def running(server: ScriptedServer) -> int:
-    """Children, or connections."""
-    return sum(not channel.closed.is_set() for channel in server.channels)
 
 
 async def learn(home: House, folder: Path, server: ScriptedServer) -> None:
@@ -111,10 +96,10 @@ async def test_a_child_that_nobody_uses_is_stopped_and_starts_again_when_it_is_n
     async with house(server, transport="stdio", fields=[{"idle_stop_s": 0.1}]) as home:
         client = await home.client("tcp", "session")
         assert await client.names() == ["echo"]
-        await until(lambda: running(server) == 0)
+        await until(lambda: server.running == 0)
         assert await state_of(home) == ["idle"]
         assert await client.names() == ["echo"]
-        assert running(server) == 0
+        assert server.running == 0
         pending = client.tool("echo")
         (await server.next_call()).text("awake")
         assert (await pending.reply()).text == "awake"
@@ -140,13 +125,13 @@ async def test_a_child_that_somebody_needs_is_not_stopped(why: str) -> None:
         if why == "a resource is followed":
             await client.begin("resources/subscribe", {"uri": "test://one/a"}).reply()
         # The other one shows that the time has come.
-        await until(lambda: running(idle) == 0)
+        await until(lambda: idle.running == 0)
         for _ in range(3):
             again = client.tool("two__echo")
             (await idle.next_call()).text("awake")
             await again.reply()
-            await until(lambda: running(idle) == 0)
-        assert running(server) == 1
+            await until(lambda: idle.running == 0)
+        assert server.running == 1
 
 
 @pytest.mark.requirement("asleep.at-once")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gateway import House, house
-from heard import Json, within
+from heard import Json, until, within
 from scripted_server import ScriptedServer
 
 from tidegate.config.snapshot import Secret
@@ -19,20 +18,6 @@ from tidegate.storage.documents import Documents
 pytestmark = pytest.mark.anyio
 
 FORM: Json = {"message": "Name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Raises: AssertionError, when that is not so within 10 s."""
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
-
-
-def running(server: ScriptedServer) -> int:
-    """Children, or connections."""
-    return sum(not channel.closed.is_set() for channel in server.channels)
 
 
 async def changed(home: House, **more: Json) -> None:
@@ -71,9 +56,9 @@ async def test_a_stopped_child_that_is_to_run_at_once_from_now_on_is_started_by_
     async with house(server, transport="stdio", fields=[{"idle_stop_s": 0.1}]) as home:
         client = await home.client("tcp", "session")
         assert await client.names() == ["echo"]
-        await until(lambda: running(server) == 0)
+        await until(lambda: server.running == 0)
         await changed(home, start="at_once")
-        await until(lambda: running(server) == 1)
+        await until(lambda: server.running == 1)
         before = len(server.channels)
         await changed(home, call_timeout_s=7.0)
         assert await client.names() == ["echo"]
@@ -118,9 +103,9 @@ async def test_a_shorter_idle_time_holds_at_once() -> None:
     async with house(server, transport="stdio") as home:
         client = await home.client("tcp", "session")
         assert await client.names() == ["echo"]
-        assert running(server) == 1
+        assert server.running == 1
         await changed(home, idle_stop_s=0.1)
-        await until(lambda: running(server) == 0)
+        await until(lambda: server.running == 0)
 
 
 async def test_a_backend_that_was_replaced_is_not_kept_until_it_would_have_been_idle() -> None:

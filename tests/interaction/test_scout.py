@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gateway import house
+from heard import until
 from scripted_server import RELAY, ScriptedServer
 
 from tidegate.config.snapshot import Backend
@@ -19,15 +18,6 @@ from tidegate.pipeline.upstream import slot
 pytestmark = pytest.mark.anyio
 
 CLIENTS = 8
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Raises: AssertionError, when that is not so within 10 s."""
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
 
 
 @pytest.mark.requirement("asleep.scout")

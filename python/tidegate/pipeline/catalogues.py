@@ -87,18 +87,21 @@ class Catalogues:
             slot = service.existing_slot(client)
             if slot is not None and slot.connection is not None:
                 service.lists.refresh_old(slot)
-            elif service.offers.shown_to(client) is not None and (service, client) not in self._unheard:
-                self._unheard.append((service, client))
+            else:
+                self._hear_soon(service, client)
         self._hear_next()
 
     def attend(self, client: ClientView) -> None:
         """Has servers connected, behind, whose changes the client wants to hear of. No child is started for that."""
         for service in self.services:
             slot = service.existing_slot(client)
-            silent = slot is None or slot.connection is None
-            if silent and service.config.transport != "stdio" and service.offers.shown_to(client) is not None:
-                self._unheard.append((service, client))
+            if (slot is None or slot.connection is None) and service.config.transport != "stdio":
+                self._hear_soon(service, client)
         self._hear_next()
+
+    def _hear_soon(self, service: Service, client: ClientView) -> None:
+        if service.offers.shown_to(client) is not None and (service, client) not in self._unheard:
+            self._unheard.append((service, client))
 
     def _hear_next(self) -> None:
         while self._unheard and self._hearing < _HEARD_AT_ONCE:
