@@ -54,6 +54,7 @@ soak: $(VENV)/.built $(VENV)/.test ## a day in ten minutes: does anything grow? 
 
 bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wrk and nginx)
 	$(BIN)/python benches/run.py
+	$(BIN)/python benches/relay.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) target

@@ -1,14 +1,23 @@
--- wrk script: one 2026-07-28 request over and over. Arguments after `--`: METHOD NAME BODY. The answers are not looked into here (that
--- would cost wrk more than the call costs the gateway); run.py compares their total length with the length of a right answer.
+-- wrk script: one POST over and over. Arguments after `--`: BODY HEADERS [SESSION…], HEADERS as a JSON object of plain strings. With sessions, each
+-- request belongs to the next of them and has an id of its own in place of 1000: two requests of one session must not share one while both are
+-- open. The answers are not looked into here (that would cost wrk more than the call costs the gateway); load.py compares their
+-- total length with the length of a right answer.
+
+local requests, turn = {}, 0
 
 function init(args)
   wrk.method = "POST"
-  wrk.body = args[3]
-  wrk.headers["Content-Type"] = "application/json"
-  wrk.headers["Accept"] = "application/json, text/event-stream"
-  wrk.headers["MCP-Protocol-Version"] = "2026-07-28"
-  wrk.headers["Mcp-Method"] = args[1]
-  if args[2] ~= "" then wrk.headers["Mcp-Name"] = args[2] end
+  wrk.body = args[1]
+  for key, value in args[2]:gmatch('"([^"]+)": "([^"]*)"') do wrk.headers[key] = value end
+  if #args < 3 then return end
+  for index = 0, 4095 do
+    wrk.headers["Mcp-Session-Id"] = args[3 + index % (#args - 2)]
+    requests[index] = wrk.format(nil, nil, nil, (wrk.body:gsub('"id":1000', '"id":' .. 1000 + index)))
+  end
+  request = function()
+    turn = (turn + 1) % 4096
+    return requests[turn]
+  end
 end
 
 function done(summary, latency, requests)

@@ -1,7 +1,7 @@
-//! The backend of the benchmarks: an MCP server of revision 2026-07-28 that does as little as a server can.
+//! The backend of the benchmarks: an MCP server that does as little as a server can.
 //!
-//! `echo_server stdio|http|tcp TOOLS`: newline-delimited on stdin and stdout, or a loopback port of its own whose number is the first
-//! line on stdout. Tools: `echo` answers a few bytes, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS.
+//! `echo_server stdio|http|tcp|http-session TOOLS`: newline-delimited on stdin and stdout, or a loopback port of its own whose number is
+//! the first line on stdout. Of revision 2026-07-28; `http-session` is of 2025-11-25, and all its sessions have one name. Tools: `echo` answers a few bytes, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS.
 //! Standard library alone (`rustc -O`), a thread a connection. It trusts its input; nothing but the benchmarks may talk to it.
 
 use std::fmt::Write as _;
@@ -10,14 +10,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 struct Answers {
-    discover: String,
+    session: bool,
+    greeting: String,
     tools: String,
     echo: String,
     big: String,
 }
 
 impl Answers {
-    fn new(tools: usize) -> Self {
+    fn new(tools: usize, session: bool) -> Self {
         let mut list = String::from("{\"tools\":[");
         for index in 0..tools.max(2) {
             let name = match index {
@@ -36,15 +37,22 @@ impl Answers {
             )
             .expect("a string takes everything");
         }
-        list.push_str("],\"resultType\":\"complete\",\"ttlMs\":600000,\"cacheScope\":\"public\"}");
+        let (complete, cached) =
+            if session { ("", "") } else { ("\"resultType\":\"complete\",", ",\"ttlMs\":600000,\"cacheScope\":\"public\"") };
+        write!(list, "]{cached}}}").expect("a string takes everything");
+        list.insert_str(1, complete);
         let text = |body: &str| {
-            format!("{{\"resultType\":\"complete\",\"content\":[{{\"type\":\"text\",\"text\":\"{body}\"}}],\"isError\":false}}")
+            format!("{{{complete}\"content\":[{{\"type\":\"text\",\"text\":\"{body}\"}}],\"isError\":false}}")
         };
         let line = "2026-11-21 06:20:49 a line of a log as a server would return it, about eighty bytes\\n";
+        let own = "\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"bench\",\"version\":\"1\"}";
         Self {
-            discover: "{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},\
-                       \"serverInfo\":{\"name\":\"bench\",\"version\":\"1\"},\"ttlMs\":600000,\"cacheScope\":\"public\"}"
-                .to_owned(),
+            session,
+            greeting: if session {
+                format!("{{\"protocolVersion\":\"2025-11-25\",{own}}}")
+            } else {
+                format!("{{{complete}\"supportedVersions\":[\"2026-07-28\"],{own}{cached}}}")
+            },
             tools: list,
             echo: text("hello from the bench"),
             big: text(&line.repeat(1_000_000 / line.len())),
@@ -55,7 +63,8 @@ impl Answers {
     fn answer(&self, message: &[u8], out: &mut Vec<u8>) {
         let Some(id) = token(message, b"\"id\"") else { return };
         let known = match token(message, b"\"method\"").unwrap_or(b"") {
-            b"\"server/discover\"" => Some(&self.discover),
+            b"\"server/discover\"" if !self.session => Some(&self.greeting),
+            b"\"initialize\"" if self.session => Some(&self.greeting),
             b"\"tools/list\"" => Some(&self.tools),
             b"\"tools/call\"" if token(message, b"\"name\"") == Some(b"\"big\"") => Some(&self.big),
             b"\"tools/call\"" => Some(&self.echo),
@@ -118,7 +127,7 @@ fn serve_http(answers: &Answers, input: impl Read, mut output: impl Write) -> st
     let mut input = BufReader::with_capacity(1 << 16, input);
     let (mut head, mut body, mut json, mut out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     loop {
-        let mut length = 0;
+        let (mut length, mut verb) = (0, None);
         loop {
             head.clear();
             if input.read_until(b'\n', &mut head)? == 0 {
@@ -127,6 +136,7 @@ fn serve_http(answers: &Answers, input: impl Read, mut output: impl Write) -> st
             if head.len() <= 2 {
                 break;
             }
+            verb.get_or_insert(head.starts_with(b"POST"));
             if head.len() > 15 && head[..15].eq_ignore_ascii_case(b"content-length:") {
                 length = String::from_utf8_lossy(&head[15..]).trim().parse().unwrap_or(0);
             }
@@ -134,12 +144,22 @@ fn serve_http(answers: &Answers, input: impl Read, mut output: impl Write) -> st
         body.resize(length, 0);
         input.read_exact(&mut body)?;
         json.clear();
-        answers.answer(&body, &mut json);
+        if verb == Some(true) {
+            answers.answer(&body, &mut json);
+        }
         out.clear();
-        if json.is_empty() {
+        if verb != Some(true) {
+            out.extend_from_slice(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
+        } else if json.is_empty() {
             out.extend_from_slice(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         } else {
-            write!(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", json.len())?;
+            let session =
+                if answers.session && find(&body, b"\"initialize\"").is_some() { "Mcp-Session-Id: one\r\n" } else { "" };
+            write!(
+                out,
+                "HTTP/1.1 200 OK\r\n{session}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                json.len()
+            )?;
             out.extend_from_slice(&json);
         }
         output.write_all(&out)?;
@@ -149,7 +169,8 @@ fn serve_http(answers: &Answers, input: impl Read, mut output: impl Write) -> st
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mode = arguments.next().unwrap_or_default();
-    let answers = Arc::new(Answers::new(arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2)));
+    let tools = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2);
+    let answers = Arc::new(Answers::new(tools, mode == "http-session"));
     if mode == "stdio" {
         let _ = serve_lines(&answers, std::io::stdin().lock(), std::io::stdout().lock());
         return;

@@ -14,9 +14,9 @@ import threading
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-STATELESS, SESSION = "2026-07-28", "2025-11-25"
+from wire import ARGUMENTS, CLIENT, META, SESSION, STATELESS
+
 ABILITIES: dict[str, Any] = {"sampling": {}, "elicitation": {}, "roots": {}}
-CLIENT = {"name": "bench", "version": "1"}
 RESULT = '"content":[{"type":"text","text":"hello from the bench"}],"isError":false'
 TOOL = '{"name":"echo","description":"Says what it is told.","inputSchema":{"type":"object"}}'
 PATIENCE_S = 240
@@ -29,11 +29,14 @@ class Lane:
     server: str
     transport: str
     asks: bool = False
+    middle: str = ""
+    """nginx, forwarder, slow lane; or the gateway as it is."""
 
     @property
     def name(self) -> str:
         left, right = (("stateless" if era == STATELESS else "session") for era in (self.client, self.server))
-        return f"{self.transport}: {left}{', asks' if self.asks else ''} → {right}"
+        middle = f" → {self.middle}" if self.middle else ""
+        return f"{self.transport}: {left}{', asks' if self.asks else ''}{middle} → {right}"
 
     @property
     def bridged(self) -> bool:
@@ -146,14 +149,9 @@ class Client:
         self._stream = self._socket.makefile("rb")
         self._session = ""
         capabilities = ABILITIES if lane.asks else {}
-        params: dict[str, Any] = {"name": "echo", "arguments": {"path": "/var/log/syslog", "head": 20}}
+        params: dict[str, Any] = {"name": "echo", "arguments": ARGUMENTS}
         if lane.client == STATELESS:
-            prefix = "io.modelcontextprotocol/"
-            params["_meta"] = {
-                f"{prefix}protocolVersion": STATELESS,
-                f"{prefix}clientInfo": CLIENT,
-                f"{prefix}clientCapabilities": capabilities,
-            }
+            params["_meta"] = META | {"io.modelcontextprotocol/clientCapabilities": capabilities}
         else:
             greeting = {"protocolVersion": SESSION, "capabilities": capabilities, "clientInfo": CLIENT}
             self._exchange(self._packed("initialize", greeting, 0))

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import json
 import os
-import platform
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,19 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-TESTS = HERE.parent / "tests"
+TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "faults"), str(TESTS / "interaction")]
 
 from children_house import HOSTILE, command  # noqa: E402 - behind the path above
 from clients import StreamClient  # noqa: E402
+from engines import build, echo_server, python_path, tcp_port  # noqa: E402
 from faulty_http import Asked, FaultyHttp  # noqa: E402
 from http_faults import FAULTS  # noqa: E402
+from machine import HERE, machine_line, need, surroundings  # noqa: E402
 from processes import WORK, Process, announced  # noqa: E402
-from run import build, message, python_path, run, tcp_port  # noqa: E402
+from wire import EXPECTED, message  # noqa: E402
 
 CALL = message("tools/call", "good__echo", {"path": "/var/log/syslog"})
-EXPECTED = "hello from the bench"
 CONNECTIONS = 2
 CALLERS = 8
 PAUSE_S = 0.01
@@ -176,8 +173,8 @@ async def measure(row: Row, address: str, seconds: float, rounds: int) -> dict[s
 async def measure_all(seconds: float, rounds: int, only: str) -> list[dict[str, Any]]:
     rows = [*http_rows("modern"), *http_rows("session"), *child_rows()]
     rows = [row for row in rows if only in row.name]
-    good = Process(WORK / "echo_server", "tcp", "2", says=True)
-    tables = [f'[backends.good]\ntcp = "127.0.0.1:{int(good.said)}"\nmax_in_flight = 4096\n']
+    good, good_port = echo_server("tcp")
+    tables = [f'[backends.good]\ntcp = "127.0.0.1:{good_port}"\nmax_in_flight = 4096\n']
     for row in rows:
         if row.server is not None:
             await row.server.start()
@@ -217,19 +214,15 @@ def line(cell: dict[str, Any]) -> str:
     )
 
 
-def report(found: list[dict[str, Any]], seconds: float, rounds: int) -> str:
-    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    commit = run("git", "-C", HERE, "rev-parse", "--short", "HEAD").strip()
-    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+def report(found: list[dict[str, Any]], machine: dict[str, Any], seconds: float, rounds: int) -> str:
     worst = max(found, key=lambda cell: cell["ratio"])
     over = [cell["fault"] for cell in found if cell["ratio"] > 2]
     unanswered, calls = sum(cell["unanswered"] for cell in found), sum(cell["calls"] for cell in found)
     rows = "\n".join(line(cell) for cell in found)
     return f"""# Calls to one backend while another goes wrong, measured
 
-`python benches/faults.py` in one run, {when}, commit {commit}. {os.cpu_count()} virtual cores of
-{model.partition(":")[2].strip()}, Linux {platform.release()}, CPython {platform.python_version()}. Load of the machine at
-the end: {os.getloadavg()[0]:.1f}.
+`python benches/faults.py` in one run, {machine["date"]}, commit {machine["commit"]}. {machine_line(machine)} Load of the
+machine at the end: {os.getloadavg()[0]:.1f}.
 
 `line_load` calls a native server over TCP, {CONNECTIONS} connections in a closed loop. {CALLERS} clients call the other
 backend at the same time, each {PAUSE_S * 1000:g} ms after its last answer: first while it is well, then while it goes
@@ -252,15 +245,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows with this in their name")
     arguments = parser.parse_args()
     quick = arguments.quick
-    if shutil.which("rustc") is None:
-        sys.exit("this needs a Rust toolchain for the load and the server")
+    need("rustc")
     build()
+    machine = surroundings()
     seconds, rounds = (0.5, 1) if quick else (1.0, 2)
-    text = report(asyncio.run(measure_all(seconds, rounds, arguments.only)), seconds, rounds)
+    text = report(asyncio.run(measure_all(seconds, rounds, arguments.only)), machine, seconds, rounds)
     print(text)
     if not quick and not arguments.only:
-        date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        (HERE / "record" / f"{date}-faults.md").write_text(text)
+        (HERE / "record" / f"{machine['date'][:10]}-faults.md").write_text(text)
 
 
 if __name__ == "__main__":

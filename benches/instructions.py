@@ -21,10 +21,8 @@ measures and never judges: nothing here is a test.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import re
 import select
 import shutil
@@ -34,14 +32,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ends import PATIENCE_S, SESSION, STATELESS, Client, Lane, Server
+from ends import PATIENCE_S, Client, Lane, Server
+from engines import free_port, has_relay, nginx_flags, wait_port
+from machine import HERE, described, need, run, surroundings
 from processes import WORK
+from wire import SESSION, STATELESS
 
-HERE = Path(__file__).parent
 CONFIG = """
 [limits]
 rate_per_s = 0
@@ -61,44 +61,67 @@ LANES = [
     )
     for transport in ("TCP", "HTTP")
 ]
+LANES += [
+    *(replace(lane, middle="slow lane") for lane in LANES if not lane.bridged and has_relay()),
+    Lane(STATELESS, STATELESS, "TCP", middle="forwarder"),
+    Lane(STATELESS, STATELESS, "HTTP", middle="forwarder"),
+    Lane(STATELESS, STATELESS, "HTTP", middle="nginx"),
+]
 
 
-# -- the gateway under callgrind ----------------------------------------------------------------------------------
+# -- the middle under callgrind -----------------------------------------------------------------------------------
+
+
+def daemon_command(tree: Path, lane: Lane, backend_port: int, folder: Path) -> list[str | Path]:
+    where = f"127.0.0.1:{backend_port}"
+    config = folder / "bench.toml"
+    config.write_text(
+        CONFIG.format(backend=f'tcp = "{where}"' if lane.transport == "TCP" else f'url = "http://{where}/mcp"')
+    )
+    flags = ["--no-relay"] if lane.middle == "slow lane" else []
+    daemon = [sys.executable, "-m", "tidegate", "serve", "--config", config, "--unix", "", "--admin", "", *flags]
+    return [*daemon, "--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0"]
 
 
 class Counted:
-    """A daemon of `tree` under callgrind."""
+    """What stands in the middle of a lane, under callgrind; a daemon is that of `tree`."""
 
     def __init__(self, tree: Path, lane: Lane, server: Server) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="callgrind-", dir=WORK))
-        where = f"127.0.0.1:{server.port}"
-        table = f'tcp = "{where}"' if lane.transport == "TCP" else f'url = "http://{where}/mcp"'
-        config = self._folder / "bench.toml"
-        config.write_text(CONFIG.format(backend=table))
-        files = [f"--callgrind-out-file={self._folder}/profile", f"--log-file={self._folder}/valgrind.log"]
-        valgrind = ["valgrind", "--tool=callgrind", *files]
-        daemon = [sys.executable, "-m", "tidegate", "serve", "--config", str(config), "--unix", "", "--admin", ""]
-        listens = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0"]
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="callgrind-", dir=WORK))
+        self.port = free_port()
+        command: list[str | Path]
+        if lane.middle == "nginx":
+            command = ["nginx", *nginx_flags(folder, self.port, server.port, "master_process off;")]
+        elif lane.middle == "forwarder":
+            command = [sys.executable, HERE / "forwarder.py", str(self.port), str(server.port)]
+        else:
+            command = daemon_command(tree, lane, server.port, folder)
+        files = [f"--callgrind-out-file={folder}/profile", f"--log-file={folder}/valgrind.log"]
         with (WORK / "stderr.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our words
-                [*valgrind, *daemon, *listens],
+                ["valgrind", "--tool=callgrind", *files, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=self._folder,  # `-m` imports from there first
+                cwd=folder,  # `-m` imports from there first
                 env={**os.environ, "PYTHONPATH": str(tree / "python"), "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"},
             )
         try:
-            assert self._process.stdout is not None
-            if not select.select([self._process.stdout], [], [], PATIENCE_S)[0]:
-                raise TimeoutError("the daemon under callgrind said nothing")
-            self._said: dict[str, Any] = json.loads(self._process.stdout.readline())
+            if lane.middle == "nginx":
+                wait_port(self.port)
+                return
+            said = self._first_line()
+            if lane.middle != "forwarder":
+                self.port = int(re.findall(r":(\d+)", str(json.loads(said)[lane.transport.lower()][0]))[-1])
         except BaseException:
             self.end()
             raise
 
-    def port(self, transport: str) -> int:
-        return int(re.findall(r":(\d+)", str(self._said[transport.lower()][0]))[-1])
+    def _first_line(self) -> bytes:
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], PATIENCE_S)[0]:
+            raise TimeoutError("the process under callgrind said nothing")
+        return self._process.stdout.readline()
 
     def count(self) -> int:
         """Instructions since the last count; sets the counters to zero."""
@@ -132,7 +155,7 @@ def measure(tree: Path, lane: Lane, warm: int, calls: int, rounds: int, profile:
     try:
         daemon = Counted(tree, lane, server)
         try:
-            client = Client(lane, daemon.port(lane.transport))
+            client = Client(lane, daemon.port)
             client.calls(warm)
             daemon.count()
             found = []
@@ -152,34 +175,25 @@ def measure(tree: Path, lane: Lane, warm: int, calls: int, rounds: int, profile:
 # -- trees --------------------------------------------------------------------------------------------------------
 
 
-def run(*command: str | Path, cwd: Path = HERE, **environment: str) -> bytes:
-    words = [str(word) for word in command]
-    environment = {**os.environ, **environment}
-    return subprocess.run(words, check=True, stdout=subprocess.PIPE, cwd=cwd, env=environment).stdout  # noqa: S603 - our words
-
-
 def built(commit: str) -> Path:
     """The tree of a commit with its own native module, apart from the working tree."""
     tree = WORK / "trees" / commit
     module = tree / "python/tidegate/_native.abi3.so"
     if not module.exists():
-        with tarfile.open(
-            fileobj=BytesIO(
-                run("git", "archive", commit, "Cargo.toml", "Cargo.lock", "python", "rust", cwd=HERE.parent)
-            )
-        ) as files:
+        target, packed = WORK / "target", WORK / f"{commit}.tar"
+        run("git", "archive", "-o", packed, commit, "Cargo.toml", "Cargo.lock", "python", "rust", cwd=HERE.parent)
+        with tarfile.open(packed) as files:
             files.extractall(tree, filter="data")
-        target = WORK / "target"
+        packed.unlink()
         cargo = ("cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", "rust/pybind/Cargo.toml")
-        run(*cargo, cwd=tree, CARGO_TARGET_DIR=str(target), PYO3_PYTHON=sys.executable)
+        run(
+            *cargo,
+            cwd=tree,
+            timeout_s=None,
+            environment={"CARGO_TARGET_DIR": str(target), "PYO3_PYTHON": sys.executable},
+        )
         shutil.copy(target / "release/lib_native.so", module)
     return tree
-
-
-def described(tree: Path) -> str:
-    """The commit of the working tree, and whether it was changed since."""
-    commit = run("git", "rev-parse", "--short", "HEAD", cwd=tree).decode().strip()
-    return commit + (" and changes" if run("git", "status", "--porcelain", "python", "rust", cwd=tree) else "")
 
 
 # -- the report ---------------------------------------------------------------------------------------------------
@@ -228,18 +242,6 @@ sampling, elicitation and roots. Bridged lanes are for information.
 """
 
 
-def surroundings() -> dict[str, Any]:
-    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cpu": model.partition(":")[2].strip(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "uvloop": __import__("uvloop").__version__,
-        "valgrind": run("valgrind", "--version").decode().strip(),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_mutually_exclusive_group()
@@ -256,8 +258,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the numbers as JSON")
     parser.add_argument("--record", action="store_true", help="write `record/DATE-eras.md` and `.json`")
     args = parser.parse_args()
-    if shutil.which("valgrind") is None or shutil.which("callgrind_control") is None:
-        sys.exit("instructions need valgrind with callgrind: `apt-get install -y valgrind`")
+    need("valgrind", "callgrind_control")
     WORK.mkdir(exist_ok=True)
     # So that the daemon is ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))

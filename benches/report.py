@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from machine import machine_line
+
 _HOP = "HTTP → nginx → HTTP"
 _READING = [
     "Load, gateway and backend share the cores, so read ratios. The backend (`echo_server.rs`) is native and answers",
     "at once; `HTTP direct` and `TCP direct` are its ceilings and those of the load. Both loads are closed loops: a",
     "connection sends its next call when it has its answer, so a stall delays calls instead of counting against them.",
     "CPU: user and system time of the middle process alone. Rows of a table ran in turn, the small calls twice: the",
-    "round with more calls counts. The gateway runs with its rate limit off.",
+    "round with more calls counts. The gateway runs with its rate limit off, nginx with one worker and keep-alive.",
 ]
 _COLUMNS = [
     "calls/s, share of direct",
@@ -27,7 +29,11 @@ _COLUMNS = [
 
 
 def report(found: dict[str, Any]) -> str:
-    lines = ["# The gateway, measured", "", _setting(found), "", *_READING, ""]
+    machine = found["machine"]
+    setting = (
+        f"`python benches/run.py` in one run of {found['took_s']} s, {machine['date']}, commit {machine['commit']}."
+    )
+    lines = ["# The gateway, measured", "", f"{setting} {machine_line(machine)}", "", *_READING, ""]
     for connections, lanes in found["call"].items():
         lines += [f"## A small `tools/call` (2026-07-28), {connections} connection{'s' if connections > 1 else ''}", ""]
         lines += _calls(lanes)
@@ -71,19 +77,6 @@ def report(found: dict[str, Any]) -> str:
     ]
     lines += ["", "## Not to be trusted", "", *suspects] if suspects else []
     return "\n".join(lines) + "\n"
-
-
-def _setting(found: dict[str, Any]) -> str:
-    machine = found["machine"]
-    busy = machine["load_before"] > machine["cpus"]
-    return (
-        f"`python benches/run.py` in one run of {found['took_s']} s, {machine['date']}, commit {machine['commit']}. "
-        f"{machine['cpus']} virtual cores of {machine['cpu']}, {machine['memory_mib'] // 1024} GiB, "
-        f"Linux {machine['kernel']}, load before {machine['load_before']:.1f}. CPython {machine['python']}, "
-        f"uvloop {machine['uvloop']}, rustc {machine['rustc']}, nginx {machine['nginx']} (one worker, keep-alive), "
-        f"wrk {machine['wrk']}."
-        + (" Other work ran on the machine meanwhile: absolute numbers and tails suffer from it." if busy else "")
-    )
 
 
 def _direct(name: str) -> str:
