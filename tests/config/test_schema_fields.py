@@ -29,7 +29,7 @@ def test_every_field_states_its_unit_its_default_and_the_reason(table: type[Base
     [
         (ListenTable, Listen, set()),
         (LimitsTable, Limits, set()),
-        (BackendTable, Backend, {"args", "tcp", "unix", "builtin"} ^ {"name", "address"}),
+        (BackendTable, Backend, {"args", "tcp", "unix", "builtin"} ^ {"name", "address", "endpoints"}),
         (ClientTable, Client, {"name"}),
     ],
 )

@@ -111,9 +111,10 @@ def _secrets(backend: Backend) -> Iterator[str]:
         if looks_secret(flag, value):
             yield value
         named = "" if equals else argument
-    for start, end in secret_url_spans(backend.url):
-        yield backend.url[start:end]
-        yield unquote(backend.url[start:end])
+    for url in {backend.url, *(backend.endpoints if backend.url else ())}:
+        for start, end in secret_url_spans(url):
+            yield url[start:end]
+            yield unquote(url[start:end])
 
 
 def _origin(url: str) -> str:

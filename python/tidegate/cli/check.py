@@ -132,14 +132,16 @@ def _backend(backend: Backend, document: Document) -> dict[str, Any]:
 def _target(backend: Backend, document: Document) -> str:
     """How it is reached, as written: references stay references, what looks secret is withheld."""
     if backend.address:
-        return backend.address
+        return ", ".join(backend.endpoints or (backend.address,))
     from tidegate.config.withhold import Withheld
 
     table, _ = Withheld().table(backend.name, document.tree["backends"][backend.name])
     if backend.url:
-        return str(table["url"])
+        url = table["url"]
+        return ", ".join(url) if isinstance(url, list) else str(url)
     command = table["command"]
-    return " ".join([*([command] if isinstance(command, str) else command), *table.get("args", [])])
+    words = " ".join([*([command] if isinstance(command, str) else command), *table.get("args", [])])
+    return words if backend.replicas == 1 else f"{words}  ({backend.replicas} replicas)"
 
 
 def _text(report: dict[str, Any]) -> str:

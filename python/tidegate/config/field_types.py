@@ -18,6 +18,9 @@ from tidegate.config.name_rule import check_name
 MAX_UNIX_PATH_BYTES: Final = 107
 """`sun_path` of Linux without its closing NUL."""
 
+MAX_REPLICAS: Final = 64
+"""More than a small box has use for; a mistake of a digit starts no thousand processes."""
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = frozenset(
     {
@@ -140,6 +143,17 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_list(value: Any) -> Any:
+    """A mistake in a single value is told of that value."""
+    return value if isinstance(value, list) else [value]
+
+
+def _each_once(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("expected each replica once; two of these are the same")
+    return values
+
+
 def _mode(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{3,4}", value):
         return int(value, 8)
@@ -176,6 +190,15 @@ Command = Annotated[
 Url = Annotated[
     str, AfterValidator(_url), WithJsonSchema({"type": "string", "examples": ["https://mcp.example.org/mcp"]})
 ]
+_ONE_OR_MANY: Final = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
+_REPLICAS: Final = Field(min_length=1, max_length=MAX_REPLICAS)
+PeerAddresses = Annotated[
+    list[PeerAddress], BeforeValidator(_as_list), _REPLICAS, AfterValidator(_each_once), _ONE_OR_MANY
+]
+UnixPaths = Annotated[list[UnixPath], BeforeValidator(_as_list), _REPLICAS, AfterValidator(_each_once), _ONE_OR_MANY]
+Urls = Annotated[list[Url], BeforeValidator(_as_list), _REPLICAS, AfterValidator(_each_once), _ONE_OR_MANY]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]

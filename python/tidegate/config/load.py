@@ -73,7 +73,8 @@ def _validated(
         found: dict[KeyPath, Problem] = {}
         for details in error.errors(include_url=False):
             path = key_path(details)
-            if path not in known:
+            # One of a list that may be written as one.
+            if path not in known and path[:-1] not in known:
                 found.setdefault(path, document.place(path).problem(explain(details)))
         return None, list(found.values())
 
@@ -83,12 +84,17 @@ def _without_references(tree: dict[str, Any]) -> dict[str, Any]:
     shown = dict(tree)
     if isinstance(tree.get("backends"), dict):
         shown["backends"] = {
-            name: {**table, "url": "http://reference.invalid/"}
-            if isinstance(table, dict) and isinstance(table.get("url"), str) and "${" in table["url"]
-            else table
+            name: {**table, "url": _passing(table["url"])} if isinstance(table, dict) and "url" in table else table
             for name, table in tree["backends"].items()
         }
     return shown
+
+
+def _passing(url: object) -> object:
+    """What is written as `url`, one or a list, with nothing that has a reference in it."""
+    if isinstance(url, list):
+        return [f"http://reference-{at}.invalid/" if "${" in str(one) else one for at, one in enumerate(url)]
+    return "http://reference.invalid/" if isinstance(url, str) and "${" in url else url
 
 
 def _listen_problems(document: Document, environ: Mapping[str, str]) -> list[Problem]:
@@ -124,14 +130,17 @@ def _backend(name: str, table: BackendTable) -> Backend:
     shared = _plain(table)
     for key in ("transport", "command", "args", "env", "headers", "url", "tcp", "unix", "builtin"):
         del shared[key]
+    endpoints = tuple(table.url or table.tcp or table.unix or ())
+    if len(endpoints) > 1:
+        shared |= {"replicas": len(endpoints), "endpoints": endpoints}
     return Backend(
         name=name,
         transport=table.transport or _transport(table),
         command=command,
         env=tuple((key, Secret(value)) for key, value in table.env.items()),
-        url=table.url or "",
+        url=table.url[0] if table.url else "",
         headers=tuple((key, Secret(value)) for key, value in table.headers.items()),
-        address=table.tcp or table.unix or table.builtin or "",
+        address=(table.tcp or table.unix or [table.builtin or ""])[0],
         **shared,
     )
 

@@ -47,6 +47,9 @@ def reach_problems(document: Document) -> Iterator[Problem]:
                 yield document.place((*path, "transport")).problem(message)
         if "args" in table and "command" not in table:
             yield document.place((*path, "args")).problem("expected `command` beside `args`")
+        if "replicas" in table and "command" not in table and ways:
+            hint = f"; a list of several is one replica each: `{ways[0]}`" if ways[0] != "builtin" else ""
+            yield document.place((*path, "replicas")).problem(f"expected `command` beside `replicas`{hint}")
 
 
 def alias_problems(document: Document) -> Iterator[Problem]:
@@ -102,8 +105,9 @@ def notes(document: Document) -> Iterator[Problem]:
             for key in ("env", "cwd"):
                 if table.get(key):
                     yield document.place((*path, key)).problem("has no effect on a server that is not started here")
-            url = table["url"]
-            if isinstance(url, str) and url.rstrip("/").endswith("/sse") and "transport" not in table:
+            urls = table["url"] if isinstance(table["url"], list) else [table["url"]]
+            old = any(isinstance(url, str) and url.rstrip("/").endswith("/sse") for url in urls)
+            if old and "transport" not in table:
                 yield document.place((*path, "url")).problem(
                     'ends in `/sse`; if the server speaks the old HTTP+SSE, say `transport = "sse"`'
                 )

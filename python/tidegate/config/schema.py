@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tidegate.config import snapshot
 from tidegate.config.embedded import ADMIN_ADDRESS, HTTP_ADDRESS
 from tidegate.config.field_types import (
+    MAX_REPLICAS,
     Addresses,
     Argument,
     Command,
@@ -27,12 +28,12 @@ from tidegate.config.field_types import (
     OptionalUnixPath,
     Origin,
     Pattern,
-    PeerAddress,
+    PeerAddresses,
     Prefix,
     ShownName,
     TokenHash,
-    UnixPath,
-    Url,
+    UnixPaths,
+    Urls,
 )
 
 _LISTEN: Final = snapshot.Listen()
@@ -252,25 +253,36 @@ class BackendTable(Table):
         None, "Working directory of the program.", unit="path", shown="that of the gateway",
         why="some servers serve the directory they start in.",
     )  # fmt: skip
-    url: Url | None = setting(
-        None, "Endpoint of a server that speaks HTTP.", unit="URL; `${NAME}` is replaced",
-        why="servers that run elsewhere.",
+    url: Urls | None = setting(
+        None, "Endpoint of a server that speaks HTTP; several are replicas of one server, which share its requests.",
+        unit="URL, one or a list; `${NAME}` is replaced", why="servers that run elsewhere.",
     )  # fmt: skip
     headers: dict[HeaderName, HeaderValue] = setting(
         {}, "Headers sent with every request to `url`.", unit="strings; `${NAME}` and `${file:/path}` are replaced",
         why="tokens for that server.",
     )  # fmt: skip
-    tcp: PeerAddress | None = setting(
-        None, "Server that speaks newline-delimited JSON-RPC over TCP.", unit="`host:port`",
+    tcp: PeerAddresses | None = setting(
+        None, "Server that speaks newline-delimited JSON-RPC over TCP; several are replicas of one server.",
+        unit="`host:port`, one or a list",
         why="another gateway, or a server on a device.",
     )  # fmt: skip
-    unix: UnixPath | None = setting(
-        None, "Server that speaks newline-delimited JSON-RPC over a unix socket.", unit="absolute path",
+    unix: UnixPaths | None = setting(
+        None, "Server that speaks newline-delimited JSON-RPC over a unix socket; several are replicas of one server.",
+        unit="absolute path, one or a list",
         why="a server with a life of its own on the same box.",
     )  # fmt: skip
     builtin: Literal["host"] | None = setting(
         None, "Server that is part of the gateway.", unit='"host": facts of the box, read only',
         why="something useful without installing anything.",
+    )  # fmt: skip
+    replicas: int = setting(
+        _BACKEND.replicas, "How many of the same `command` share the requests.", unit="processes",
+        why="a server that works on one thing after the other uses one core; for other servers, several addresses say "
+        "the same.", ge=1, le=MAX_REPLICAS,
+    )  # fmt: skip
+    balance: Literal["least_loaded", "round_robin"] = setting(
+        _BACKEND.balance, "Which replica gets a request: the one with the fewest in flight, or each in its turn.",
+        unit='"least_loaded" or "round_robin"', why="calls differ in length; what is slow gets less to do.",
     )  # fmt: skip
     enabled: bool = setting(
         _BACKEND.enabled, "Whether it is used.", unit="true or false",

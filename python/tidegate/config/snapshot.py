@@ -7,12 +7,13 @@ units and reasons stand in `schema.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin"]
 Start = Literal["when_needed", "at_once"]
 Isolation = Literal["auto", "shared", "session"]
+Balance = Literal["least_loaded", "round_robin"]
 
 
 class Secret:
@@ -52,6 +53,11 @@ class Backend:
     headers: tuple[tuple[str, Secret], ...] = ()
     address: str = ""
     """`host:port` for tcp, a path for unix."""
+    replicas: int = 1
+    """How many of the same server share its requests."""
+    endpoints: tuple[str, ...] = field(default=(), repr=False)
+    """What `url` or `address` is for each replica, when there are several; the first stands there, too."""
+    balance: Balance = "least_loaded"
     prefix: str | None = None
     """None: automatic (`name__` as soon as there are two backends); "" for none."""
     aliases: tuple[tuple[str, str], ...] = ()
@@ -77,6 +83,13 @@ class Backend:
     """Of a child with all that it started; 0 for no limit."""
     cpu_percent: float = 0.0
     """100 is one core; 0 for no limit."""
+
+    def at(self, replica: int) -> Backend:
+        """As one of its replicas is reached, numbered from 0."""
+        if not self.endpoints:
+            return self
+        endpoint = self.endpoints[replica]
+        return replace(self, address=endpoint) if self.address else replace(self, url=endpoint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class Withheld:
             copy["command"] = self._arguments(command, ("command",), backend, changed)
         if isinstance(url := table.get("url"), str):
             copy["url"] = self._url(url, ("url",), backend, changed)
+        elif isinstance(url, list):
+            copy["url"] = [
+                self._url(one, ("url", index), backend, changed) if isinstance(one, str) else one
+                for index, one in enumerate(url)
+            ]
         return copy, changed
 
     def _named(self, name: str, value: object, wanted: str, path: KeyPath, backend: str, changed: Changes) -> object:

@@ -180,6 +180,11 @@ class Following:
         elif not refused:
             self._ask(slot, connection, "resources/unsubscribe", uri)
 
+    def left(self, slot: Slot) -> None:
+        """Its connection was lost, and nobody follows anything there any more."""
+        slot.subscribed.clear()
+        self._agreed.pop(slot, None)
+
     def _listen_soon(self, slot: Slot, then: Then | None = None) -> None:
         """What comes and goes in one turn of the loop is one stream for the server."""
         steps = self._turns.get(slot)

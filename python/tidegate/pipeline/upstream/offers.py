@@ -12,6 +12,7 @@ from tidegate.errors import TidegateError, UpstreamUnreachable
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.upstream.offer import Offer
 from tidegate.pipeline.upstream.remembered import EVERYBODY, Remembered
+from tidegate.pipeline.upstream.replicas import heard
 from tidegate.pipeline.upstream.slot import Slot
 
 _HOLDS_S: Final = 3600.0
@@ -87,12 +88,13 @@ class Offers:
 
     def shown(self, slot: Slot) -> Offer | None:
         """What those whom it serves were shown until now."""
+        slot = heard(slot.siblings) if slot.siblings else slot
         if slot.offer is not None or slot.error is not None:
             return None if slot.down else slot.offer
         return self._remembered.offer(EVERYBODY if slot.client is None else slot.client.abilities)
 
     def remember(self, slot: Slot) -> None:
-        if slot.offer is None:
+        if slot.offer is None or (slot.siblings and heard(slot.siblings) is not slot):
             return
         abilities = EVERYBODY if slot.client is None else slot.client.abilities
         self._heard_s[abilities] = self._host.clock.now_s()

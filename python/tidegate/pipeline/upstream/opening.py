@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from tidegate.config.snapshot import Backend, Limits, Transport
-from tidegate.errors import TidegateError, UpstreamClosed, UpstreamError
+from tidegate.errors import TidegateError, UpstreamClosed, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.exchange import ClientView, SessionPort
 from tidegate.pipeline.upstream.connection import Connection, ConnectionOwner
 from tidegate.pipeline.upstream.following import Following
@@ -43,7 +43,14 @@ class OpeningHost(ConnectionOwner, Protocol):
 
     def make_link(self, backend: Backend, transport: str) -> Link: ...
 
+    def slot_key(self, client: ClientView) -> str: ...
+
     def slot_for(self, client: ClientView) -> Slot: ...
+
+    def common_slot(self, pool: str, replica: int) -> Slot: ...
+
+    def others_agree(self, slot: Slot) -> bool:
+        """Whether another replica is open, in the era as which `slot` takes the server."""
 
     def open_soon(self, slot: Slot) -> None: ...
 
@@ -63,7 +70,7 @@ class Opening:
     async def connect(self, slot: Slot) -> Connection | None:
         """A connection for `slot`, or None when the server turned out to need another slot."""
         host = self._host
-        if host.transport == host.config.transport:
+        if host.transport == host.config.transport or host.others_agree(slot):
             return await self._connect(slot)
         try:
             return await self._connect(slot)
@@ -74,7 +81,7 @@ class Opening:
 
     async def _connect(self, slot: Slot) -> Connection | None:
         config = self._host.config
-        if slot.key == "stateless":
+        if slot.pool == "stateless":
             connection = await self._linked(slot)
             try:
                 if await probe(connection, config.probe_timeout_s):
@@ -86,13 +93,18 @@ class Opening:
             except BaseException:
                 await connection.aclose()
                 raise
+            if self._host.others_agree(slot):
+                await connection.aclose()
+                raise UpstreamProtocol(
+                    f"a replica of backend `{self._host.name}` did not answer as the others, which keep no sessions"
+                )
             known = self._host.stateless, self._host.keeps_session
             self._host.stateless = False
             if self._host.keeps_session is False:
                 # It was of the other era when it was last tried.
                 self._host.keeps_session = None
             try:
-                await self._keep(connection, self._host.slot_for(slot.waiting[0][0]) if slot.waiting else None)
+                await self._keep(connection, self._next_slot(slot))
             except BaseException:
                 if known[0]:
                     # One that answers neither way is in trouble, and of the era that it was of.
@@ -104,6 +116,8 @@ class Opening:
             await handshake(connection, slot.client, config.start_timeout_s)
         except HandshakeRefused as refused:
             await connection.aclose()
+            if self._host.others_agree(slot):
+                raise
             if (
                 self._host.transport == "http"
                 and refused.data in _HTTP_NOT_STREAMABLE
@@ -119,7 +133,7 @@ class Opening:
         return connection
 
     async def _linked(self, slot: Slot) -> Connection:
-        link = self._host.make_link(self._host.config, self._host.transport)
+        link = self._host.make_link(self._host.config.at(slot.replica), self._host.transport)
         session: SessionPort | None = slot.client.session if slot.client is not None else None
         connection = Connection(self._host.name, link, self._host, depth=self._host.limits.depth, session=session)
         try:
@@ -130,10 +144,18 @@ class Opening:
             raise
         return connection
 
-    async def _keep(self, connection: Connection, slot: Slot | None) -> None:
+    def _next_slot(self, slot: Slot) -> Slot:
+        """For whose link leads to a server of the session era: where those are served who wait for it."""
+        client = slot.waiting[0][0] if slot.waiting else None
+        if client is None or self._host.slot_key(client) == "shared":
+            return self._host.common_slot("shared", slot.replica)
+        own = self._host.slot_for(client)
+        if not own.opening and own.connection is None:
+            own.replica = slot.replica
+        return own
+
+    async def _keep(self, connection: Connection, slot: Slot) -> None:
         """The probed link belongs to a legacy server: it is greeted, for whoever waits first."""
-        if slot is None:
-            slot = self._host.slots.setdefault("shared", Slot("shared", None))
         if connection.closed or slot.connection is not None or slot.opening or slot.closed:
             await connection.aclose()
             return
@@ -190,13 +212,12 @@ class Opening:
             except BaseException:
                 await connection.aclose()
                 raise
-            await self._keep_stateless(connection)
+            await self._keep_stateless(connection, self._host.common_slot("stateless", slot.replica))
         self._host.stateless = True
         self._host.keeps_session = False
 
-    async def _keep_stateless(self, connection: Connection) -> None:
+    async def _keep_stateless(self, connection: Connection, slot: Slot) -> None:
         """The probed link serves every client of such a server."""
-        slot = self._host.slots.setdefault("stateless", Slot("stateless", None))
         if connection.closed or slot.connection is not None or slot.opening or slot.closed:
             await connection.aclose()
             return

@@ -48,7 +48,8 @@ from tidegate.pipeline.upstream.offers import Offers
 from tidegate.pipeline.upstream.opening import Opening
 from tidegate.pipeline.upstream.queue import CallQueue
 from tidegate.pipeline.upstream.remembered import Remembered
-from tidegate.pipeline.upstream.slot import Fail, Slot, Use
+from tidegate.pipeline.upstream.replicas import Replicas, heard, is_open, may_serve_instead
+from tidegate.pipeline.upstream.slot import Fail, Slot, Use, Waiting
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
 from tidegate.storage.documents import Documents
 
@@ -122,6 +123,7 @@ class Service:
         self._opening = Opening(self)
         self._idle_stop = IdleStop(self)
         self._hung_check = HungCheck(self)
+        self._replicas = Replicas(self)
         self.queue = CallQueue(self, owner.clock, self.deadlines)
         self._lanes = Lanes(
             self,
@@ -145,18 +147,22 @@ class Service:
         return client.own_key if alone and client.own_key else "shared"
 
     def serves(self, slot: Slot, client: ClientView) -> bool:
-        return slot.key == self.slot_key(client)
+        return slot.pool == self.slot_key(client)
 
     def existing_slot(self, client: ClientView) -> Slot | None:
-        """As `slot_for`, for who needs none that is not there."""
-        return self.slots.get(self.slot_key(client))
+        """By which the client knows the server, if there is one: of several replicas, the one that is heard."""
+        slot = self.slots.get(self.slot_key(client))
+        return heard(slot.siblings) if slot is not None and slot.siblings else slot
 
     def slot_for(self, client: ClientView) -> Slot:
+        """Where a request of the client goes now."""
         key = self.slot_key(client)
         slot = self.slots.get(key)
+        if slot is not None and not slot.siblings:
+            return slot
         if slot is None:
             if key != client.own_key:
-                slot = self.slots[key] = Slot(key, None)
+                slot = self.common_slot(key, 0)
             elif client.stateless:
                 slot = self._lanes.main(client)
             elif self._lanes.has_room():
@@ -164,7 +170,29 @@ class Service:
                 slot.used_at_s = self._owner.clock.now_s()
             else:
                 slot = self._lanes.full(client)
-        return slot
+        return self._replicas.choose(slot.siblings, client) if slot.siblings else slot
+
+    def common_slot(self, pool: str, replica: int) -> Slot:
+        """Of "stateless" or "shared", which serve everybody."""
+        slot = self.slots.get(pool)
+        if slot is None:
+            if self.config.replicas == 1:
+                slot = self.slots[pool] = Slot(pool, None)
+            else:
+                siblings = self._replicas.slots(pool)
+                self.slots |= {sibling.key: sibling for sibling in siblings}
+                slot = siblings[0]
+        return slot.siblings[replica] if slot.siblings else slot
+
+    def connections_for(self, client: ClientView) -> list[Connection]:
+        """Those that are open, among which each request of the client may be given to any."""
+        slot = self.slots.get(self.slot_key(client))
+        if slot is None:
+            return []
+        slots = slot.siblings or (slot,)
+        if slot.siblings and slot.pool == "shared" and client.session is not None:
+            slots = (self._replicas.choose(slot.siblings, client),)
+        return [one.connection for one in slots if one.connection is not None and not one.connection.closed]
 
     def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
         """Calls `use` with an open slot, at once if there is one, or `fail`."""
@@ -230,6 +258,20 @@ class Service:
         return self.config.start_timeout_s + self.config.probe_timeout_s
 
     async def _open(self, slot: Slot) -> None:
+        tried: set[int] = set()
+        while True:
+            if slot.client is not None and self.config.replicas > 1:
+                slot.replica = self._replicas.for_own(slot, tried)
+            error = await self._try_to_open(slot)
+            if error is None:
+                return
+            tried.add(slot.replica)
+            if slot.client is None or len(tried) == self.config.replicas or slot.closed or self.stopped:
+                self._open_failed(slot, error)
+                return
+
+    async def _try_to_open(self, slot: Slot) -> TidegateError | None:
+        """What went wrong; None when all that was to be done about it is done."""
         try:
             async with asyncio.timeout(self._opening_s):
                 opened = await self._opening.connect(slot)
@@ -246,7 +288,7 @@ class Service:
             if not isinstance(error, (TimeoutError, TidegateError)):
                 # Whatever a server made go wrong here, those who wait for it must hear.
                 _log.exception("open_failed backend=%s slot=%s", self.name, slot.serves)
-            self._open_failed(slot, self._why(error))
+            return self._why(error)
         else:
             slot.opening = False
             if opened is not None:
@@ -254,7 +296,7 @@ class Service:
             else:
                 # The server turned out to be of the other era: whoever waits is served from that slot.
                 waiting, slot.waiting = slot.waiting, []
-                self.slots.pop(slot.key, None)
+                self._drop(slot, waiting)
                 self._lanes.forget(slot)
                 for client, use, fail in waiting:
                     self.acquire(client, use, fail)
@@ -265,6 +307,17 @@ class Service:
                     for other in self.slots.values():
                         if other.connection is not None and other.client is None:
                             self._tell_changes(other, None)
+        return None
+
+    def _drop(self, slot: Slot, waiting: list[Waiting]) -> None:
+        """Nobody is served from it any more, nor from its siblings; who waits for these is added to `waiting`."""
+        for one in slot.siblings or (slot,):
+            if self.slots.get(one.key) is one:
+                del self.slots[one.key]
+            if one is not slot:
+                one.closed = True
+                waiting += one.waiting
+                one.waiting = []
 
     def _turn_away(self, slot: Slot) -> None:
         """Nobody waits for ever for a slot that will not open."""
@@ -294,8 +347,9 @@ class Service:
         slot.level = None
         slot.changed_s = slot.opened_at_s = slot.read_at_s = self._owner.clock.now_s()
         if listing is not None:
-            slot.offer = Offer.heard(connection, listing)
-            if shown is not None and shown.server_info != slot.offer.server_info and self.stateless is False:
+            known, slot.offer = slot.offer, Offer.heard(connection, listing)
+            before = shown if not slot.siblings else known
+            if before is not None and before.server_info != slot.offer.server_info and self.stateless is False:
                 # Another version, which may speak more than the one before.
                 self.stateless = None
             self.offers.remember(slot)
@@ -308,6 +362,8 @@ class Service:
             self._call_back(slot)
         for kind in connection.changed_early:
             self.list_changed(connection, kind)
+        if slot.siblings:
+            self._replica_opened(slot)
         for _, use, fail in waiting:
             try:
                 use(slot, connection)
@@ -315,6 +371,22 @@ class Service:
                 # One request that goes wrong must not strand those behind it.
                 _log.exception("request_failed backend=%s slot=%s", self.name, slot.serves)
                 fail(TidegateError(f"the gateway failed over this request: {error}"))
+
+    def _replica_opened(self, slot: Slot) -> None:
+        """Who waits for a sibling need not, and who was served by one that was lost is served here."""
+        self._replicas.opened(slot)
+        for other in slot.siblings:
+            if not is_open(other):
+                waiting, other.waiting = other.waiting, []
+                for client, use, fail in waiting:
+                    self.acquire(client, use, fail)
+                self._lead_elsewhere(other)
+
+    def _lead_elsewhere(self, slot: Slot) -> None:
+        """What clients follow on a replica that was lost is followed on another, if one is there."""
+        if slot.subscribed and slot.error is not None and any(is_open(other) for other in slot.siblings):
+            self.following.left(slot)
+            self._owner.slot_gone(self, slot)
 
     def _why(self, error: BaseException) -> TidegateError:
         """What those who wait are told of an opening that ended so."""
@@ -330,17 +402,33 @@ class Service:
     def keep_failed(self, slot: Slot, error: BaseException) -> None:
         """A link that was found out for another slot could not be opened for this one."""
         slot.opening = False
-        if slot.waiting or slot.offer is not None:
+        if slot.waiting and slot.client is not None and self.config.replicas > 1:
+            # Another replica may have it.
+            self.open_soon(slot)
+        elif slot.waiting or slot.offer is not None:
             # Who came meanwhile; and its own next attempt may have been left out for this one.
             self._open_failed(slot, self._why(error))
 
+    def others_agree(self, slot: Slot) -> bool:
+        """Whether another replica is open, in the era as which `slot` takes the server."""
+        stateless = slot.pool == "stateless"
+        return self.config.replicas > 1 and any(
+            other.replica != slot.replica and is_open(other) and (other.pool == "stateless") is stateless
+            for other in self.slots.values()
+        )
+
     def _open_failed(self, slot: Slot, error: TidegateError) -> None:
+        if slot.closed and slot.siblings:
+            slot.opening = False
+            self._turn_away(slot)
+            return
         shown = self.offers.shown(slot)
         slot.opening = False
         slot.error = error
         slot.down = True
-        # It may have gone silent on the transport by which it was reached before.
-        self.transport = self.config.transport
+        if not self.others_agree(slot):
+            # It may have gone silent on the transport by which it was reached before.
+            self.transport = self.config.transport
         delay_s = slot.backoff.next_s()
         slot.changed_s = slot.changed_s if slot.backoff.attempt > 1 else self._owner.clock.now_s()
         slot.next_try_s = slot.retry_at_s = self._owner.clock.now_s() + delay_s
@@ -354,8 +442,11 @@ class Service:
         waiting, slot.waiting = slot.waiting, []
         self.slot_changed(slot)
         self._tell_changes(slot, shown)
-        for _, _, fail in waiting:
-            fail(error)
+        for client, use, fail in waiting:
+            if may_serve_instead(slot):
+                self.acquire(client, use, fail)
+            else:
+                fail(error)
         if not slot.closed and not self.stopped:
             asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
 
@@ -445,6 +536,9 @@ class Service:
         self._owner.slot_changed(self, slot)
 
     def tell_changed(self, slot: Slot, kind: str) -> None:
+        if slot.siblings and heard(slot.siblings) is not slot:
+            # Clients know the server by another replica.
+            return
         self.offers.outdate(slot)
         self._owner.list_changed(self, kind, lambda client: self.serves(slot, client) or self._asleep_for(client))
 
@@ -454,7 +548,8 @@ class Service:
         return slot is None or (slot.connection is None and not slot.down)
 
     def _tell_changes(self, slot: Slot, shown: Offer | None) -> None:
-        for kind in changed_lists(shown, None if slot.down else slot.offer):
+        now = self.offers.shown(slot) if slot.siblings else None if slot.down else slot.offer
+        for kind in changed_lists(shown, now):
             self._owner.list_changed(self, kind, partial(self.serves, slot))
 
     # -- ConnectionOwner ------------------------------------------------------------------------------------
@@ -468,6 +563,10 @@ class Service:
             connection.changed_early.add(kind)
             return
         self.lists.changed(slot, kind)
+        if slot.siblings:
+            known = heard(slot.siblings)
+            if known is not slot:
+                self.lists.changed(known, kind)
 
     def listening(self, connection: Connection) -> None:
         slot = self._slot_of(connection)
@@ -512,16 +611,21 @@ class Service:
         slot.down = slot.parked
         self.slot_changed(slot)
         self._tell_changes(slot, shown)
+        self._lead_elsewhere(slot)
         asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
         # Who came while the loss was told, such as the next one for a lane.
         waiting, slot.waiting = slot.waiting, []
         for client, use, fail in waiting:
-            self.use_slot(slot, client, use, fail)
+            if slot.siblings:
+                self.acquire(client, use, fail)
+            else:
+                self.use_slot(slot, client, use, fail)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def close_slot(self, key: str) -> None:
         """Whoever had a slot of their own are gone."""
+        self._replicas.forget(key)
         slot = self.slots.pop(key, None)
         if slot is not None:
             slot.closed = True

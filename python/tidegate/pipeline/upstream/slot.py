@@ -16,13 +16,21 @@ PARKED_AFTER = 6
 
 Use = Callable[["Slot", Connection], None]
 Fail = Callable[[TidegateError], None]
+Waiting = tuple[ClientView, Use, Fail]
 
 
 class Slot:
-    """`key` says whom it serves: "stateless", "shared", or a client's `own_key`."""
+    """`pool` says whom it serves: "stateless", "shared", or a client's `own_key`. Of several replicas of a server,
+    each has a slot in the pool, with a `key` of its own.
+    """
 
-    def __init__(self, key: str, client: ClientView | None) -> None:
+    def __init__(self, key: str, client: ClientView | None, pool: str = "", replica: int = 0) -> None:
         self.key = key
+        self.pool = pool or key
+        self.replica = replica
+        """Which one it leads to, numbered from 0. Of a slot with a client, that may be another one at each opening."""
+        self.siblings: tuple[Slot, ...] = ()
+        """The slots of all replicas in its pool, itself among them; none, when there is one replica only."""
         self.client = client
         """The client it serves alone, or what all whom it serves have in common; None for everybody."""
         self.group = ""
@@ -54,7 +62,7 @@ class Slot:
         self.level: int | None = None
         """The log level that the server was told last, by its rank."""
         self.backoff = Backoff(most_s=60.0)
-        self.waiting: list[tuple[ClientView, Use, Fail]] = []
+        self.waiting: list[Waiting] = []
         self.subscribed: dict[str, int] = {}
         """Resource URI → how many clients follow it."""
         self.listen: Call | None = None
@@ -92,5 +100,5 @@ class Slot:
     def serves(self) -> str:
         """Whom: "stateless", "shared", "session" or "lane". `key` may be the id of a session, which is a secret."""
         if self.client is None:
-            return self.key
+            return self.pool
         return "lane" if self.group else "session"
