@@ -1,7 +1,7 @@
--- wrk script: one POST over and over. Arguments after `--`: BODY HEADERS [SESSION…], HEADERS as a JSON object of plain strings. With sessions, each
--- request belongs to the next of them and has an id of its own in place of 1000: two requests of one session must not share one while both are
--- open. The answers are not looked into here (that would cost wrk more than the call costs the gateway); load.py compares their
--- total length with the length of a right answer.
+-- wrk script: one POST over and over. Arguments after `--`: BODY HEADERS [SESSION…], HEADERS as a JSON object of plain strings. With
+-- sessions, each request belongs to the next of them and has an id of its own in place of 1000: two open requests of one session must
+-- not share one. The answers are not looked into here (that would cost wrk more than the call costs the gateway); load.py compares
+-- their total length with the length of a right answer.
 
 local requests, turn = {}, 0
 

@@ -1,8 +1,8 @@
 //! The backend of the benchmarks: an MCP server that does as little as a server can.
 //!
 //! `echo_server stdio|http|tcp|http-session TOOLS`: newline-delimited on stdin and stdout, or a loopback port of its own whose number is
-//! the first line on stdout. Of revision 2026-07-28; `http-session` is of 2025-11-25, and all its sessions have one name. Tools: `echo` answers a few bytes, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS.
-//! Standard library alone (`rustc -O`), a thread a connection. It trusts its input; nothing but the benchmarks may talk to it.
+//! the first line on stdout. Of revision 2026-07-28; `http-session` is of 2025-11-25, and all its sessions have one name.
+//! Tools: `echo` answers a few bytes, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS. Standard library alone (`rustc -O`), a thread a connection. It trusts its input; nothing but the benchmarks may talk to it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import HERE, run
+from machine import HERE, TREE, run
 from processes import WORK, Process, announced
 
 LIMITS = """
@@ -52,7 +52,7 @@ def gateway(
 
 
 def python_path() -> dict[str, str]:
-    return {"PYTHONPATH": str(HERE.parent / "python")}
+    return {"PYTHONPATH": str(TREE / "python")}
 
 
 def http_url(process: Process) -> str:

@@ -1,8 +1,8 @@
 //! Load at a fixed rate: `http_load PORT CONNECTIONS SECONDS RATE REQUEST EXPECTED`, REQUEST with head and body.
 //!
-//! An open loop: each request has a time at which it is due (RATE a second over all connections, which take turns, evenly), and its latency counts
-//! from then on, whether its connection was free or still waited for the answer before. A stall is thus paid for by every request that
-//! it kept waiting. RATE 0 is a closed loop: each request is due when the answer before it has come.
+//! An open loop: each request has a time at which it is due (RATE a second over all connections, which take turns, evenly), and its
+//! latency counts from then on, whether its connection was free or still waited for the answer before. A stall is thus paid for by every
+//! request that it kept waiting. RATE 0 is a closed loop: each request is due when the answer before it has come.
 //!
 //! One thread that waits in `ppoll` with a timer slack of a nanosecond: eight threads that sleep would wake later, and disturb
 //! what they measure on a small machine. `late_p99_us` tells how late requests left whose connection was free: the load's own
@@ -81,7 +81,8 @@ fn main() {
         times.get(index).copied().unwrap_or(0) as f64 / 1e3
     };
     println!(
-        "{{\"requests\":{},\"duration_us\":{},\"bytes\":{},\"errors\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{},\"max_us\":{},\"late_p99_us\":{}}}",
+        "{{\"requests\":{},\"duration_us\":{},\"bytes\":{},\"errors\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{},\"max_us\":{},\
+         \"late_p99_us\":{}}}",
         found.times.len(),
         took.as_micros(),
         found.bytes,
@@ -106,7 +107,7 @@ fn drive(connections: &mut [Connection], gap: Option<Duration>, end: Instant, re
     let mut found = Found::default();
     let mut fds: Vec<_> = connections.iter().map(|one| PollFd { fd: one.stream.as_raw_fd(), events: POLLIN, revents: 0 }).collect();
     let mut last = Instant::now();
-    // The times of the next request that each connection had been free for.
+    // Whether the next request of each was due after the answer before.
     let mut free: Vec<bool> = vec![true; connections.len()];
     loop {
         let mut now = Instant::now();

@@ -12,8 +12,6 @@ from engines import gateway, has_relay, http_url, stdio_table, tcp_port
 from processes import Process, memory_kib
 from wire import CALL, SESSION_CALL, ask_line, connect, headers, http_session, post, post_on
 
-WARM = 100
-"""Clients that are there before the first look: tables have grown, allocators have their first pages."""
 CALLS = 2
 """Each client's: the second may go another way than the first."""
 
@@ -60,7 +58,10 @@ KINDS: dict[str, Callable[[Process, ExitStack], None]] = {
 
 
 def memory_per_client(count: int) -> dict[str, Any]:
-    """Bytes of growth per client, by kind and engine; a daemon each."""
+    """Bytes that each of `count` clients adds to as many others, by kind and engine; a daemon each.
+
+    The first ones use up what starting has left free, and would look cheaper than they are.
+    """
     daemons: dict[str, list[str]] = {"relay": [], "slow lane": ["--no-relay"]} if has_relay() else {"slow lane": []}
     return {
         kind: {engine: _growth(flags, arrive, count) for engine, flags in daemons.items()}
@@ -72,7 +73,7 @@ def _growth(flags: list[str], arrive: Callable[[Process, ExitStack], None], coun
     with ExitStack() as until:
         daemon = gateway("idle", stdio_table(), *flags, tcp=True)
         until.callback(daemon.end)
-        for _ in range(WARM):
+        for _ in range(count):
             arrive(daemon, until)
         time.sleep(0.3)
         before = memory_kib(daemon.pid)

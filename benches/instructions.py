@@ -8,7 +8,8 @@ runs each some hundred calls: rounds have to be long.
 
 A lane is client era → server era over one transport on both sides; `asks` marks a client that declares sampling,
 elicitation and roots (it may be given a server connection of its own). Lanes between unlike eras are bridged and
-reported for information: what must not change is the cost of the others.
+reported for information: what must not change is the cost of the others. Lanes through nginx and through a byte
+forwarder show what a hop costs that does not look at what it passes on.
 
     python benches/instructions.py                              the working tree, on standard output
     python benches/instructions.py --commit b31c1cc --save old.json   a commit, built in `.work/trees`
@@ -79,8 +80,8 @@ def daemon_command(tree: Path, lane: Lane, backend_port: int, folder: Path) -> l
         CONFIG.format(backend=f'tcp = "{where}"' if lane.transport == "TCP" else f'url = "http://{where}/mcp"')
     )
     flags = ["--no-relay"] if lane.middle == "slow lane" else []
-    daemon = [sys.executable, "-m", "tidegate", "serve", "--config", config, "--unix", "", "--admin", "", *flags]
-    return [*daemon, "--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0"]
+    listens = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--unix", "", "--admin", ""]
+    return [sys.executable, "-m", "tidegate", "serve", "--config", config, *listens, *flags]
 
 
 class Counted:
@@ -99,7 +100,7 @@ class Counted:
         files = [f"--callgrind-out-file={folder}/profile", f"--log-file={folder}/valgrind.log"]
         with (WORK / "stderr.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our words
-                ["valgrind", "--tool=callgrind", *files, *command],
+                ["valgrind", "--tool=callgrind", *files, *command],  # noqa: S607 - whichever is found
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+TREE = Path(os.environ.get("BENCH_TREE", HERE.parent)).resolve()
+"""Whose gateway is measured, built already: this one's, or what the environment names."""
 _VERSIONS = {
     "rustc": ("rustc", "-V"),
     "nginx": ("nginx", "-v"),
@@ -63,12 +65,14 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "uvloop": __import__("uvloop").__version__,
         **{name: _version(command) for name, command in _VERSIONS.items() if shutil.which(command[0])},
-        "commit": described(HERE.parent),
+        "commit": described(TREE),
     }
 
 
 def described(tree: Path) -> str:
-    """The commit of a working tree, and whether what is measured was changed since."""
+    """The commit of a working tree, and whether what is measured was changed since; the name of any other."""
+    if not (tree / ".git").exists():
+        return tree.name
     commit = run("git", "rev-parse", "--short", "HEAD", cwd=tree).strip()
     return commit + (" and changes" if run("git", "status", "--porcelain", "python", "rust", cwd=tree) else "")
 
