@@ -4,7 +4,9 @@ Bytes in, offsets or bytes out. All spans are half-open `(start, end)` byte offs
 in; token spans of strings include the quotes. Errors are those of `tidegate.errors`.
 """
 
-from typing import Final, final
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
 
 __all__ = [
     "BATCH",
@@ -13,14 +15,20 @@ __all__ = [
     "REQUEST",
     "RESULT",
     "VERSION",
+    "Bucket",
     "ChunkDecoder",
     "Envelope",
+    "HttpDownstream",
     "LineSplitter",
+    "LineUpstream",
     "MsgpackSplitter",
+    "Relay",
     "RequestHead",
     "ResponseHead",
+    "Scope",
     "SseDecoder",
     "SseEvent",
+    "StreamDownstream",
     "array_spans",
     "compress",
     "encode_sse",
@@ -305,3 +313,139 @@ def unseal(key: bytes, sealed: bytes, aad: bytes) -> bytes | None:
 
     Raises: ValueError for a key that is not 32 bytes long.
     """
+
+# -- the relay --------------------------------------------------------------------------------------------------------
+
+class Bucket:
+    """State of a token bucket that the slow lane and the relay share. `rate_per_s` 0 never runs out."""
+
+    def __new__(cls, rate_per_s: float, burst: float, now_s: float) -> Bucket: ...
+    def take(self, now_s: float) -> bool:
+        """One token, if there is one."""
+
+    def spend(self, tokens: float, now_s: float) -> float:
+        """As many tokens, whether or not there are as many. Seconds until what is missing has come; 0 for nothing."""
+
+    def wait_s(self) -> float:
+        """Seconds until the next token, as of when one was last asked for."""
+
+class Scope:
+    """Where requests are told apart by their ids: a session, or a stream of a client."""
+
+    @property
+    def in_flight(self) -> int:
+        """Relayed calls in it."""
+
+    def settle(self) -> None:
+        """The slow lane takes them over."""
+
+    def close(self) -> None:
+        """As `settle`; and no flow of it is used any more."""
+
+class Relay:
+    """Flows and relayed calls of one gateway. All methods belong to the thread of the event loop."""
+
+    on: bool
+    """Whether new calls are relayed. Off voids every flow."""
+
+    def __new__(
+        cls, admission: object, woken: Callable[[], None], bounds_s: Sequence[float], now_s: float, on: bool
+    ) -> Relay:
+        """`admission`: has `in_flight`, the slow lane's. `woken`: called when a call comes after a rest. `bounds_s`:
+        of durations, ascending. `now_s`: of the monotonic clock, by which all times here are.
+        """
+
+    def take_up(self, in_flight: int, header_bytes: int, body_bytes: int, depth: int) -> None:
+        """Other bounds; voids every flow."""
+
+    @property
+    def has_candidate(self) -> bool:
+        """Whether a decision about the present message could become a flow."""
+
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def relayed(self) -> int:
+        """Calls so far."""
+
+    def statistics(self) -> dict[str, object]: ...
+    def scope(self, ids: Mapping[bytes, object]) -> Scope:
+        """`ids`: a dictionary whose keys are the ids (raw JSON) that the slow lane has in use there."""
+
+    def install(self, message: bytes, decision: object) -> bool:
+        """Notes how `message`, the present one, was decided. False: it is not the one that the relay has seen.
+
+        `decision`: has `name`, `reply_head`, `coding`, `compress_min_bytes`, `compress_max_bytes`, `complete`,
+        `foreign`, `may_task`, `max_in_flight`, `upstream`, `bucket`, `scope`; and
+        `promote(protocol, request, start, upstream_id, began_s)`.
+        """
+
+    def void(self) -> None:
+        """Forgets every flow. Calls in flight go on."""
+
+    def promote_before(self, before_s: float) -> None:
+        """Calls that came before are the slow lane's from now on."""
+
+    def settle(self) -> None:
+        """All calls are."""
+
+    def counted(self) -> list[tuple[Any, int, int, list[int], float]]:
+        """Since the last time, for each decision: it, calls that went well, tool errors, calls by duration, seconds."""
+
+    def rest(self) -> None:
+        """`woken` is to be called again."""
+
+class HttpDownstream(asyncio.Protocol):
+    """Stands before `HttpServerProtocol`, and sets its `relayed`."""
+
+    def __new__(cls, relay: Relay, slow: object) -> HttpDownstream: ...
+    def at_rest(self) -> None:
+        """The slow lane waits for a request, and has nothing of it yet."""
+
+    def settle(self) -> None:
+        """The slow lane takes the call in flight over, if there is one."""
+
+    def stand_back(self) -> None:
+        """As `settle`; nothing is relayed before the slow lane has answered once more."""
+
+    @property
+    def used_s(self) -> float:
+        """When the last call was relayed."""
+
+class StreamDownstream(asyncio.Protocol):
+    """Stands before `StreamServerProtocol`, and sets its `relayed`. `max_bytes` bounds a line."""
+
+    def __new__(cls, relay: Relay, slow: object, max_bytes: int) -> StreamDownstream: ...
+    def stand_back(self) -> None:
+        """The slow lane takes the calls in flight over; nothing more is relayed."""
+
+class LineUpstream(asyncio.Protocol):
+    """Stands before whatever reads from a server in lines, and hands it what is not the relay's by its `take`."""
+
+    paused: bool
+    """The server does not read: nothing is relayed to it. Only to be set."""
+
+    def __new__(cls, relay: Relay, slow: object, max_bytes: int) -> LineUpstream: ...
+    def attach(self, write: Callable[[bytes], None], writer: object, connection: object, pending: object) -> None:
+        """`writer`: has `queued_bytes`. `connection`: has `line`. `pending`: dictionary of its calls."""
+
+    @property
+    def attached(self) -> bool: ...
+    def next_id(self) -> int:
+        """For a call of the slow lane."""
+
+    @property
+    def ids_given(self) -> int: ...
+    @property
+    def in_flight(self) -> int:
+        """Relayed calls."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a line that has not ended."""
+
+    def close(self) -> None:
+        """Nothing new; what is in flight is the slow lane's."""
+
+    def detach(self) -> None:
+        """As `close`, for good."""

@@ -123,13 +123,19 @@ class Daemon:
     def _protocols(self, role: str, registry: ConnectionRegistry) -> Callable[[], asyncio.Protocol]:
         """Makes the protocol of a connection to the listener for `role`, under the limits of that moment."""
         if role in ("tcp", "unix"):
-            return lambda: StreamServerProtocol(
-                self.snapshot.limits, registry, lambda protocol: self._converse_on(protocol, role)
+            return lambda: self.gateway.relay.stream(
+                StreamServerProtocol(
+                    self.snapshot.limits, registry, lambda protocol: self._converse_on(protocol, role)
+                ),
+                self.snapshot.limits.line_bytes,
             )
         from tidegate.pipeline.accept.http1 import HttpServerProtocol
 
-        serve = self._pages().serve if role == "admin" else self._binding().serve
-        return lambda: HttpServerProtocol(serve, self.snapshot.limits, self.clock, registry)
+        if role == "admin":
+            pages = self._pages().serve
+            return lambda: HttpServerProtocol(pages, self.snapshot.limits, self.clock, registry)
+        serve, relay = self._binding().serve, self.gateway.relay
+        return lambda: relay.http(HttpServerProtocol(serve, self.snapshot.limits, self.clock, registry))
 
     def _binding(self) -> HttpBinding:
         """All HTTP listeners share their sessions."""
@@ -234,7 +240,7 @@ class Daemon:
             self.reloading.close()
         self._listeners.close_to_clients()
         gateway = self.gateway
-        gateway.stopping = True
+        gateway.stop_taking()
         with anyio.move_on_after(self.snapshot.limits.drain_s):
             await gateway.admission.wait_idle()
         # First whatever is still open is answered with an error; what is written by then gets a last turn of the loop.

@@ -8,6 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Upper bounds for Prometheus, in seconds: from a call that stays on the box to the default `call_timeout_s`."""
+
+_STEPS: Final = ("1", "1.25", "1.6", "2", "2.5", "3.2", "4", "5", "6.3", "8")
+_FINE_S: Final = (float(f"{step}e{decade}") for decade in range(-4, 3) for step in _STEPS)
+
+DURATION_BOUNDS_S: Final = tuple(sorted({*(bound for bound in _FINE_S if bound < 400), *BUCKETS_S}))
+"""All upper bounds by which durations are counted, in seconds: 0.1 ms to 320 s, ten a decade."""
 
 _log = logging.getLogger("tidegate.events")
 
@@ -26,6 +36,23 @@ class ExchangeDone:
     outcome: str
     """`ok`, `tool_error` (the result says it is one), `error` (the server's own) or the slug of a tidegate error."""
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangesDone:
+    """Several requests that ended, alike in all but how long they took: what the relay did by itself."""
+
+    method: str
+    name: str
+    backend: str
+    transport: str
+    stateless: bool
+    principal: str
+    outcomes: dict[str, int]
+    """Outcome → how many."""
+    counts: list[int]
+    """How many by duration: at or below each of `DURATION_BOUNDS_S` and above the one before, the last above all."""
+    sum_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +76,7 @@ class Refused:
     """The slug of a tidegate error."""
 
 
-Event = ExchangeDone | BackendState | Refused
+Event = ExchangeDone | ExchangesDone | BackendState | Refused
 
 
 class Events:

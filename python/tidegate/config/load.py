@@ -114,6 +114,7 @@ def _snapshot(
     return Snapshot(
         listen=_listen(configuration.listen, environ),
         limits=Limits(**_plain(configuration.limits)),
+        relay=configuration.relay,
         backends=backends if names_backends else (HOST_BACKEND,),
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
         sources=files,

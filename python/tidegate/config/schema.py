@@ -36,6 +36,7 @@ from tidegate.config.field_types import (
     Urls,
 )
 
+_SNAPSHOT: Final = snapshot.Snapshot()
 _LISTEN: Final = snapshot.Listen()
 _LIMITS: Final = snapshot.Limits()
 _BACKEND: Final = snapshot.Backend(name="", transport="stdio")
@@ -402,6 +403,11 @@ class ClientTable(Table):
 class Configuration(Table):
     """A whole `tidegate.toml`."""
 
+    relay: bool = setting(
+        _SNAPSHOT.relay,
+        "Whether what was decided once is repeated in native code for the next call like it.", unit="boolean",
+        why="it changes nothing but the cost; off is for finding out whether that is so.",
+    )  # fmt: skip
     listen: ListenTable = Field(
         default_factory=ListenTable,
         description="Where clients and operators come in. Unit: table. Default: loopback HTTP, the unix socket and the "

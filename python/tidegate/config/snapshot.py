@@ -166,6 +166,8 @@ class Snapshot:
     limits: Limits = field(default_factory=Limits)
     backends: tuple[Backend, ...] = ()
     clients: tuple[Client, ...] = ()
+    relay: bool = True
+    """Decisions are repeated in native code."""
     generation: int = 0
     sources: tuple[str, ...] = ()
     """The files it was read from."""

@@ -25,6 +25,7 @@ def decode_snapshot(values: dict[str, Any]) -> Snapshot:
         limits=Limits(**_frozen(values["limits"])),
         backends=tuple(_backend(item) for item in values["backends"]),
         clients=tuple(Client(**_frozen(item)) for item in values["clients"]),
+        relay=values["relay"],
         generation=values["generation"],
         sources=tuple(values["sources"]),
     )

@@ -20,6 +20,7 @@ from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall, read_
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.log_level import rank
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.relay.lane import FastLane
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.tasks.requests import Tasks
 from tidegate.pipeline.upstream.connection import Connection
@@ -40,6 +41,8 @@ class Calls:
         self.suspended = SuspendedCalls(limits, clock)
         self.tasks = Tasks(limits, clock, self.suspended)
         self._limits = limits
+        self.relay: FastLane | None = None
+        """Shown each decision that depends on nothing but what is the same in the next call like it."""
 
     def take_up(self, limits: Limits) -> None:
         """Other bounds from now on. What waits already goes on."""
@@ -97,6 +100,8 @@ class Calls:
         )
         if call is not None:
             exchange.abandon = call.abandon
+            if self.relay is not None and waited_s == 0.0:
+                self.relay.learn(exchange, target, slot, connection)
 
     def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float) -> Send:
         """How the request, or what is made of it, is sent on."""

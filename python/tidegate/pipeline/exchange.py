@@ -8,12 +8,15 @@ exchange is moved along by the event loop's protocol callbacks, never by a task 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, NoMemory, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, splice
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.relay.origin import Origin, ReplyForm
 
 _JUDGED_BYTES: Final = 64 * 1024
 """Answers up to here are looked at for `isError`; what a failed tool says is short, and looking takes 7 µs at most."""
@@ -267,6 +270,18 @@ class Exchange:
             abandon()
         if self.on_done is not None:
             self.on_done(self, error.code if error else code, error)
+
+    # -- for the relay ------------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who can make such an exchange again; None: nobody, and it is not for the relay."""
+        return None
+
+    @property
+    def reply_form(self) -> ReplyForm | None:
+        """What would be written around a good answer."""
+        return None
 
     # -- for era/ -----------------------------------------------------------------------------------------
 

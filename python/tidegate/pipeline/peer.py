@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from tidegate.pipeline.relay.origin import Origin, ReplyForm
 
 
 class Outlet(Protocol):
@@ -21,6 +24,14 @@ class Outlet(Protocol):
     @property
     def alive(self) -> bool:
         """Whether something written now has a chance to arrive."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """As of `Exchange`."""
+
+    @property
+    def reply_form(self) -> ReplyForm | None:
+        """As of `Exchange`."""
 
 
 class StreamBody(Protocol):
@@ -50,5 +61,7 @@ class HttpPost(Protocol):
     def gone(self) -> bool: ...
 
     def respond(self, status: int, headers: Sequence[tuple[str, str]] = (), body: bytes = b"") -> None: ...
+
+    def reply_form(self, headers: Sequence[tuple[str, str]]) -> ReplyForm: ...
 
     def start_stream(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> StreamBody: ...

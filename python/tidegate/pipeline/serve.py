@@ -7,7 +7,7 @@ and handed to the service that owns the name. The way back needs no decisions: t
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Snapshot
@@ -23,7 +23,7 @@ from tidegate.events import BackendState, Events, ExchangeDone, Refused
 from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.changes import Changes
-from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
+from tidegate.pipeline.codec import Envelope, Scope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.entries import entry_for
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS
@@ -36,6 +36,8 @@ from tidegate.pipeline.mirrored_headers import mirrored_headers
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.relay.decision import Decision
+from tidegate.pipeline.relay.lane import FastLane
 from tidegate.pipeline.reload import Fate, Plan
 from tidegate.pipeline.route.catalog import View
 from tidegate.pipeline.subscriptions import Subscriptions
@@ -79,7 +81,12 @@ class Gateway:
         self.calls = Calls(snapshot.limits, clock)
         self.subscriptions = Subscriptions(snapshot.limits, self.catalogues, self.changes, self.calls, self.admission)
         self._spawn = spawn
-        self._links = Links(snapshot.limits, clock, max_in_flight=_most_in_flight(snapshot))
+        self.relay = FastLane(
+            snapshot.limits, clock, events, self.admission, self._done, self._repeated, on=snapshot.relay
+        )
+        self.calls.relay = self.relay
+        self.sessions.before_judging = self.relay.settle
+        self._links = Links(snapshot.limits, clock, self.relay, max_in_flight=_most_in_flight(snapshot))
         self._retiring: set[Service] = set()
         self._session_end: list[Callable[[Session], None]] = []
         self.stopping = False
@@ -130,6 +137,7 @@ class Gateway:
         `found`: what it changes. Services that are gone finish what they were given, within the drain time.
         """
         drain_s = self.limits.drain_s
+        self.relay.take_up(snapshot.limits, on=snapshot.relay and not self.stopping)
         self.snapshot = snapshot
         limits = self.limits = snapshot.limits
         moved = self.bearer.take_up(snapshot)
@@ -180,6 +188,19 @@ class Gateway:
             await service.retire(drain_s)
         finally:
             self._retiring.discard(service)
+
+    # -- the relay --------------------------------------------------------------------------------------------
+
+    def relay_scope(self, ids: Mapping[bytes, object]) -> Scope:
+        return self.relay.scope(ids)
+
+    def _repeated(self, decision: Decision) -> None:
+        """The relay has done again what was decided once."""
+        session = decision.client.session
+        if session is not None:
+            self.sessions.find(session.key)
+        if decision.slot.client is not None:
+            decision.slot.used_at_s = self.clock.now_s()
 
     # -- requests -------------------------------------------------------------------------------------------
 
@@ -313,7 +334,15 @@ class Gateway:
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
             service = service_of(route.handle)
-            self.calls.send(exchange, Target(service, upstream_name, edits, headers, needs_task=route.needs_task))
+            target = Target(
+                service,
+                upstream_name,
+                edits,
+                headers,
+                needs_task=route.needs_task,
+                by_arguments=bool(route.headers),
+            )
+            self.calls.send(exchange, target)
 
         self.catalogues.with_route(exchange.client, row.kind, name, lead, exchange.failed)
 
@@ -440,6 +469,7 @@ class Gateway:
         return self._links.make(backend, transport)
 
     def list_changed(self, service: Service, kind: str, sees: Callable[[ClientView], bool]) -> None:
+        self.relay.void()
         self.catalogues.moved()
         self.changes.list_changed(kind, sees)
 
@@ -470,6 +500,7 @@ class Gateway:
         self.subscriptions.slot_gone(slot)
 
     def slot_changed(self, service: Service, slot: Slot) -> None:
+        self.relay.void()
         if slot.key == (slot.group or slot.key):
             # A further lane adds nothing to a catalogue.
             self.catalogues.moved()
@@ -481,11 +512,16 @@ class Gateway:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
+    def stop_taking(self) -> None:
+        """Nothing new is served."""
+        self.stopping = True
+        self.relay.close()
+
     async def aclose(self) -> None:
         """Ends streams and sessions, then every server, bounded by the links' own grace."""
         import anyio
 
-        self.stopping = True
+        self.stop_taking()
         self.subscriptions.close()
         # Before the sessions: a caller whose call is still open hears that it will not be answered.
         why = UpstreamClosed(
@@ -503,7 +539,8 @@ class Gateway:
         return {
             "sessions": len(self.sessions),
             "listeners": len(self.subscriptions),
-            "in_flight": self.admission.in_flight,
+            "in_flight": self.admission.in_flight + self.relay.native.in_flight,
+            "relay": self.relay.statistics(),
             "suspended": {"calls": len(self.calls.suspended), "limit": self.limits.suspended},
             "retiring": len(self._retiring),
             "backends": [service.statistics() for service in self.services],

@@ -9,7 +9,7 @@ from tidegate.pipeline.upstream.service import Service
 class Target:
     """Found by `serve.py` in the catalogue, used by `calls.py` and `tasks/`."""
 
-    __slots__ = ("edits", "headers", "name", "needs_task", "service")
+    __slots__ = ("by_arguments", "edits", "headers", "name", "needs_task", "service")
 
     def __init__(
         self,
@@ -19,6 +19,7 @@ class Target:
         headers: tuple[tuple[str, str], ...] = (),
         *,
         needs_task: bool = False,
+        by_arguments: bool = False,
     ) -> None:
         self.service = service
         self.name = name
@@ -26,3 +27,5 @@ class Target:
         self.headers = headers
         self.needs_task = needs_task
         """A tool that its session server runs as a task only."""
+        self.by_arguments = by_arguments
+        """What was decided may be another thing for other arguments of the same tool."""

@@ -10,6 +10,7 @@ mod http;
 mod json;
 mod lines;
 mod msgpack;
+mod relay;
 mod room;
 mod seal;
 mod sse;
@@ -33,6 +34,8 @@ mod _native {
     use super::lines::LineSplitter;
     #[pymodule_export]
     use super::msgpack::{MsgpackSplitter, json_to_msgpack, msgpack_to_json};
+    #[pymodule_export]
+    use super::relay::{Bucket, HttpDownstream, LineUpstream, Relay, Scope, StreamDownstream};
     #[pymodule_export]
     use super::seal::{seal, unseal};
     #[pymodule_export]

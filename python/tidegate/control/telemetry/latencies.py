@@ -10,14 +10,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Upper bounds for Prometheus, in seconds: from a call that stays on the box to the default `call_timeout_s`."""
+from tidegate.events import BUCKETS_S, DURATION_BOUNDS_S
 
-_STEPS: Final = ("1", "1.25", "1.6", "2", "2.5", "3.2", "4", "5", "6.3", "8")
-_FINE_S: Final = (float(f"{step}e{decade}") for decade in range(-4, 3) for step in _STEPS)
-
-BOUNDS_S: Final = tuple(sorted({*(bound for bound in _FINE_S if bound < 400), *BUCKETS_S}))
-"""All upper bounds, in seconds: 0.1 ms to 320 s."""
+BOUNDS_S: Final = DURATION_BOUNDS_S
 
 _ENDS: Final = tuple(BOUNDS_S.index(bound) + 1 for bound in BUCKETS_S)
 
@@ -35,6 +30,12 @@ class Histogram:
     def observe(self, seconds: float) -> None:
         self.counts[bisect_left(BOUNDS_S, seconds)] += 1
         self.sum_s += seconds
+
+    def add(self, counts: Sequence[int], sum_s: float) -> None:
+        """What was observed elsewhere, counted by the same bounds."""
+        for at, count in enumerate(counts):
+            self.counts[at] += count
+        self.sum_s += sum_s
 
     def cumulative(self) -> Iterator[tuple[str, int]]:
         """(`le`, observations up to it) as Prometheus wants them, the last one `+Inf`."""

@@ -15,7 +15,7 @@ from tidegate.control.telemetry.exposition import Exposition
 from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway
 from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
-from tidegate.events import BackendState, Event, Events, ExchangeDone, Refused
+from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, Refused
 from tidegate.protocol.methods import METHODS
 
 MAX_SERIES: Final = 1000
@@ -64,22 +64,34 @@ class Metrics:
         if isinstance(event, ExchangeDone):
             if event.transport != _CANARY:
                 self._exchange_done(event)
+        elif isinstance(event, ExchangesDone):
+            self._exchanges_done(event)
         elif isinstance(event, BackendState):
             _count(self._transitions, (event.backend, event.state))
         elif isinstance(event, Refused):
             _count(self._refused, (event.transport, event.reason))
 
     def _exchange_done(self, event: ExchangeDone) -> None:
+        series = self._series_of(event, event.outcome)
+        series.count += 1
+        series.durations.observe(event.duration_s)
+
+    def _exchanges_done(self, event: ExchangesDone) -> None:
+        series = None
+        for outcome, count in event.outcomes.items():
+            series = self._series_of(event, outcome)
+            series.count += count
+        if series is not None:
+            # Whatever their outcomes, they share it.
+            series.durations.add(event.counts, event.sum_s)
+
+    def _series_of(self, event: ExchangeDone | ExchangesDone, outcome: str) -> _Series:
         # A client may send any method; only those with a row are worth a series.
         method = event.method if event.method in METHODS else OTHER
         tool = event.name if method in _NAMED_BY_TOOL else ""
         era = "stateless" if event.stateless else "session"
-        key = (event.backend, method, tool, era, event.transport, event.outcome)
-        series = self._requests.get(key)
-        if series is None:
-            series = self._series(*key)
-        series.count += 1
-        series.durations.observe(event.duration_s)
+        key = (event.backend, method, tool, era, event.transport, outcome)
+        return self._requests.get(key) or self._series(*key)
 
     def _series(self, backend: str, method: str, tool: str, era: str, transport: str, outcome: str) -> _Series:
         """Room for a label set that is new, or too many."""

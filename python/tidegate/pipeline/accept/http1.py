@@ -32,7 +32,7 @@ from tidegate.pipeline.accept.http_request import (
 )
 from tidegate.pipeline.accept.peer_address import Address, address_of, probe_when_silent
 from tidegate.pipeline.accept.slow_peer import LINGER_BYTES, LINGER_S, slow_body, slow_head
-from tidegate.pipeline.codec import ChunkDecoder, RequestHead, parse_request_head
+from tidegate.pipeline.codec import ChunkDecoder, HttpDownstream, RequestHead, parse_request_head
 
 __all__ = ["HttpRequest", "HttpServerProtocol", "HttpStream"]
 
@@ -91,6 +91,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_writable",
         "compress_min_bytes",
         "deadline_s",
+        "relayed",
     )
 
     def __init__(
@@ -109,6 +110,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self.compress_min_bytes = compress_min_bytes
         self.deadline_s = inf
         """Of the current phase."""
+        self.relayed: HttpDownstream | None = None
+        """Stands before this, and relays what it can while nothing is in service here."""
         self._transport: asyncio.Transport | None = None
         self._phase: int = _CLOSED
         self._pending = b""
@@ -142,6 +145,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._phase = _IDLE
         self.deadline_s = self._clock.now_s() + self._limits.head_timeout_s
         self._registry.deadlines.watch(self)
+        if self.relayed is not None:
+            self.relayed.at_rest()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -196,6 +201,8 @@ class HttpServerProtocol(asyncio.Protocol):
     # -- for the registry and its deadlines ---------------------------------------------------------------
 
     def drain(self) -> None:
+        if self.relayed is not None:
+            self.relayed.stand_back()
         self._keep_alive = False
         if self._phase == _IDLE:
             self._close()
@@ -206,6 +213,11 @@ class HttpServerProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def deadline_passed(self, now_s: float) -> None:
+        if self._phase == _IDLE and self.relayed is not None:
+            self.relayed.settle()
+            self.deadline_s = inf if self._phase == _SERVING else self.relayed.used_s + self._limits.idle_timeout_s
+            if self.deadline_s > now_s:
+                return
         transport = self._transport
         if transport is None or self._phase == _LINGERING:
             self.abort()
@@ -276,6 +288,18 @@ class HttpServerProtocol(asyncio.Protocol):
         else:
             self._resume_reading()
 
+    # -- for a request that the relay began ---------------------------------------------------------------
+
+    def resume(self, request: bytes) -> HttpRequest:
+        """It is in service here from now on. It was understood once; so were all that share its head."""
+        head = parse_request_head(request, len(request) + 1)
+        assert head is not None
+        self._keep_alive = head.keep_alive and not self._registry.draining
+        self._phase = _SERVING
+        self.deadline_s = inf
+        found = self._request = request_from(head, request[head.head_len :], self)
+        return found
+
     # -- inside -------------------------------------------------------------------------------------------
 
     def _await_request(self) -> None:
@@ -284,6 +308,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self.deadline_s = deadline_s
         self._unsent_seen = self._limits.result_bytes + self._limits.write_buffer_bytes
         self._registry.deadlines.moved(deadline_s)
+        if self.relayed is not None and not self._pending:
+            self.relayed.at_rest()
 
     def _advance(self) -> None:
         """Serves what is pending, one request after the other, as far as it goes."""

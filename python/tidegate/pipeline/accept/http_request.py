@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from tidegate.errors import BadEncoding, BadHttp, TidegateError, TooLarge
 from tidegate.pipeline.accept.peer_address import Address
 from tidegate.pipeline.codec import RequestHead, compress, inflate
+from tidegate.pipeline.relay.origin import ReplyForm
 
 Headers = Sequence[tuple[str, str]]
 
@@ -165,7 +166,7 @@ class HttpRequest:
                 elif lower == "content-encoding":
                     compressible = False
         if compressible and coded and len(body) <= _COMPRESS_MAX_BYTES:
-            coding = "zstd" if self.accepts("zstd") else "gzip" if self.accepts("gzip") else ""
+            coding = self._coding()
             if coding:
                 body = compress(coding, body)
                 head.append(f"content-encoding: {coding}\r\nvary: accept-encoding\r\n")
@@ -181,6 +182,22 @@ class HttpRequest:
         self._port = None
         port.write(raw if self.method == "HEAD" else raw + body)
         port.complete()
+
+    def reply_form(self, headers: Headers) -> ReplyForm:
+        """What `respond` would write around a JSON body with status 200 and these headers, over HTTP/1.1."""
+        head = [_status_line(200), *[_field(name, value) for name, value in (*headers, *self.extra_headers)]]
+        coding = ""
+        if "accept-encoding" in self.headers:
+            coding = self._coding()
+        return ReplyForm(
+            "".join(head).encode("latin-1"),
+            coding,
+            self._port.compress_min_bytes if self._port is not None else COMPRESS_MIN_BYTES,
+            _COMPRESS_MAX_BYTES,
+        )
+
+    def _coding(self) -> str:
+        return "zstd" if self.accepts("zstd") else "gzip" if self.accepts("gzip") else ""
 
     def refuse(self, error: TidegateError, headers: Headers = ()) -> None:
         """Answers with a JSON-RPC error that belongs to no request id."""

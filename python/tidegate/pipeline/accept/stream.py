@@ -14,7 +14,7 @@ from tidegate.config.snapshot import Limits
 from tidegate.errors import NoMemory, TidegateError
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.descriptors import descriptor_of
-from tidegate.pipeline.codec import LineSplitter, MsgpackSplitter, json_to_msgpack
+from tidegate.pipeline.codec import LineSplitter, MsgpackSplitter, StreamDownstream, json_to_msgpack
 from tidegate.pipeline.line import one_line
 
 
@@ -49,6 +49,8 @@ class StreamServerProtocol(asyncio.Protocol):
         self._packed = False
         self._admitted = False
         self._draining = False
+        self.relayed: StreamDownstream | None = None
+        """Stands before this, cuts the lines, and relays what it can."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,17 +80,25 @@ class StreamServerProtocol(asyncio.Protocol):
             self.close()
             return
         except MemoryError:
-            self._no_memory(talk, len(data))
+            self.no_memory(len(data))
             return
         for message in messages:
+            self.take(message)
+
+    def take(self, message: bytes | None) -> None:
+        """One message; None for one over the limit."""
+        talk = self._talk
+        if talk is not None:
             try:
                 talk.receive(message)
             except MemoryError:
-                self._no_memory(talk, len(message or b""))
-                return
+                self.no_memory(len(message or b""))
 
-    def _no_memory(self, talk: Talk, size: int) -> None:
+    def no_memory(self, size: int) -> None:
         """What was lost cannot be told apart from what was not, so the connection ends."""
+        talk = self._talk
+        if talk is None:
+            return
         self._registry.shed_messages.refuse("no memory is left for large ones")
         talk.garbage(NoMemory(f"no memory is left for a message of {size} bytes and more"))
         self.close()
@@ -103,6 +113,10 @@ class StreamServerProtocol(asyncio.Protocol):
         talk, self._talk = self._talk, None
         if talk is not None:
             talk.end()
+
+    def write_line(self, line: bytes) -> None:
+        """What the relay has to say to a client that has much unread."""
+        self.write(line[:-1])
 
     def write(self, message: bytes) -> None:
         transport = self.transport
@@ -127,6 +141,8 @@ class StreamServerProtocol(asyncio.Protocol):
     def drain(self) -> None:
         """Closes as soon as nothing is to be answered any more."""
         self._draining = True
+        if self.relayed is not None:
+            self.relayed.stand_back()
         if self._talk is None or not self._talk.busy:
             self.close()
 

@@ -1,4 +1,5 @@
-"""The byte library: frames, envelopes, HTTP heads, codings, seals. Native code; what it means stands in `_native.pyi`.
+"""The byte library: frames, envelopes, HTTP heads, codings, seals; and the relay. Native code; what it means stands in
+`_native.pyi`.
 
 Every stage may import this package; it is the only importer of `tidegate._native`. `tests/codec/twins.py`
 says the same things in slow, obvious Python.
@@ -16,14 +17,20 @@ try:
         REQUEST,
         RESULT,
         VERSION,
+        Bucket,
         ChunkDecoder,
         Envelope,
+        HttpDownstream,
         LineSplitter,
+        LineUpstream,
         MsgpackSplitter,
+        Relay,
         RequestHead,
         ResponseHead,
+        Scope,
         SseDecoder,
         SseEvent,
+        StreamDownstream,
         array_spans,
         compress,
         encode_sse,
@@ -52,14 +59,20 @@ __all__ = [
     "NOTIFICATION",
     "REQUEST",
     "RESULT",
+    "Bucket",
     "ChunkDecoder",
     "Envelope",
+    "HttpDownstream",
     "LineSplitter",
+    "LineUpstream",
     "MsgpackSplitter",
+    "Relay",
     "RequestHead",
     "ResponseHead",
+    "Scope",
     "SseDecoder",
     "SseEvent",
+    "StreamDownstream",
     "array_spans",
     "compress",
     "encode_sse",

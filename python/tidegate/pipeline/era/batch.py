@@ -13,6 +13,7 @@ from tidegate.errors import InvalidRequest, TidegateError
 from tidegate.pipeline.codec import REQUEST, Envelope, array_spans, scan
 from tidegate.pipeline.era.wire import error_message
 from tidegate.pipeline.peer import Outlet
+from tidegate.pipeline.relay.origin import Origin, ReplyForm
 from tidegate.protocol.revisions import BATCHING
 
 _MAX_MEMBERS: Final = 100
@@ -29,6 +30,9 @@ class BatchOutlet:
     """Gathers the answers to a batch; shared by its requests."""
 
     __slots__ = ("_answers", "_expected", "_outlet")
+    origin: Origin | None = None
+    """Nothing in a batch is relayed."""
+    reply_form: ReplyForm | None = None
 
     def __init__(self, outlet: WholeOutlet, expected: int) -> None:
         self._outlet = outlet

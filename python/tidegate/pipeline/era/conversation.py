@@ -10,15 +10,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tidegate.errors import InvalidParams, InvalidRequest, TidegateError, Unauthorized
-from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, find_member, scan
+from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, Scope, find_member, scan
 from tidegate.pipeline.era.batch import Batch, BatchOutlet
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
-from tidegate.pipeline.era.session import Session
+from tidegate.pipeline.era.session import Session, SessionExchange
 from tidegate.pipeline.era.wire import error_message
-from tidegate.pipeline.exchange import UNREAD
+from tidegate.pipeline.exchange import UNREAD, ClientView
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, PROTOCOL_VERSION, TOKEN
 
 
@@ -34,10 +35,12 @@ class Wire(Protocol):
 class _StreamOutlet:
     """Answers on a stream: all messages share it."""
 
-    __slots__ = ("_wire",)
+    __slots__ = ("_wire", "origin")
+    reply_form: ReplyForm | None = ReplyForm()
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, origin: Origin) -> None:
         self._wire = wire
+        self.origin: Origin | None = origin
 
     def reply(self, message: bytes, code: int | None) -> None:
         self._wire.write(message)
@@ -75,10 +78,12 @@ class Conversation:
         self._authenticate = authenticate
         self._views = views
         self._new_session = new_session
-        self._outlet = _StreamOutlet(wire)
+        self._outlet = _StreamOutlet(wire, self)
         self._session: Session | None = None
         self._opened = False
         self._stateless: dict[bytes, StatelessExchange] = {}
+        self._scope: Scope | None = None
+        """Of stateless requests in the relay."""
         self._limit = front.limits.line_bytes
 
     def receive(self, message: bytes | None) -> None:
@@ -160,6 +165,7 @@ class Conversation:
     ) -> None:
         exchange = StatelessExchange(message, envelope, UNREAD, principal, self._transport, outlet)
         request_id = envelope.id or b""
+        self._settle()
         if request_id in self._stateless:
             exchange.failed(InvalidRequest(f"the id {request_id.decode()} is already in use"))
             return
@@ -172,17 +178,48 @@ class Conversation:
             return
         self._front.dispatch(exchange)
         if not exchange.done:
-            self._stateless[request_id] = exchange
-            after = exchange.on_done
+            self._note(exchange)
 
-            def done(ended: object, code: int | None, error: TidegateError | None) -> None:
-                self._stateless.pop(request_id, None)
-                if after is not None:
-                    after(exchange, code, error)
+    def _note(self, exchange: StatelessExchange) -> None:
+        """It is still to be answered."""
+        request_id = exchange.envelope.id or b""
+        self._stateless[request_id] = exchange
+        after = exchange.on_done
 
-            exchange.on_done = done
+        def done(ended: object, code: int | None, error: TidegateError | None) -> None:
+            self._stateless.pop(request_id, None)
+            if after is not None:
+                after(exchange, code, error)
+
+        exchange.on_done = done
+
+    # -- Origin -----------------------------------------------------------------------------------------------
+
+    def resume(
+        self, protocol: object, request: bytes, client: ClientView, principal: Principal, done: Done, waited_s: float
+    ) -> StatelessExchange | SessionExchange:
+        envelope = scan(request, self._front.limits.depth)
+        if isinstance(client.session, Session):
+            return client.session.resume(request, envelope, self._outlet, done)
+        exchange = StatelessExchange(request, envelope, client, principal, self._transport, self._outlet)
+        exchange.on_done = done
+        self._note(exchange)
+        return exchange
+
+    def scope_of(self, client: ClientView) -> Scope | None:
+        if isinstance(client.session, Session):
+            return client.session.scope()
+        if self._scope is None:
+            self._scope = self._front.relay_scope(self._stateless)
+        return self._scope
+
+    def _settle(self) -> None:
+        """Before ids are looked up: those that the relay has are ours from now on."""
+        if self._scope is not None and self._scope.in_flight:
+            self._scope.settle()
 
     def _cancelled(self, message: bytes, envelope: Envelope) -> None:
+        self._settle()
         span = envelope.params_span
         at = find_member(message, "requestId", *span) if span is not None else None
         exchange = self._stateless.get(message[at[0] : at[1]]) if at is not None else None
@@ -211,6 +248,9 @@ class Conversation:
 
     def end(self) -> None:
         """The stream is closed: whatever runs for it is cancelled."""
+        if self._scope is not None:
+            self._scope.close()
+            self._scope = None
         for exchange in list(self._stateless.values()):
             exchange.cancel()
         self._stateless.clear()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError
-from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.codec import Envelope, Scope
 from tidegate.pipeline.exchange import ClientView, Exchange
 
 
@@ -43,6 +43,9 @@ class Front(Protocol):
     def unfollow(self, client: ClientView, uri: str, exchange: Exchange | None) -> None: ...
 
     def log_level(self, client: ClientView, level: str, exchange: Exchange) -> None: ...
+
+    def relay_scope(self, ids: Mapping[bytes, object]) -> Scope:
+        """For requests that are told apart by their ids; `ids` has those that are in the slow lane."""
 
     def roots_changed(self, client: ClientView, message: bytes) -> None: ...
 

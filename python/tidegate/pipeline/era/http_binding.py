@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol, cast
 
 from tidegate.errors import (
     DownstreamError,
@@ -19,7 +19,7 @@ from tidegate.errors import (
     Unauthorized,
     UnsupportedProtocolVersion,
 )
-from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, encode_sse, scan
+from tidegate.pipeline.codec import BATCH, NOTIFICATION, REQUEST, Envelope, Scope, encode_sse, scan
 from tidegate.pipeline.era.batch import Batch, BatchOutlet
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange, carries_envelope, check_method
@@ -35,9 +35,10 @@ from tidegate.pipeline.era.streams import (
     read_event_id,
 )
 from tidegate.pipeline.era.wire import error_message, retry_after
-from tidegate.pipeline.exchange import UNREAD
+from tidegate.pipeline.exchange import UNREAD, ClientView
 from tidegate.pipeline.peer import HttpPost
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.protocol.meta_keys import (
     ENDPOINT,
     HEADER_LAST_EVENT,
@@ -60,6 +61,13 @@ _PREFLIGHT: Final = (
     ("access-control-allow-headers", "content-type, accept, authorization, last-event-id, " + ", ".join(_MIRRORED)),
     ("access-control-max-age", "600"),
 )
+
+
+class HttpConnection(Protocol):
+    """A client's connection, as one that goes on with what was begun on it."""
+
+    def resume(self, request: bytes) -> HttpPost:
+        """The request is in service from now on."""
 
 
 class HttpBinding:
@@ -86,11 +94,8 @@ class HttpBinding:
         """Answers one HTTP request, now or later."""
         headers = request.headers
         try:
-            origin = headers.get("origin")
-            self._check_origin(headers.get("host"), origin)
-            if origin is not None:
-                # An origin that passed may read the answers, errors among them.
-                request.extra_headers = (("access-control-allow-origin", origin), *_CORS)
+            self._check_origin(headers.get("host"), headers.get("origin"))
+            _allow_origin(request)
             if request.method == "OPTIONS":
                 request.respond(204, _PREFLIGHT)
                 return
@@ -160,7 +165,7 @@ class HttpBinding:
             return
         if envelope.kind != REQUEST:
             raise InvalidRequest("the body must be one JSON-RPC request or notification")
-        outlet = StatelessOutlet(request)
+        outlet = StatelessOutlet(request, self)
         exchange = StatelessExchange(message, envelope, UNREAD, principal, "http", outlet)
         try:
             try:
@@ -197,6 +202,8 @@ class HttpBinding:
             """Ends a session whose opening failed."""
 
             alive = True
+            origin: Origin | None = None
+            reply_form: ReplyForm | None = None
 
             def reply(self, answer: bytes, code: int | None) -> None:
                 outlet.reply(answer, code)
@@ -213,7 +220,7 @@ class HttpBinding:
         if session is None:
             return
         if envelope.kind == REQUEST:
-            outlet = SessionOutlet(request, self._replays[session], streams=_takes_stream(request))
+            outlet = SessionOutlet(request, self._replays[session], streams=_takes_stream(request), origin=self)
             exchange = session.request(message, envelope, outlet)
             if exchange is not None:
                 outlet.cancel = exchange.cancel
@@ -257,6 +264,31 @@ class HttpBinding:
         batch.serve(outlet, serve_one)
         if batch.expected == 0:
             request.respond(202)
+
+    # -- Origin -----------------------------------------------------------------------------------------------
+
+    def resume(
+        self, protocol: object, request: bytes, client: ClientView, principal: Principal, done: Done, waited_s: float
+    ) -> StatelessExchange | SessionExchange:
+        post = cast(HttpConnection, protocol).resume(request)
+        _allow_origin(post)
+        message = post.body
+        envelope = scan(message, self._front.limits.depth)
+        session = client.session
+        if not isinstance(session, Session):
+            exchange = StatelessExchange(message, envelope, client, principal, "http", StatelessOutlet(post, self))
+            exchange.on_done = done
+            post.on_disconnect = exchange.cancel
+            return exchange
+        replay = self._replays[session]
+        outlet = SessionOutlet(post, replay, streams=_takes_stream(post), origin=self, waited_s=waited_s)
+        within = session.resume(message, envelope, outlet, done)
+        outlet.cancel = within.cancel
+        return within
+
+    def scope_of(self, client: ClientView) -> Scope | None:
+        session = client.session
+        return session.scope() if isinstance(session, Session) else None
 
     # -- GET and DELETE /mcp ----------------------------------------------------------------------------------
 
@@ -338,6 +370,10 @@ class HttpBinding:
 class _SseLegacyStream:
     """The one stream of an HTTP+SSE client: every message goes there."""
 
+    origin: Origin | None = None
+    """Answers do not go where requests come from, so nothing is relayed."""
+    reply_form: ReplyForm | None = None
+
     def __init__(self, body: EventBody) -> None:
         self._body = body
 
@@ -360,6 +396,13 @@ def _take(session: Session, message: bytes, envelope: Envelope) -> None:
         session.notification(message, envelope)
     else:
         session.response(message, envelope)
+
+
+def _allow_origin(request: HttpPost) -> None:
+    """An origin that passed may read the answers, errors among them."""
+    origin = request.headers.get("origin")
+    if origin is not None:
+        request.extra_headers = (("access-control-allow-origin", origin), *_CORS)
 
 
 def _takes_stream(request: HttpPost) -> bool:

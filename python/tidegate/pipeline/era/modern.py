@@ -25,6 +25,7 @@ from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.relay.origin import Origin, ReplyForm
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SUBSCRIPTION_ID
 from tidegate.protocol.methods import METHODS
 from tidegate.protocol.revisions import LATEST_MODERN, MODERN
@@ -117,6 +118,14 @@ class StatelessExchange(Exchange):
     ) -> None:
         super().__init__(message, envelope, client, principal, transport)
         self.outlet = outlet
+
+    @property
+    def origin(self) -> Origin | None:
+        return self.outlet.origin
+
+    @property
+    def reply_form(self) -> ReplyForm | None:
+        return self.outlet.reply_form
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         if envelope.method == "notifications/message":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tidegate.errors import INTERNAL_ERROR, InvalidParams, InvalidRequest, MethodNotFound, TidegateError
-from tidegate.pipeline.codec import Envelope, find_member, splice
+from tidegate.pipeline.codec import Envelope, Scope, find_member, splice
 from tidegate.pipeline.era.bridge.abilities import asked_abilities
 from tidegate.pipeline.era.bridge.entries import capabilities_for
 from tidegate.pipeline.era.bridge.results import result_for
@@ -21,6 +21,7 @@ from tidegate.pipeline.exchange import ClientView, Exchange, Question
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.peer import Outlet
 from tidegate.pipeline.principal import Principal
+from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.protocol.methods import CLIENT_FEATURE, METHODS
 from tidegate.protocol.revisions import LATEST_LEGACY, LEGACY
 
@@ -56,6 +57,14 @@ class SessionExchange(Exchange):
         super().__init__(message, envelope, session.client, session.principal, transport)
         self.session = session
         self.outlet = outlet
+
+    @property
+    def origin(self) -> Origin | None:
+        return self.outlet.origin
+
+    @property
+    def reply_form(self) -> ReplyForm | None:
+        return self.outlet.reply_form
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         if self.session.wants(message, envelope):
@@ -109,6 +118,8 @@ class Session:
         self._early: dict[object, bytes] = {}
         """By what it is about: of what changes several times, the last word is enough."""
         self._early_bytes = 0
+        self._scope: Scope | None = None
+        """Of its requests in the relay."""
         self._changed_early: set[str] = set()
         """Lists that changed while the client could not be told: not initialized yet, or no stream open."""
 
@@ -171,6 +182,7 @@ class Session:
         """One request within the session; None when it was refused at once."""
         exchange = SessionExchange(message, envelope, self, self.transport, outlet)
         request_id = envelope.id or b""
+        self._settle()
         if request_id in self.exchanges:
             exchange.send_error(InvalidRequest(f"the id {request_id.decode()} is already in use"))
             return None
@@ -193,7 +205,26 @@ class Session:
             self._front.dispatch(exchange)
         return exchange
 
+    def resume(self, message: bytes, envelope: Envelope, outlet: Outlet, done: Done) -> SessionExchange:
+        """As of `Origin`."""
+        exchange = SessionExchange(message, envelope, self, self.transport, outlet)
+        exchange.on_done = done
+        self.exchanges[envelope.id or b""] = exchange
+        return exchange
+
+    def scope(self) -> Scope:
+        """Where its ids are told apart from each other."""
+        if self._scope is None:
+            self._scope = self._front.relay_scope(self.exchanges)
+        return self._scope
+
+    def _settle(self) -> None:
+        """Before ids are looked up: those that the relay has are ours from now on."""
+        if self._scope is not None and self._scope.in_flight:
+            self._scope.settle()
+
     def notification(self, message: bytes, envelope: Envelope) -> None:
+        self._settle()
         method = envelope.method
         if method == "notifications/initialized":
             self.initialized = True
@@ -360,6 +391,8 @@ class Session:
         if self.ended:
             return
         self.ended = True
+        if self._scope is not None:
+            self._scope.close()
         for exchange in list(self.exchanges.values()):
             exchange.cancel()
         asked, self._asked = self._asked, {}

@@ -21,6 +21,8 @@ class SessionTable:
         self._sessions: dict[str, Session] = {}
         self._used_s: dict[str, float] = {}
         self._reaper: asyncio.TimerHandle | None = None
+        self.before_judging: Callable[[], None] | None = None
+        """Called before the use of sessions is looked at: somebody may have something to say about it."""
 
     def take_up(self, limits: Limits) -> None:
         """Other bounds from now on. Sessions that are over a new bound go on."""
@@ -76,6 +78,8 @@ class SessionTable:
 
     def _reap(self) -> int:
         """Ends idle sessions; how many."""
+        if self.before_judging is not None:
+            self.before_judging()
         before_s = self._clock.now_s() - self._limits.session_idle_s
         idle = [session for key, session in self._sessions.items() if self._used_s[key] < before_s and _idle(session)]
         for session in idle:

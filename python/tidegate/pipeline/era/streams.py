@@ -16,6 +16,7 @@ from tidegate.config.snapshot import Limits
 from tidegate.pipeline.codec import encode_sse
 from tidegate.pipeline.era.wire import http_status, retry_after
 from tidegate.pipeline.peer import HttpPost, StreamBody
+from tidegate.pipeline.relay.origin import Origin, ReplyForm
 
 JSON: Final = ("content-type", "application/json")
 _SSE: Final = (
@@ -60,10 +61,11 @@ class EventBody:
 class StatelessOutlet:
     """The answer to one stateless POST."""
 
-    __slots__ = ("_body", "_request")
+    __slots__ = ("_body", "_request", "origin")
 
-    def __init__(self, request: HttpPost) -> None:
+    def __init__(self, request: HttpPost, origin: Origin | None = None) -> None:
         self._request = request
+        self.origin = origin
         self._body: EventBody | None = None
 
     def reply(self, message: bytes, code: int | None) -> None:
@@ -85,6 +87,10 @@ class StatelessOutlet:
     @property
     def alive(self) -> bool:
         return not self._request.gone
+
+    @property
+    def reply_form(self) -> ReplyForm:
+        return self._request.reply_form((JSON,))
 
     def abandon(self) -> None:
         """Nothing will be answered any more."""
@@ -175,9 +181,19 @@ class _Numbered:
 class SessionOutlet(_Numbered):
     """The answer to one POST within a session."""
 
-    def __init__(self, request: HttpPost, replay: Replay, *, streams: bool) -> None:
+    def __init__(
+        self,
+        request: HttpPost,
+        replay: Replay,
+        *,
+        streams: bool,
+        origin: Origin | None = None,
+        waited_s: float = 0.0,
+    ) -> None:
+        """`waited_s`: how long ago the request came."""
         super().__init__(replay)
         self._request: HttpPost | None = request
+        self.origin = origin
         self.headers: list[tuple[str, str]] = []
         self._streams = streams
         """Whether the client takes an event stream."""
@@ -188,7 +204,7 @@ class SessionOutlet(_Numbered):
         """Stops the request when nobody can receive its answer."""
         request.on_disconnect = self._disconnected
         if streams:
-            self._linger = asyncio.get_running_loop().call_later(_LINGER_S, self._to_stream)
+            self._linger = asyncio.get_running_loop().call_later(max(0.0, _LINGER_S - waited_s), self._to_stream)
 
     def reply(self, message: bytes, code: int | None) -> None:
         if self._done:
@@ -207,6 +223,10 @@ class SessionOutlet(_Numbered):
             self._to_stream()
             if self._request is None:
                 self.event(message)
+
+    @property
+    def reply_form(self) -> ReplyForm | None:
+        return self._request.reply_form((JSON,)) if self._request is not None and not self.headers else None
 
     @property
     def alive(self) -> bool:

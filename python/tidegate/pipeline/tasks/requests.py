@@ -115,7 +115,7 @@ class Tasks:
 
         def go_or_wait(slot: Slot, connection: Connection) -> None:
             if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
-                service.queue.join(exchange, slot, connection, go)
+                service.queue.join(exchange, slot, connection, go, stays=True)
             else:
                 go(slot, connection)
 

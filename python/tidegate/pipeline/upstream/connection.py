@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
-from tidegate.config.snapshot import Limits
+from tidegate.config.snapshot import Backend, Limits
 from tidegate.errors import (
     NoMemory,
     TidegateError,
@@ -22,7 +22,17 @@ from tidegate.errors import (
     UpstreamProtocol,
     UpstreamTimeout,
 )
-from tidegate.pipeline.codec import ERROR, NOTIFICATION, REQUEST, RESULT, Envelope, find_member, scan, splice
+from tidegate.pipeline.codec import (
+    ERROR,
+    NOTIFICATION,
+    REQUEST,
+    RESULT,
+    Envelope,
+    LineUpstream,
+    find_member,
+    scan,
+    splice,
+)
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
@@ -50,6 +60,7 @@ class ConnectionOwner(Protocol):
 
     clock: Clock
     deadlines: Deadlines
+    config: Backend
 
     @property
     def limits(self) -> Limits: ...
@@ -149,12 +160,16 @@ class Connection:
         self.repeatable: frozenset[str] = frozenset()
         """Tools of which the server said that calling them twice does no harm."""
         self.closed = False
+        self._over = False
+        """Whoever has it was told that it is lost."""
         self.lost_by: TidegateError | None = None
         """Why it is closed."""
         self.changed_early: set[str] = set()
         """Lists that changed before anybody could be told."""
         self.dropped = 0
         """Messages nobody could be found for."""
+        self.relayed: LineUpstream | None = None
+        """Stands before the link's reading end, and has calls of its own on this connection."""
         self.line: WaitingLine | None = None
         """Whoever comes now waits behind these; None when nobody waits."""
         self._owner = owner
@@ -212,6 +227,33 @@ class Connection:
             listener.failed(NoMemory(f"no memory is left for a request of {len(message)} bytes"))
             return None
         return call
+
+    def relay_by(self, relayed: LineUpstream, write: Callable[[bytes], None], writer: object) -> None:
+        """As of `LinkOwner`. The link is open from now on."""
+        relayed.attach(write, writer, self, self._pending)
+        self.relayed = relayed
+
+    def resume(
+        self,
+        exchange: Exchange,
+        client: ClientView,
+        upstream_id: bytes,
+        *,
+        name: str | None,
+        edits: list[Edit],
+        timeout_s: float,
+        began_s: float,
+    ) -> None:
+        """This call was sent by the relay, as `call` would have sent it."""
+        message, envelope = exchange.message, exchange.envelope
+        call = Call(self, exchange, upstream_id, envelope.method or "", name)
+        call.principal = client.principal
+        call.sent = client, message, envelope, edits
+        call.timeout_s = timeout_s
+        call.deadline_s = began_s + timeout_s
+        self._pending[upstream_id] = call
+        self._deadlines.watch(call)
+        exchange.abandon = call.abandon
 
     def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
         """Sends a request of the gateway's own; `params` must already be in the server's dialect."""
@@ -282,19 +324,22 @@ class Connection:
 
     @property
     def in_flight(self) -> int:
-        return len(self._pending)
+        return len(self._pending) if self.relayed is None else len(self._pending) + self.relayed.in_flight
 
     @property
     def requests(self) -> int:
         """Made so far, the gateway's own among them."""
-        return self._next_id
+        return self._next_id if self.relayed is None else self.relayed.ids_given
 
     @property
     def working(self) -> int:
         """As `in_flight`, less the streams on which the server tells of changes, which may stay open for ever."""
-        return sum(call.method != "subscriptions/listen" for call in self._pending.values())
+        working = sum(call.method != "subscriptions/listen" for call in self._pending.values())
+        return working if self.relayed is None else working + self.relayed.in_flight
 
     def _new_id(self) -> bytes:
+        if self.relayed is not None:
+            return b"%d" % self.relayed.next_id()
         self._next_id += 1
         return b"%d" % self._next_id
 
@@ -418,12 +463,13 @@ class Connection:
         return call.method in READING or (call.method == "tools/call" and call.params_name in self.repeatable)
 
     def never_ran(self, call: Call, error: TidegateError) -> None:
-        """Sent again, once, on the connection that comes after this one."""
+        """Sent again on the connection that comes after this one: once, or as often as there are replicas."""
         sent, call.sent = call.sent, None
         if sent is None or call.id not in self._pending:
             self.call_failed(call, error)
             return
         client, message, envelope, edits = sent
+        moves = getattr(call, "moves", 0) + 1
         self._moving.add(call.id)
 
         def use(slot: Slot, connection: Connection) -> None:
@@ -445,7 +491,9 @@ class Connection:
                 headers=call.headers,
             )
             if again is not None:
-                again.sent = None
+                again.moves = moves
+                if moves >= self._owner.config.replicas:
+                    again.sent = None
                 again.timeout_s = call.timeout_s
                 again.client_token = call.client_token
                 call.successor = again
@@ -458,16 +506,29 @@ class Connection:
             call.listener.failed(error)
 
     def lost(self, error: TidegateError) -> None:
+        if self.relayed is not None:
+            self.relayed.close()
         pending = [call for call in self._pending.values() if call.id not in self._moving]
-        already, self.closed = self.closed, True
+        already, self.closed, self._over = self._over, True, True
         for call in pending:
             self.call_failed(call, error)
         if not already:
             self._gone(error)
+        if self.relayed is not None:
+            self._next_id = self.relayed.ids_given
+            self.relayed.detach()
+            self.relayed = None
+
+    def ending(self) -> None:
+        if self.relayed is not None:
+            self.relayed.close()
+        self.closed = True
 
     def retired(self, error: TidegateError) -> None:
-        if not self.closed:
-            self.closed = True
+        if not self._over:
+            if self.relayed is not None:
+                self.relayed.close()
+            self.closed = self._over = True
             self._gone(error)
 
     def _gone(self, error: TidegateError) -> None:

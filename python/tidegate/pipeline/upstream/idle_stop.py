@@ -29,6 +29,8 @@ class IdleStopHost(Protocol):
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
 
+    def connection_ended(self, slot: Slot, connection: Connection) -> None: ...
+
     def slot_changed(self, slot: Slot) -> None: ...
 
 
@@ -74,6 +76,7 @@ class IdleStop:
             return
         if connection.requests == requests and not slot.subscribed and not slot.leased and not slot.busy:
             slot.connection = None
+            self._host.connection_ended(slot, connection)
             slot.listen = None
             slot.changed_s = self._host.clock.now_s()
             slot.backoff.reset()

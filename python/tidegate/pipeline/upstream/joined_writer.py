@@ -17,7 +17,7 @@ from tidegate.pipeline.upstream.link import Call, LinkOwner
 class JoinedWriter:
     """The writing end of a transport, one line a message."""
 
-    __slots__ = ("_backend", "_loop", "_max_unsent_bytes", "_queued", "_queued_bytes", "_transport", "_turn")
+    __slots__ = ("_backend", "_loop", "_max_unsent_bytes", "_queued", "_transport", "_turn", "queued_bytes")
 
     def __init__(self, transport: asyncio.WriteTransport, backend: str, max_unsent_bytes: int) -> None:
         self._transport = transport
@@ -25,7 +25,8 @@ class JoinedWriter:
         self._max_unsent_bytes = max_unsent_bytes
         self._loop = asyncio.get_running_loop()
         self._queued: list[bytes] = []
-        self._queued_bytes = 0
+        self.queued_bytes = 0
+        """To be written at the end of this turn. Whoever else writes to the transport waits for that."""
         self._turn = False
         """Something was written in this turn."""
 
@@ -34,14 +35,14 @@ class JoinedWriter:
         transport = self._transport
         if transport.is_closing():
             return
-        if self._queued_bytes + transport.get_write_buffer_size() > self._max_unsent_bytes:
+        if self.queued_bytes + transport.get_write_buffer_size() > self._max_unsent_bytes:
             if call is not None and owner is not None:
                 owner.call_failed(call, Overloaded(f"backend `{self._backend}` reads too slowly"))
             return
         data = one_line(message)
         if self._turn:
             self._queued.append(data)
-            self._queued_bytes += len(data)
+            self.queued_bytes += len(data)
             return
         transport.write(data)
         if owner is not None and owner.in_flight > 1:
@@ -57,7 +58,7 @@ class JoinedWriter:
         """Hands everything to the transport."""
         if self._queued:
             queued, self._queued = self._queued, []
-            self._queued_bytes = 0
+            self.queued_bytes = 0
             if not self._transport.is_closing():
                 self._transport.write(b"".join(queued))
 

@@ -6,11 +6,13 @@ knows framing and delivery, never what a message means.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
 from tidegate.errors import TidegateError
-from tidegate.pipeline.codec import Envelope
+from tidegate.pipeline.codec import Envelope, LineUpstream
 from tidegate.pipeline.exchange import CallListener, ClientView
 
 Sent = tuple[ClientView, bytes, Envelope, list[tuple[int, int, bytes]]]
@@ -29,6 +31,7 @@ class Call:
         "link_state",
         "listener",
         "method",
+        "moves",
         "open",
         "params_name",
         "principal",
@@ -38,6 +41,9 @@ class Call:
         "timeout_s",
         "usual_timeout_s",
     )
+
+    moves: int
+    """How often it was sent again on another connection; not set while it never was."""
 
     def __init__(self, desk: Desk, listener: CallListener, upstream_id: bytes, method: str, name: str | None) -> None:
         self.desk = desk
@@ -112,6 +118,9 @@ class LinkOwner(Protocol):
     def in_flight(self) -> int:
         """Requests that wait for an answer."""
 
+    def relay_by(self, relayed: LineUpstream, write: Callable[[bytes], None], writer: object) -> None:
+        """The relay reads what the server says before the link does, and writes beside the link's `writer`."""
+
     def received(self, message: bytes, call: Call | None) -> bool:
         """One message from the server; `call` when the transport says which request it belongs to. Whether it answers
         a request.
@@ -138,11 +147,21 @@ class LinkOwner(Protocol):
     def never_ran(self, call: Call, error: TidegateError) -> None:
         """As `call_failed`, and the server certainly did nothing of it."""
 
+    def ending(self) -> None:
+        """The link takes nothing new. `lost`, with the reason, follows very soon."""
+
     def lost(self, error: TidegateError) -> None:
         """The link is gone, with everything in flight on it. Called once, at most."""
 
     def retired(self, error: TidegateError) -> None:
         """The link takes nothing new. What is in flight on it meets its end there, one by one. Instead of `lost`."""
+
+
+class LineRelay(Protocol):
+    """The relay, as links that speak in lines see it."""
+
+    def lines(self, protocol: asyncio.Protocol, max_bytes: int) -> LineUpstream | None:
+        """What is to stand before `protocol`; None for nothing."""
 
 
 class Link(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Limits
 from tidegate.pipeline.upstream.builtin import BuiltinLink
-from tidegate.pipeline.upstream.link import Link
+from tidegate.pipeline.upstream.link import LineRelay, Link
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.http_client import HttpClient
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Links:
     """Links of one gateway; those over HTTP share their connections."""
 
-    def __init__(self, limits: Limits, clock: Clock, *, max_in_flight: int) -> None:
+    def __init__(self, limits: Limits, clock: Clock, relay: LineRelay | None = None, *, max_in_flight: int) -> None:
         """`max_in_flight`: requests that any one backend may have in flight."""
         self._limits = limits
         self._clock = clock
+        self._relay = relay
         self._max_in_flight = max_in_flight
         self._http: HttpClient | None = None
 
@@ -43,7 +44,12 @@ class Links:
         if transport == "stdio":
             from tidegate.pipeline.upstream.stdio_child import StdioChild
 
-            return StdioChild(backend, max_bytes=limits.result_bytes, write_buffer_bytes=limits.write_buffer_bytes)
+            return StdioChild(
+                backend,
+                max_bytes=limits.result_bytes,
+                write_buffer_bytes=limits.write_buffer_bytes,
+                relay=self._relay,
+            )
         if transport in ("tcp", "unix"):
             from tidegate.config.address import parse_host_port
             from tidegate.pipeline.upstream.stream import StreamLink
@@ -54,6 +60,7 @@ class Links:
                 max_bytes=limits.result_bytes,
                 write_buffer_bytes=limits.write_buffer_bytes,
                 connect_timeout_s=backend.start_timeout_s,
+                relay=self._relay,
             )
         if self._http is None:
             from tidegate.pipeline.upstream.http_client import HttpClient

@@ -1,6 +1,7 @@
 """Requests that wait because a server has as many as it is given at once (`max_in_flight`).
 
-One `CallQueue` a backend, bounded by `max_queued`; in it one line for each connection that is full. Clients take
+One `CallQueue` a backend, bounded by `max_queued`; in it one line for each connection that is full. Replicas have one
+line together, which any of them serves, and one each for requests that must go to that one. Clients take
 turns in a line, so that one that floods delays the others by no more than its one call. A request leaves when its
 turn comes, when its client gives it up, or after `queue_timeout_s`. If the server dies meanwhile, those who wait have
 not reached it: they go on as requests that came now would, to the server as it is started again, or to the error that
@@ -24,6 +25,7 @@ from tidegate.errors import Overloaded, TidegateError, Unauthorized
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.replicas import is_open, stays
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use
 from tidegate.pipeline.upstream.turns import Turns
 
@@ -65,8 +67,19 @@ class CallQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, exchange: Exchange, slot: Slot, connection: Connection, go: Go, over: Over | None = None) -> None:
-        """Calls `go` when it is this request's turn, now if there is room after all; or fails the exchange."""
+    def join(
+        self,
+        exchange: Exchange,
+        slot: Slot,
+        connection: Connection,
+        go: Go,
+        over: Over | None = None,
+        *,
+        stays: bool = False,
+    ) -> None:
+        """Calls `go` when it is this request's turn, now if there is room after all; or fails the exchange. `stays`: it
+        must go to this replica of the server and no other.
+        """
         if connection.line is None and self._has_room(connection):
             go(slot, connection, 0.0)
             return
@@ -81,6 +94,7 @@ class CallQueue:
         self._waiting.add(whose, waiter)
         self._deadlines.watch(waiter)
         exchange.abandon = waiter.given_up
+        waiter.stays = stays
         self._line_up(waiter, slot, connection)
 
     def close(self, error: TidegateError) -> None:
@@ -103,14 +117,41 @@ class CallQueue:
         return connection.in_flight < most or connection.working < most
 
     def _line_up(self, waiter: _Waiter, slot: Slot, connection: Connection) -> None:
+        line = self._line(slot, connection)
+        own = not slot.siblings or waiter.stays or stays(slot, waiter.exchange.client)
+        turns = line.turns if own else line.common
+        turns.add(waiter.whose, waiter)
+        waiter.line, waiter.turns = line, turns
+        if connection.closed:
+            line.moved()
+        elif slot.siblings:
+            if not own:
+                self._line_up_siblings(line)
+            if self._has_room(connection):
+                # Its line was there for the sake of others.
+                line.moved()
+
+    def _line(self, slot: Slot, connection: Connection) -> Line:
         line = connection.line
         if line is None:
             line = connection.line = Line(self, slot, connection)
+            for other in _lines(slot):
+                line.common = other.common
         assert isinstance(line, Line)
-        line.turns.add(waiter.whose, waiter)
-        waiter.line = line
-        if connection.closed:
-            line.moved()
+        return line
+
+    def _line_up_siblings(self, line: Line) -> None:
+        """Whichever replica has room first takes the next one."""
+        for other in line.slot.siblings:
+            if is_open(other) and other.connection is not None and other.connection.line is None:
+                self._line(other, other.connection).moved()
+
+    def relieve(self, slot: Slot) -> None:
+        """One more replica is there: it takes from those who wait for the others."""
+        for line in _lines(slot):
+            if line.common:
+                self._line_up_siblings(line)
+                return
 
     def serve(self, line: Line) -> None:
         """Lets in as many as there is room for."""
@@ -119,8 +160,8 @@ class CallQueue:
             self._go_elsewhere(line)
             return
         now_s = self._clock.now_s()
-        while line.turns and self._has_room(connection):
-            waiter = line.turns.take()[1]
+        while (line.turns or line.common) and self._has_room(connection):
+            waiter = line.next()
             if waiter.deadline_s <= now_s:
                 self.expire(waiter)
                 continue
@@ -148,11 +189,12 @@ class CallQueue:
         """The connection is gone. Those who waited for it ask for one again, in their order."""
         host, slot = self._host, line.slot
         line.connection.line = None
-        while line.turns:
-            waiter = line.turns.take()[1]
+        served = any(not other.connection.closed for other in _lines(slot))
+        while line.turns or (line.common and not served):
+            waiter = line.next()
             waiter.line = None
             client = waiter.exchange.client
-            if host.slots.get(slot.key) is slot:
+            if host.slots.get(slot.key) is slot and not slot.siblings:
                 host.use_slot(slot, client, waiter.opened, waiter.not_opened)
             else:
                 host.acquire(client, waiter.opened, waiter.not_opened)
@@ -177,9 +219,11 @@ class CallQueue:
         waiter.exchange.abandon = None
         line = waiter.line
         if line is not None:
-            line.turns.discard(waiter.whose, waiter)
-            if not line.turns and line.connection.line is line:
-                line.connection.line = None
+            waiter.turns.discard(waiter.whose, waiter)
+            if not line.common:
+                for one in (line, *_lines(line.slot)) if line.slot.siblings else (line,):
+                    if not one.turns and one.connection.line is one:
+                        one.connection.line = None
 
     def give_up(self, waiter: _Waiter) -> None:
         self._left += 1
@@ -239,16 +283,27 @@ class CallQueue:
 
 
 class Line:
-    """Those who wait for one connection, which knows it as `Connection.line` while there are any."""
+    """Those who wait for one connection, which knows it as `Connection.line` while there are any, or any who wait for
+    whichever replica has room.
+    """
 
-    __slots__ = ("_queue", "_soon", "connection", "slot", "turns")
+    __slots__ = ("_own_next", "_queue", "_soon", "common", "connection", "slot", "turns")
 
     def __init__(self, queue: CallQueue, slot: Slot, connection: Connection) -> None:
         self.slot = slot
         self.connection = connection
         self.turns: Turns[_Waiter] = Turns()
+        self.common: Turns[_Waiter] = Turns()
+        """The same object in the lines of all replicas of the server."""
         self._queue = queue
         self._soon = False
+        self._own_next = True
+
+    def next(self) -> _Waiter:
+        """Takes one out: of its own and of those in common, in turns. Raises: KeyError, when nobody waits."""
+        own = bool(self.turns) and (self._own_next or not self.common)
+        self._own_next = not own
+        return (self.turns if own else self.common).take()[1]
 
     def moved(self) -> None:
         """The connection has one request less, or none for ever. Those who wait are served at the end of this turn of
@@ -266,7 +321,22 @@ class Line:
 class _Waiter:
     """One request in the queue."""
 
-    __slots__ = ("_over", "_queue", "deadline_s", "exchange", "go", "line", "since_s", "wait_s", "waits", "whose")
+    turns: Turns[_Waiter]
+    """Where it waits in its line."""
+    __slots__ = (
+        "_over",
+        "_queue",
+        "deadline_s",
+        "exchange",
+        "go",
+        "line",
+        "since_s",
+        "stays",
+        "turns",
+        "wait_s",
+        "waits",
+        "whose",
+    )
 
     def __init__(
         self, queue: CallQueue, exchange: Exchange, whose: str, go: Go, over: Over | None, now_s: float, wait_s: float
@@ -279,6 +349,7 @@ class _Waiter:
         self.deadline_s = now_s + wait_s
         self.line: Line | None = None
         """None while its connection is opened again."""
+        self.stays = False
         self.waits = True
         self._over = over
         self._queue = queue
@@ -307,6 +378,13 @@ class _Waiter:
         over, self._over = self._over, None
         if over is not None:
             over()
+
+
+def _lines(slot: Slot) -> list[Line]:
+    """Of the connection of `slot` and those of its siblings."""
+    slots = slot.siblings or (slot,)
+    found = [one.connection.line for one in slots if one.connection is not None]
+    return [line for line in found if isinstance(line, Line)]
 
 
 def _whose(exchange: Exchange) -> str:

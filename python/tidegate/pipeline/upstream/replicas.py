@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
 from tidegate.pipeline.balance import least_loaded, pick
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.slot import Slot
 
+_STATES: Final = ("ready", "starting", "parked", "down", "idle")
+"""A replica is in the first that any of its slots has."""
 _OUT: Final = -1
 """The load of one that is not open."""
 
@@ -45,6 +49,8 @@ class Replicas:
         """Session → the replica that it stays with."""
         self._guests = [0] * host.config.replicas
         """How many of those each has."""
+        self._served = [0] * host.config.replicas
+        """Requests on connections that have ended."""
 
     def slots(self, pool: str) -> tuple[Slot, ...]:
         """New slots for all of them, not yet in the service."""
@@ -57,9 +63,8 @@ class Replicas:
     # -- who gets a request -----------------------------------------------------------------------------------
 
     def choose(self, siblings: Sequence[Slot], client: ClientView) -> Slot:
-        session = client.session
-        if session is not None and siblings[0].pool == "shared":
-            return self._home(siblings, session.key)
+        if client.session is not None and stays(siblings[0], client):
+            return self._home(siblings, client.session.key)
         loads = [
             _OUT if slot.connection is None or slot.connection.closed else slot.connection.in_flight
             for slot in siblings
@@ -136,6 +141,34 @@ class Replicas:
         if self._at_once:
             self._wake(slot.siblings)
 
+    # -- what operators see -----------------------------------------------------------------------------------
+
+    def ended(self, slot: Slot, connection: Connection) -> None:
+        """It takes no more requests; those it had are counted."""
+        self._served[slot.replica] += connection.requests
+
+    def statistics(self) -> list[dict[str, object]]:
+        """One row a replica, over all connections to it; numbered from 1, as in the configuration."""
+        rows: list[dict[str, object]] = []
+        for number, served in enumerate(self._served):
+            slots = [slot for slot in self._host.slots.values() if slot.replica == number]
+            found = [slot.connection for slot in slots if slot.connection is not None]
+            # One that failed is down while it is being tried again.
+            states = {"down" if slot.opening and slot.error is not None else slot.state for slot in slots}
+            rows.append(
+                {
+                    "replica": number + 1,
+                    "address": _shown(self._host.config.at(number)),
+                    "state": next((state for state in _STATES if state in states), "idle"),
+                    "in_flight": sum(connection.working for connection in found),
+                    "requests": served + sum(connection.requests for connection in found),
+                    "sessions": self._guests[number] + sum(slot.client is not None for slot in slots),
+                }
+            )
+        return rows
+
+    # -- connections of single clients ------------------------------------------------------------------------
+
     def for_own(self, slot: Slot, tried: set[int]) -> int:
         """The replica that is to serve `slot`, whose client has it alone, and which is not among those `tried`: one
         that is up, if any is, with the fewest connections of single clients.
@@ -159,6 +192,13 @@ class Replicas:
         return at
 
 
+def _shown(backend: Backend) -> str | None:
+    """Where it is; of a URL no more than host and port, since the rest may hold a secret."""
+    if not backend.url:
+        return backend.address or None
+    return urlsplit(backend.url).netloc.rpartition("@")[2]
+
+
 # -- what is known of siblings --------------------------------------------------------------------------------
 
 
@@ -179,6 +219,11 @@ def heard(siblings: Sequence[Slot]) -> Slot:
         return 2 if slot.opening else 3
 
     return min(siblings, key=rank)
+
+
+def stays(slot: Slot, client: ClientView) -> bool:
+    """Whether all requests of the client go to one replica."""
+    return slot.pool == "shared" and client.session is not None
 
 
 def may_serve_instead(slot: Slot) -> bool:

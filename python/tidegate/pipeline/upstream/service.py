@@ -48,7 +48,7 @@ from tidegate.pipeline.upstream.offers import Offers
 from tidegate.pipeline.upstream.opening import Opening
 from tidegate.pipeline.upstream.queue import CallQueue
 from tidegate.pipeline.upstream.remembered import Remembered
-from tidegate.pipeline.upstream.replicas import Replicas, heard, is_open, may_serve_instead
+from tidegate.pipeline.upstream.replicas import Replicas, heard, is_open, may_serve_instead, stays
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use, Waiting
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
 from tidegate.storage.documents import Documents
@@ -190,7 +190,7 @@ class Service:
         if slot is None:
             return []
         slots = slot.siblings or (slot,)
-        if slot.siblings and slot.pool == "shared" and client.session is not None:
+        if slot.siblings and stays(slot, client):
             slots = (self._replicas.choose(slot.siblings, client),)
         return [one.connection for one in slots if one.connection is not None and not one.connection.closed]
 
@@ -275,9 +275,9 @@ class Service:
         try:
             async with asyncio.timeout(self._opening_s):
                 opened = await self._opening.connect(slot)
-                if opened is not None and opened.closed:
+                if opened is not None and opened.lost_by is not None:
                     await opened.aclose()
-                    raise opened.lost_by or UpstreamClosed(f"backend `{self.name}` closed the connection at once")
+                    raise opened.lost_by
                 listing = None
                 if opened is not None and slot.key == (slot.group or slot.key):
                     # A further lane offers what the first one does.
@@ -375,6 +375,7 @@ class Service:
     def _replica_opened(self, slot: Slot) -> None:
         """Who waits for a sibling need not, and who was served by one that was lost is served here."""
         self._replicas.opened(slot)
+        self.queue.relieve(slot)
         for other in slot.siblings:
             if not is_open(other):
                 waiting, other.waiting = other.waiting, []
@@ -519,6 +520,9 @@ class Service:
         common = [slot for slot in self.slots.values() if slot.client is None]
         if not any(slot.connection is not None or slot.opening or slot.error is not None for slot in common):
             self.acquire(UNREAD, _used, _unused)
+        for slot in common:
+            if slot.siblings and is_open(slot):
+                self._replicas.opened(slot)
 
     # -- for its parts ------------------------------------------------------------------------------------------
 
@@ -592,6 +596,7 @@ class Service:
             return
         shown = self.offers.shown(slot)
         slot.connection = None
+        self.connection_ended(slot, connection)
         slot.listen = None
         slot.error = error
         slot.restarts += 1
@@ -623,6 +628,10 @@ class Service:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
+    def connection_ended(self, slot: Slot, connection: Connection) -> None:
+        """The slot has it no more."""
+        self._replicas.ended(slot, connection)
+
     def close_slot(self, key: str) -> None:
         """Whoever had a slot of their own are gone."""
         self._replicas.forget(key)
@@ -633,6 +642,7 @@ class Service:
             self._turn_away(slot)
             connection, slot.connection = slot.connection, None
             if connection is not None:
+                self.connection_ended(slot, connection)
                 self._owner.spawn(connection.aclose, name=f"close {self.name}/{slot.serves}")
 
     def is_followed(self, slot: Slot) -> bool:
@@ -709,6 +719,8 @@ class Service:
             "own_connections": self._lanes.used,
             "catalogue": self.offers.source,
             "max_in_flight": self.config.max_in_flight,
+            "balance": self.config.balance,
+            "replicas": self._replicas.statistics(),
             "queued": len(self.queue),
             "queue": self.queue.statistics(),
             "slots": [

@@ -30,6 +30,7 @@ def slot_statistics(slot: Slot, isolation: Isolation, transport: str, waiting: i
     era = None if connection is None else "session" if connection.keeps_session else "stateless"
     return {
         "serves": slot.serves,
+        "replica": slot.replica + 1,
         "client": _client(slot.client),
         "abilities": _abilities(slot.client),
         "why": _why(slot, isolation, transport),

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
 from tidegate.config.snapshot import Backend
 from tidegate.errors import ChildEnded
+from tidegate.pipeline.codec import LineUpstream
 from tidegate.pipeline.upstream.child.process import Process, start
 from tidegate.pipeline.upstream.child.program import why_not_started
 from tidegate.pipeline.upstream.child.stderr import Stderr
 from tidegate.pipeline.upstream.child.stdout import Stdout
 from tidegate.pipeline.upstream.child.usage import memory_bytes
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
-from tidegate.pipeline.upstream.link import Call, LinkOwner
+from tidegate.pipeline.upstream.link import Call, LineRelay, LinkOwner
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.child.allowance import Allowance
@@ -36,8 +37,12 @@ class StdioChild(asyncio.BaseProtocol):
 
     cancels_by_closing = False
 
-    def __init__(self, backend: Backend, *, max_bytes: int, write_buffer_bytes: int) -> None:
+    def __init__(
+        self, backend: Backend, *, max_bytes: int, write_buffer_bytes: int, relay: LineRelay | None = None
+    ) -> None:
         self._backend = backend
+        self._relay = relay
+        self._relayed: LineUpstream | None = None
         self._max_bytes = max_bytes
         self._write_buffer_bytes = write_buffer_bytes
         self._owner: LinkOwner | None = None
@@ -60,13 +65,20 @@ class StdioChild(asyncio.BaseProtocol):
         self._owner = owner
         self._stderr.pid = process.pid
         stdout = self._stdout = Stdout(owner, self._max_bytes, self._report_soon)
+        self._relayed = self._relay.lines(stdout, self._max_bytes) if self._relay is not None else None
+        reading: asyncio.Protocol = stdout
+        if self._relayed is not None:
+            stdout.lines = self._relayed
+            reading = cast(asyncio.Protocol, self._relayed)
         try:
-            await process.connect(self, stdout, self._stderr)
+            await process.connect(self, reading, self._stderr)
         except OSError as error:
             self._owner = None
             raise why_not_started(self._backend, error) from error
         assert process.stdin is not None
         self._stdin = JoinedWriter(process.stdin, self._backend.name, self._write_buffer_bytes)
+        if self._relayed is not None:
+            owner.relay_by(self._relayed, process.stdin.write, self._stdin)
         if self._backend.memory_bytes or self._backend.cpu_percent:
             from tidegate.pipeline.upstream.child.allowance import Allowance
 
@@ -75,6 +87,14 @@ class StdioChild(asyncio.BaseProtocol):
 
     def _started(self, process: Process) -> None:
         self._process = process
+
+    def pause_writing(self) -> None:
+        if self._relayed is not None:
+            self._relayed.paused = True
+
+    def resume_writing(self) -> None:
+        if self._relayed is not None:
+            self._relayed.paused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It closed its stdin, or has gone."""
@@ -99,6 +119,7 @@ class StdioChild(asyncio.BaseProtocol):
         if exited and stdout.at_end and self._stderr.at_end:
             self._report_lost(self._how_it_ended())
         elif self._last_words is None:
+            self._owner.ending()
             self._last_words = asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._last_words_over)
 
     def _last_words_over(self) -> None:

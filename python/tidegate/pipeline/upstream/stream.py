@@ -9,9 +9,10 @@ import asyncio
 from typing import cast
 
 from tidegate.errors import NoMemory, TidegateError, UpstreamClosed, UpstreamUnreachable
+from tidegate.pipeline.codec import LineUpstream
 from tidegate.pipeline.upstream.child.stdout import Stdout
 from tidegate.pipeline.upstream.joined_writer import JoinedWriter
-from tidegate.pipeline.upstream.link import Call, LinkOwner
+from tidegate.pipeline.upstream.link import Call, LineRelay, LinkOwner
 
 
 class StreamLink(asyncio.Protocol):
@@ -27,12 +28,15 @@ class StreamLink(asyncio.Protocol):
         max_bytes: int,
         write_buffer_bytes: int,
         connect_timeout_s: float,
+        relay: LineRelay | None = None,
     ) -> None:
         self._backend = backend
         self._address = address
         self._max_bytes = max_bytes
         self._write_buffer_bytes = write_buffer_bytes
         self._connect_timeout_s = connect_timeout_s
+        self._relay = relay
+        self._relayed: LineUpstream | None = None
         self._owner: LinkOwner | None = None
         self._inbox: Stdout | None = None
         """Reads at a pace that leaves the loop to others."""
@@ -41,13 +45,18 @@ class StreamLink(asyncio.Protocol):
     async def open(self, owner: LinkOwner) -> None:
         self._owner = owner
         self._inbox = Stdout(owner, self._max_bytes, self._ended)
+        self._relayed = self._relay.lines(self, self._max_bytes) if self._relay is not None else None
+        protocol: asyncio.Protocol = self
+        if self._relayed is not None:
+            self._inbox.lines = self._relayed
+            protocol = cast(asyncio.Protocol, self._relayed)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 if isinstance(self._address, str):
-                    await loop.create_unix_connection(lambda: self, self._address)
+                    await loop.create_unix_connection(lambda: protocol, self._address)
                 else:
-                    await loop.create_connection(lambda: self, *self._address)
+                    await loop.create_connection(lambda: protocol, *self._address)
         except (OSError, TimeoutError) as error:
             cause = str(error) or "it did not answer in time"
             raise UpstreamUnreachable(f"backend `{self._backend}` cannot be reached: {cause}") from error
@@ -57,14 +66,24 @@ class StreamLink(asyncio.Protocol):
         self._writer = JoinedWriter(writing, self._backend, self._write_buffer_bytes)
         if self._inbox is not None:
             self._inbox.connection_made(transport)
+        if self._relayed is not None and self._owner is not None:
+            self._owner.relay_by(self._relayed, writing.write, self._writer)
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
         try:
             self._inbox.data_received(data)
         except MemoryError:
-            # Where the next message begins is lost.
-            self._fail(NoMemory(f"no memory is left for what backend `{self._backend}` says"))
+            self.no_memory(len(data))
+
+    def take(self, lines: list[bytes | None], thrown_away: int) -> None:
+        """From the relay: what is not its own."""
+        assert self._inbox is not None
+        self._inbox.take(lines, thrown_away)
+
+    def no_memory(self, size: int) -> None:
+        """For so many bytes. Where the next message begins is lost."""
+        self._fail(NoMemory(f"no memory is left for what backend `{self._backend}` says"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._writer = None

@@ -16,7 +16,8 @@ from tidegate.protocol.revisions import MODERN
 
 
 @cache
-def _suspects(place: str, revision: str) -> tuple[str, ...]:
+def suspects(place: str, revision: str) -> tuple[str, ...]:
+    """Content without any of these words, in quotes, is as the revision has it."""
     words = lacking(place, revision) + lacking("content", revision) + lacking("annotations", revision)
     # A tool's result that is told to a model has structured output of its own.
     return (*words, "structuredContent") if place == "sampling" and revision not in MODERN else words
@@ -24,7 +25,7 @@ def _suspects(place: str, revision: str) -> tuple[str, ...]:
 
 def fits(value: bytes, revision: str, place: str = "block") -> bool:
     """Whether whatever content there is in `value` surely needs no change: cheap, and wrong only towards no."""
-    return not mentions(value, _suspects(place, revision))
+    return not mentions(value, suspects(place, revision))
 
 
 def block_for(block: bytes, revision: str, place: str = "block") -> bytes:

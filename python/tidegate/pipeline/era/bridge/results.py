@@ -8,11 +8,11 @@ Called by the era stage for an answer whose server may be of another revision; n
 
 from __future__ import annotations
 
-from tidegate.pipeline.era.bridge.content import block_for, blocks_for, fits, resource_for, structured_for
+from tidegate.pipeline.era.bridge.content import block_for, blocks_for, fits, resource_for, structured_for, suspects
 from tidegate.pipeline.era.bridge.pieces import for_each, mentions, within, without, without_meta
 from tidegate.pipeline.era.bridge.vocabulary import CACHEABLE_WORDS, HOP_ENTRIES, RESULT_WORDS, lacking
 from tidegate.protocol.methods import LIST_METHOD
-from tidegate.protocol.revisions import MODERN
+from tidegate.protocol.revisions import LATEST_LEGACY, MODERN
 
 _CACHEABLE = frozenset((*LIST_METHOD.values(), "resources/read", "server/discover"))
 
@@ -38,6 +38,15 @@ def result_for(method: str, result: bytes, revision: str) -> bytes:
             result, "contents", lambda held: for_each(held, lambda resource: resource_for(resource, revision))
         )
     return result
+
+
+def foreign_words(method: str, revision: str) -> tuple[str, ...]:
+    """Where none of these words stands, in quotes, in a result of a session's server, it is the client's as it is."""
+    if revision == LATEST_LEGACY:
+        # Nothing that such a server says is newer; what it says of the era after it is told by `resultType`.
+        return ()
+    words = CACHEABLE_WORDS if method in _CACHEABLE else RESULT_WORDS
+    return (*words, *HOP_ENTRIES, "structuredContent", *suspects("block", revision))
 
 
 def _messages(messages: bytes, revision: str) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from tidegate.clock import Clock
 from tidegate.pipeline.codec import LineSplitter
@@ -28,6 +28,14 @@ _MOST_PAUSE_S: Final = 1.0
 _LINE_END_BYTES: Final = 2
 
 
+class Lines(Protocol):
+    """What cuts lines."""
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a line that has not ended."""
+
+
 class Stdout(asyncio.Protocol):
     """The reading end of the pipe."""
 
@@ -35,7 +43,8 @@ class Stdout(asyncio.Protocol):
         self._owner = owner
         self._limit = max_bytes
         self._ended = ended
-        self._splitter = LineSplitter(max_bytes)
+        self.lines: Lines = LineSplitter(max_bytes)
+        """What has begun and not ended: of this, or of whatever cuts lines before it."""
         self._rest: deque[bytes | None] = deque()
         """Messages that came with those of an earlier turn. While there are any, nothing is read."""
         self._unasked = TokenBucket(Clock(), _UNASKED_PER_S, _UNASKED_BURST)
@@ -50,7 +59,7 @@ class Stdout(asyncio.Protocol):
     @property
     def within_message(self) -> bool:
         """It has begun a line that it has not ended."""
-        return self._splitter.pending > 0
+        return self.lines.pending > 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.ReadTransport, transport)  # uvloop's are no subclasses
@@ -60,8 +69,10 @@ class Stdout(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closed:
             return
-        before = self._splitter.pending
-        lines = self._splitter.feed(data)
+        splitter = self.lines
+        assert isinstance(splitter, LineSplitter)
+        before = splitter.pending
+        lines = splitter.feed(data)
         if len(lines) == 1 and not before and lines[0] is not None and len(data) - len(lines[0]) <= _LINE_END_BYTES:
             # By far the most frequent: one message and nothing else. The same as below, in fewer steps.
             if not self._owner.received(lines[0], None) and not self._closed:
@@ -70,13 +81,22 @@ class Stdout(asyncio.Protocol):
                     self._pause(owe_s)
             return
         kept = sum(len(line) + 2 for line in lines if line is not None)
-        thrown_away = before + len(data) - self._splitter.pending - kept
+        self.take(lines, max(0, before + len(data) - splitter.pending - kept))
+
+    def take(self, lines: list[bytes | None], thrown_away: int) -> None:
+        """What came at once; `thrown_away`: bytes that were no part of any line."""
+        if self._closed:
+            return
         portion = lines if len(lines) <= _PORTION else lines[:_PORTION]
-        owe_s = self._hand_on(portion, max(0, thrown_away))
+        owe_s = self._hand_on(portion, thrown_away)
         if len(lines) > _PORTION:
             self._rest.extend(lines[_PORTION:])
         if self._rest or owe_s > 0:
             self._pause(owe_s)
+
+    def no_memory(self, size: int) -> None:
+        """For so many bytes. Where the next message begins is lost."""
+        raise MemoryError(f"no memory is left for {size} bytes of a server")
 
     def _hand_on(self, lines: list[bytes | None], thrown_away: int) -> float:
         """Seconds until the child may say more."""

@@ -1,0 +1,187 @@
+//! A client's HTTP connection.
+
+use super::{ClientPort, Relay, Slow, place_at};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::cell::{Cell, RefCell};
+use tidegate_relay as core;
+
+/// Stands before `HttpServerProtocol`, which has the connection from the first byte that is not relayed until it has
+/// answered and waits for the next request.
+#[pyclass(unsendable, module = "tidegate._native")]
+pub struct HttpDownstream {
+    relay: Py<Relay>,
+    client: Cell<usize>,
+    slow: RefCell<Option<Py<PyAny>>>,
+    /// Its `data_received`.
+    slow_data: RefCell<Option<Py<PyAny>>>,
+    /// The slow lane waits for a request.
+    idle: Cell<bool>,
+    paused: Cell<bool>,
+    /// When the last call was relayed.
+    used_s: Cell<f64>,
+}
+
+const GONE: usize = usize::MAX;
+
+impl HttpDownstream {
+    fn slow(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py))
+    }
+}
+
+#[pymethods]
+impl HttpDownstream {
+    #[new]
+    fn new(py: Python<'_>, relay: Py<Relay>, slow: Py<PyAny>) -> PyResult<Self> {
+        let data = slow.getattr(py, intern!(py, "data_received"))?;
+        Ok(Self {
+            relay,
+            client: Cell::new(GONE),
+            slow: RefCell::new(Some(slow)),
+            slow_data: RefCell::new(Some(data)),
+            idle: Cell::new(false),
+            paused: Cell::new(false),
+            used_s: Cell::new(f64::NEG_INFINITY),
+        })
+    }
+
+    fn connection_made(slf: Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.borrow();
+        let Some(slow) = this.slow(py) else {
+            return Ok(());
+        };
+        {
+            let relay = this.relay.borrow(py);
+            let client = relay.core.borrow_mut().add_http();
+            this.client.set(client);
+            let port = ClientPort {
+                slow: slow.clone_ref(py),
+                write: Some(transport.getattr(intern!(py, "write"))?.unbind()),
+                paused: false,
+                stream: false,
+            };
+            place_at(&mut relay.ports.borrow_mut().clients, client, port);
+        }
+        slow.setattr(py, intern!(py, "relayed"), &slf)?;
+        slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
+        Ok(())
+    }
+
+    fn data_received(&self, py: Python<'_>, data: Bound<'_, PyAny>) -> PyResult<()> {
+        let relay = self.relay.borrow(py);
+        if relay.on.get()
+            && self.idle.get()
+            && let Ok(bytes) = data.cast::<PyBytes>()
+        {
+            let bytes = bytes.as_bytes();
+            let now_s = relay.now_s();
+            let asked = if self.paused.get() {
+                core::Asked::Busy
+            } else {
+                let slow = Slow { py, relay: &relay };
+                relay
+                    .core
+                    .borrow_mut()
+                    .http(self.client.get(), bytes, now_s, &slow)
+            };
+            match asked {
+                core::Asked::Relayed => {
+                    self.used_s.set(now_s);
+                    relay.flush(py, bytes)?;
+                    return relay.wake(py);
+                }
+                core::Asked::Busy => self.settle(py),
+                core::Asked::Slow => {}
+            }
+        }
+        self.idle.set(false);
+        let slow_data = self
+            .slow_data
+            .borrow()
+            .as_ref()
+            .map(|data| data.clone_ref(py));
+        if let Some(slow_data) = slow_data {
+            let done = slow_data.call1(py, (data,));
+            relay.core.borrow_mut().drop_candidate();
+            done?;
+        }
+        Ok(())
+    }
+
+    fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.settle(py);
+        self.idle.set(false);
+        self.slow(py)
+            .map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
+            .transpose()
+    }
+
+    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+        self.settle(py);
+        self.idle.set(false);
+        let client = self.client.replace(GONE);
+        {
+            let relay = self.relay.borrow(py);
+            if let Some(port) = relay.ports.borrow_mut().clients.get_mut(client) {
+                *port = None;
+            }
+            relay.core.borrow_mut().remove_client(client);
+        }
+        let slow = self.slow.borrow_mut().take();
+        self.slow_data.borrow_mut().take();
+        if let Some(slow) = slow {
+            let done = slow.call_method1(py, intern!(py, "connection_lost"), (error,));
+            slow.setattr(py, intern!(py, "relayed"), py.None())?;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
+        self.paused.set(true);
+        self.forward(py, "pause_writing")
+    }
+
+    fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
+        self.paused.set(false);
+        self.forward(py, "resume_writing")
+    }
+
+    /// Hands the call in flight, if there is one, over to the slow lane.
+    fn settle(&self, py: Python<'_>) {
+        let relay = self.relay.borrow(py);
+        let calls = relay.core.borrow().calls_of(self.client.get());
+        if !calls.is_empty() {
+            self.idle.set(false);
+            relay.promote(py, calls);
+        }
+    }
+
+    /// From the slow lane: it waits for a request, and has nothing of it yet.
+    fn at_rest(&self) {
+        self.idle.set(true);
+    }
+
+    /// From the slow lane, before it ends the connection or changes how it goes on.
+    fn stand_back(&self, py: Python<'_>) {
+        self.settle(py);
+        self.idle.set(false);
+    }
+
+    #[getter]
+    fn used_s(&self) -> f64 {
+        self.used_s.get()
+    }
+}
+
+impl HttpDownstream {
+    fn forward(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        if let Some(slow) = self.slow(py) {
+            slow.call_method0(py, method)?;
+        }
+        Ok(())
+    }
+}

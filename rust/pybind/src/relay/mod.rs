@@ -1,0 +1,504 @@
+//! The relay's driver: protocol objects that asyncio and uvloop call, and what they write to.
+//!
+//! Each stands before a protocol of Python's, which has the connection whenever the relay has not: all calls of the
+//! event loop go through here, and those that are not the relay's go on to it. Nothing is borrowed while Python runs,
+//! for it may come back.
+
+mod http;
+mod lines;
+mod stream;
+
+pub use http::HttpDownstream;
+pub use lines::LineUpstream;
+pub use stream::StreamDownstream;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+use tidegate_relay as core;
+
+/// A token bucket that slow lane and relay share.
+#[pyclass(unsendable, module = "tidegate._native")]
+pub struct Bucket(Rc<RefCell<core::Bucket>>);
+
+#[pymethods]
+impl Bucket {
+    #[new]
+    fn new(rate_per_s: f64, burst: f64, now_s: f64) -> Self {
+        Self(Rc::new(RefCell::new(core::Bucket::new(
+            rate_per_s, burst, now_s,
+        ))))
+    }
+
+    fn take(&self, now_s: f64) -> bool {
+        self.0.borrow_mut().take(now_s)
+    }
+
+    fn spend(&self, tokens: f64, now_s: f64) -> f64 {
+        self.0.borrow_mut().spend(tokens, now_s)
+    }
+
+    fn wait_s(&self) -> f64 {
+        self.0.borrow().wait_s()
+    }
+}
+
+/// Where ids are told apart: a session, or a stream of a client.
+#[pyclass(unsendable, module = "tidegate._native")]
+pub struct Scope {
+    relay: Py<Relay>,
+    scope: Rc<core::Scope>,
+}
+
+#[pymethods]
+impl Scope {
+    #[getter]
+    fn in_flight(&self, py: Python<'_>) -> usize {
+        let relay = self.relay.borrow(py);
+        relay.core.borrow().calls_in(&self.scope).len()
+    }
+
+    fn settle(&self, py: Python<'_>) {
+        let relay = self.relay.borrow(py);
+        let calls = relay.core.borrow().calls_in(&self.scope);
+        relay.promote(py, calls);
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.settle(py);
+        self.scope.close();
+        let relay = self.relay.borrow(py);
+        relay.ports.borrow_mut().scopes[self.scope.tag] = None;
+    }
+}
+
+/// A client, as the relay reaches it.
+struct ClientPort {
+    /// The protocol of the slow lane.
+    slow: Py<PyAny>,
+    /// `transport.write`; `None` once the connection is gone.
+    write: Option<Py<PyAny>>,
+    /// The transport holds as much as it wants to.
+    paused: bool,
+    /// Streams: each message is a line.
+    stream: bool,
+}
+
+/// A connection to a server, as the relay reaches it.
+struct UpstreamPort {
+    /// `transport.write`
+    write: Option<Py<PyAny>>,
+    /// What the slow lane writes by: `queued_bytes`.
+    writer: Py<PyAny>,
+    /// The connection: `line`.
+    connection: Py<PyAny>,
+    /// Its calls.
+    pending: Py<PyDict>,
+    paused: bool,
+}
+
+#[derive(Default)]
+struct Ports {
+    clients: Vec<Option<ClientPort>>,
+    upstreams: Vec<Option<UpstreamPort>>,
+    /// Ids in use by the slow lane.
+    scopes: Vec<Option<Py<PyDict>>>,
+    /// By tag.
+    decisions: Vec<Option<Py<PyAny>>>,
+}
+
+/// The relay of one gateway.
+#[pyclass(unsendable, module = "tidegate._native")]
+pub struct Relay {
+    core: RefCell<core::Relay>,
+    ports: RefCell<Ports>,
+    admission: Py<PyAny>,
+    /// Called when the first call comes after a rest.
+    woken: Py<PyAny>,
+    awake: Cell<bool>,
+    on: Cell<bool>,
+    started: Instant,
+    start_s: f64,
+}
+
+/// What the slow lane has in hand, looked up when asked.
+struct Slow<'a, 'py> {
+    py: Python<'py>,
+    relay: &'a Relay,
+}
+
+impl core::SlowLane for Slow<'_, '_> {
+    fn in_flight(&self) -> usize {
+        let admission = self.relay.admission.bind(self.py);
+        admission
+            .getattr(intern!(self.py, "in_flight"))
+            .and_then(|count| count.extract())
+            .unwrap_or(usize::MAX / 2)
+    }
+
+    fn has_room(&self, upstream: usize, relayed: usize, most: usize) -> bool {
+        let ports = self.relay.ports.borrow();
+        let Some(Some(port)) = ports.upstreams.get(upstream) else {
+            return false;
+        };
+        let py = self.py;
+        let nobody_waits = |object: &Py<PyAny>| {
+            object
+                .bind(py)
+                .getattr(intern!(py, "line"))
+                .is_ok_and(|line| line.is_none())
+        };
+        let nothing_queued = |object: &Py<PyAny>| {
+            object
+                .bind(py)
+                .getattr(intern!(py, "queued_bytes"))
+                .and_then(|bytes| bytes.extract::<usize>())
+                .is_ok_and(|bytes| bytes == 0)
+        };
+        !port.paused
+            && port.write.is_some()
+            && port.pending.bind(py).len() + relayed < most
+            && nobody_waits(&port.connection)
+            && nothing_queued(&port.writer)
+    }
+
+    fn uses(&self, scope: usize, id: &[u8]) -> bool {
+        let ports = self.relay.ports.borrow();
+        let Some(Some(ids)) = ports.scopes.get(scope) else {
+            return true;
+        };
+        let ids = ids.bind(self.py);
+        !ids.is_empty() && ids.contains(PyBytes::new(self.py, id)).unwrap_or(true)
+    }
+}
+
+/// Puts `thing` into the first free place, or a new one.
+fn place<T>(places: &mut Vec<Option<T>>, thing: T) -> usize {
+    if let Some(at) = places.iter().position(Option::is_none) {
+        places[at] = Some(thing);
+        at
+    } else {
+        places.push(Some(thing));
+        places.len() - 1
+    }
+}
+
+/// As `place`, where the number is given.
+fn place_at<T>(places: &mut Vec<Option<T>>, at: usize, thing: T) {
+    while places.len() <= at {
+        places.push(None);
+    }
+    places[at] = Some(thing);
+}
+
+impl Relay {
+    fn now_s(&self) -> f64 {
+        self.start_s + self.started.elapsed().as_secs_f64()
+    }
+
+    /// The write that the core has just made, and what to write it by; `input` is the message it was made of.
+    fn written<'py>(
+        &self,
+        py: Python<'py>,
+        input: &[u8],
+    ) -> PyResult<Option<(Py<PyAny>, Bound<'py, PyBytes>)>> {
+        let relay = self.core.borrow();
+        let part = |piece: &core::Piece| match piece {
+            core::Piece::Input(range) => &input[range.clone()],
+            core::Piece::Scratch(range) => &relay.scratch[range.clone()],
+        };
+        let length = relay.pieces.iter().map(|piece| part(piece).len()).sum();
+        let bytes = PyBytes::new_with(py, length, |out| {
+            let mut at = 0;
+            for piece in &relay.pieces {
+                let part = part(piece);
+                out[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            Ok(())
+        })?;
+        let ports = self.ports.borrow();
+        let write = match relay.to {
+            core::To::Upstream(at) => {
+                let upstream = ports.upstreams.get(at).and_then(Option::as_ref);
+                upstream.and_then(|upstream| Some(upstream.write.as_ref()?.clone_ref(py)))
+            }
+            core::To::Client(at) => {
+                let client = ports.clients.get(at).and_then(Option::as_ref);
+                client.and_then(|client| {
+                    if client.stream && client.paused {
+                        // It is asked there whether the client reads at all.
+                        client.slow.getattr(py, intern!(py, "write_line")).ok()
+                    } else {
+                        Some(client.write.as_ref()?.clone_ref(py))
+                    }
+                })
+            }
+        };
+        Ok(write.map(|write| (write, bytes)))
+    }
+
+    /// Sends what the core has just made.
+    fn flush(&self, py: Python<'_>, input: &[u8]) -> PyResult<()> {
+        if let Some((write, bytes)) = self.written(py, input)? {
+            write.call1(py, (bytes,))?;
+        }
+        Ok(())
+    }
+
+    /// As `flush`, where one failure must not keep the rest from being done.
+    fn flush_or_tell(&self, py: Python<'_>, input: &[u8]) {
+        if let Err(error) = self.flush(py, input) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.awake.replace(true) {
+            self.woken.call0(py)?;
+        }
+        Ok(())
+    }
+
+    /// Hands calls over to the slow lane, which goes on with them.
+    fn promote(&self, py: Python<'_>, calls: Vec<usize>) {
+        for call in calls {
+            let Some(taken) = self.core.borrow_mut().take(call) else {
+                continue;
+            };
+            let found = {
+                let ports = self.ports.borrow();
+                let decision = ports.decisions.get(taken.tag).and_then(Option::as_ref);
+                let client = ports.clients.get(taken.client).and_then(Option::as_ref);
+                decision
+                    .zip(client)
+                    .map(|(decision, client)| (decision.clone_ref(py), client.slow.clone_ref(py)))
+            };
+            let Some((decision, slow)) = found else {
+                continue;
+            };
+            let request = PyBytes::new(py, &taken.request);
+            let told = decision.call_method1(
+                py,
+                intern!(py, "promote"),
+                (
+                    slow,
+                    request,
+                    taken.message,
+                    taken.upstream_id,
+                    taken.began_s,
+                ),
+            );
+            if let Err(error) = told {
+                error.write_unraisable(py, None);
+            }
+        }
+    }
+}
+
+/// A decision, calls that went well, tool errors, calls by duration, seconds.
+type Count = (Py<PyAny>, u64, u64, Vec<u64>, f64);
+
+/// What a decision is made of, as Python says it.
+#[derive(FromPyObject)]
+struct Said {
+    name: Option<Vec<u8>>,
+    reply_head: Vec<u8>,
+    coding: String,
+    compress_min_bytes: usize,
+    compress_max_bytes: usize,
+    complete: bool,
+    foreign: Vec<Vec<u8>>,
+    may_task: bool,
+    max_in_flight: usize,
+    upstream: Py<LineUpstream>,
+    bucket: Option<Py<Bucket>>,
+    scope: Option<Py<Scope>>,
+}
+
+#[pymethods]
+impl Relay {
+    #[new]
+    fn new(
+        admission: Py<PyAny>,
+        woken: Py<PyAny>,
+        bounds_s: Vec<f64>,
+        now_s: f64,
+        on: bool,
+    ) -> Self {
+        let limits = core::Limits {
+            in_flight: 0,
+            header_bytes: 0,
+            body_bytes: 0,
+            depth: 0,
+        };
+        Self {
+            core: RefCell::new(core::Relay::new(limits, &bounds_s)),
+            ports: RefCell::default(),
+            admission,
+            woken,
+            awake: Cell::new(false),
+            on: Cell::new(on),
+            started: Instant::now(),
+            start_s: now_s,
+        }
+    }
+
+    fn take_up(&self, in_flight: usize, header_bytes: usize, body_bytes: usize, depth: usize) {
+        self.core.borrow_mut().take_up(core::Limits {
+            in_flight,
+            header_bytes,
+            body_bytes,
+            depth,
+        });
+    }
+
+    /// Whether new calls are relayed, where there is a flow for them.
+    #[getter]
+    fn on(&self) -> bool {
+        self.on.get()
+    }
+
+    #[setter]
+    fn set_on(&self, on: bool) {
+        self.on.set(on);
+        if !on {
+            self.core.borrow_mut().void();
+        }
+    }
+
+    #[getter]
+    fn has_candidate(&self) -> bool {
+        self.core.borrow().has_candidate()
+    }
+
+    #[getter]
+    fn in_flight(&self) -> usize {
+        self.core.borrow().in_flight()
+    }
+
+    #[getter]
+    fn relayed(&self) -> u64 {
+        self.core.borrow().relayed
+    }
+
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let core = self.core.borrow();
+        let found = PyDict::new(py);
+        found.set_item("on", self.on.get())?;
+        found.set_item("flows", core.flows())?;
+        found.set_item("in_flight", core.in_flight())?;
+        found.set_item("relayed_total", core.relayed)?;
+        found.set_item("installed_total", core.installed)?;
+        found.set_item("voided_total", core.voided)?;
+        Ok(found)
+    }
+
+    fn scope(slf: Py<Self>, py: Python<'_>, ids: Py<PyDict>) -> Scope {
+        let tag = {
+            let relay = slf.borrow(py);
+            let mut ports = relay.ports.borrow_mut();
+            place(&mut ports.scopes, ids)
+        };
+        Scope {
+            relay: slf,
+            scope: core::Scope::new(tag),
+        }
+    }
+
+    fn install(
+        &self,
+        py: Python<'_>,
+        message: &[u8],
+        decision: Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let said: Said = decision.extract()?;
+        let mut core = self.core.borrow_mut();
+        let coding = match said.coding.as_str() {
+            "gzip" => core::Coding::Gzip,
+            "zstd" => core::Coding::Zstd,
+            _ => core::Coding::None,
+        };
+        let mut ports = self.ports.borrow_mut();
+        if ports.decisions.len() >= 1024 {
+            // Those whose flows are gone give their places.
+            let used = core.tags();
+            for (tag, place) in ports.decisions.iter_mut().enumerate() {
+                if used.binary_search(&tag).is_err() {
+                    *place = None;
+                }
+            }
+        }
+        let tag = place(&mut ports.decisions, decision.unbind());
+        let installed = core.install(
+            message,
+            core::Decision {
+                tag,
+                upstream: said.upstream.borrow(py).number(),
+                name: said.name.map(Vec::into_boxed_slice),
+                reply_head: said.reply_head.into_boxed_slice(),
+                coding,
+                compressed_bytes: (said.compress_min_bytes, said.compress_max_bytes),
+                answers: core::Answers {
+                    complete: said.complete,
+                    foreign: said
+                        .foreign
+                        .into_iter()
+                        .map(Vec::into_boxed_slice)
+                        .collect(),
+                },
+                may_task: said.may_task,
+                max_in_flight: said.max_in_flight,
+                bucket: said.bucket.map(|bucket| bucket.borrow(py).0.clone()),
+                scope: said.scope.map(|scope| scope.borrow(py).scope.clone()),
+            },
+        );
+        if !installed {
+            ports.decisions[tag] = None;
+        }
+        Ok(installed)
+    }
+
+    /// Forgets every flow; calls in flight go on as they are.
+    fn void(&self) {
+        self.core.borrow_mut().void();
+    }
+
+    /// Hands all calls that came before `before_s` over to the slow lane.
+    fn promote_before(&self, py: Python<'_>, before_s: f64) {
+        let calls = self.core.borrow().calls_before(before_s);
+        self.promote(py, calls);
+    }
+
+    /// Hands all calls over to the slow lane.
+    fn settle(&self, py: Python<'_>) {
+        self.promote_before(py, f64::INFINITY);
+    }
+
+    /// Counts since the last time: (decision, ok, tool errors, counts by duration, seconds).
+    fn counted(&self, py: Python<'_>) -> Vec<Count> {
+        let counted = self.core.borrow_mut().counted();
+        let ports = self.ports.borrow();
+        counted
+            .into_iter()
+            .filter_map(|count| {
+                let decision = ports.decisions.get(count.tag)?.as_ref()?.clone_ref(py);
+                Some((
+                    decision,
+                    count.ok,
+                    count.tool_error,
+                    count.counts,
+                    count.sum_s,
+                ))
+            })
+            .collect()
+    }
+
+    /// No call has come for a while: the next one wakes whoever is to look after them.
+    fn rest(&self) {
+        self.awake.set(false);
+    }
+}

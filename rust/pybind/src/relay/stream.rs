@@ -1,0 +1,195 @@
+//! A client on a stream of lines.
+
+use super::{ClientPort, Relay, Slow, place_at};
+use crate::room::room;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::cell::{Cell, RefCell};
+use tidegate_codec::lines::LineSplitter;
+use tidegate_relay as core;
+
+const GONE: usize = usize::MAX;
+
+/// Stands before `StreamServerProtocol`, cuts the stream into lines, and leaves it those that are not relayed. A stream
+/// of `MessagePack` is all the slow lane's.
+#[pyclass(unsendable, module = "tidegate._native")]
+pub struct StreamDownstream {
+    relay: Py<Relay>,
+    client: Cell<usize>,
+    slow: RefCell<Option<Py<PyAny>>>,
+    lines: RefCell<LineSplitter>,
+    framing: Cell<Framing>,
+    /// Nothing more is relayed.
+    back: Cell<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Framing {
+    Unknown,
+    Lines,
+    Packed,
+}
+
+impl StreamDownstream {
+    fn slow(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py))
+    }
+
+    fn settle(&self, py: Python<'_>) {
+        let relay = self.relay.borrow(py);
+        let calls = relay.core.borrow().calls_of(self.client.get());
+        relay.promote(py, calls);
+    }
+
+    fn set_paused(&self, py: Python<'_>, paused: bool) {
+        let relay = self.relay.borrow(py);
+        if let Some(Some(port)) = relay.ports.borrow_mut().clients.get_mut(self.client.get()) {
+            port.paused = paused;
+        }
+    }
+
+    /// One line: relayed, or given to the slow lane.
+    fn line(&self, py: Python<'_>, relay: &Relay, line: Option<&[u8]>) -> PyResult<()> {
+        if let Some(line) = line
+            && relay.on.get()
+            && !self.back.get()
+        {
+            let now_s = relay.now_s();
+            let asked = {
+                let slow = Slow { py, relay };
+                let mut core = relay.core.borrow_mut();
+                core.message(self.client.get(), line, now_s, &slow)
+            };
+            if asked == core::Asked::Relayed {
+                relay.flush(py, line)?;
+                return relay.wake(py);
+            }
+        }
+        let Some(slow) = self.slow(py) else {
+            return Ok(());
+        };
+        let line = line.map(|line| PyBytes::new(py, line));
+        let done = slow.call_method1(py, intern!(py, "take"), (line,));
+        relay.core.borrow_mut().drop_candidate();
+        done?;
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl StreamDownstream {
+    #[new]
+    fn new(relay: Py<Relay>, slow: Py<PyAny>, max_bytes: usize) -> Self {
+        Self {
+            relay,
+            client: Cell::new(GONE),
+            slow: RefCell::new(Some(slow)),
+            lines: RefCell::new(LineSplitter::new(max_bytes)),
+            framing: Cell::new(Framing::Unknown),
+            back: Cell::new(false),
+        }
+    }
+
+    fn connection_made(slf: Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.borrow();
+        let Some(slow) = this.slow(py) else {
+            return Ok(());
+        };
+        {
+            let relay = this.relay.borrow(py);
+            let client = relay.core.borrow_mut().add_stream();
+            this.client.set(client);
+            let port = ClientPort {
+                slow: slow.clone_ref(py),
+                write: Some(transport.getattr(intern!(py, "write"))?.unbind()),
+                paused: false,
+                stream: true,
+            };
+            place_at(&mut relay.ports.borrow_mut().clients, client, port);
+        }
+        slow.setattr(py, intern!(py, "relayed"), &slf)?;
+        slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
+        Ok(())
+    }
+
+    fn data_received(&self, py: Python<'_>, data: Bound<'_, PyBytes>) -> PyResult<()> {
+        let bytes = data.as_bytes();
+        if self.framing.get() == Framing::Unknown
+            && let Some(&first) = bytes.first()
+        {
+            let packed = (0x80..=0x8f).contains(&first) || first == 0xde || first == 0xdf;
+            self.framing.set(if packed {
+                Framing::Packed
+            } else {
+                Framing::Lines
+            });
+        }
+        if self.framing.get() == Framing::Packed {
+            if let Some(slow) = self.slow(py) {
+                slow.call_method1(py, intern!(py, "data_received"), (data,))?;
+            }
+            return Ok(());
+        }
+        let pending = self.lines.borrow().pending();
+        if room((pending + bytes.len()) * 3).is_err() {
+            if let Some(slow) = self.slow(py) {
+                slow.call_method1(py, intern!(py, "no_memory"), (bytes.len(),))?;
+            }
+            return Ok(());
+        }
+        let relay = self.relay.borrow(py);
+        // While Python runs, nothing of this object is borrowed.
+        let mut lines = self.lines.replace(LineSplitter::new(0));
+        let mut failed = None;
+        lines.feed(bytes, |line| {
+            if failed.is_none()
+                && let Err(error) = self.line(py, &relay, line)
+            {
+                failed = Some(error);
+            }
+        });
+        self.lines.replace(lines);
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.slow(py)
+            .map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
+            .transpose()
+    }
+
+    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+        self.settle(py);
+        let client = self.client.replace(GONE);
+        {
+            let relay = self.relay.borrow(py);
+            if let Some(port) = relay.ports.borrow_mut().clients.get_mut(client) {
+                *port = None;
+            }
+            relay.core.borrow_mut().remove_client(client);
+        }
+        let slow = self.slow.borrow_mut().take();
+        if let Some(slow) = slow {
+            let done = slow.call_method1(py, intern!(py, "connection_lost"), (error,));
+            slow.setattr(py, intern!(py, "relayed"), py.None())?;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn pause_writing(&self, py: Python<'_>) {
+        self.set_paused(py, true);
+    }
+
+    fn resume_writing(&self, py: Python<'_>) {
+        self.set_paused(py, false);
+    }
+
+    /// From the slow lane, before it ends the connection or changes how it goes on.
+    fn stand_back(&self, py: Python<'_>) {
+        self.back.set(true);
+        self.settle(py);
+    }
+}

@@ -1,0 +1,103 @@
+//! Flows: decisions, and what is needed to repeat them.
+
+use crate::bucket::Bucket;
+use crate::tally::Tally;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A content coding that the client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    None,
+    /// `gzip`
+    Gzip,
+    /// `zstd`
+    Zstd,
+}
+
+impl Coding {
+    /// As header and codec name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Which results pass as they are, but for their id. All others are the slow lane's.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    /// Only with `"resultType":"complete"` (the stateless era); else only without any.
+    pub complete: bool,
+    /// Words (JSON strings, quotes included) that the client's revision may not see in a result: none of them may be in it.
+    pub foreign: Rc<[Box<[u8]>]>,
+}
+
+/// Where requests are told apart by their id alone: a session, or a stream of a client.
+#[derive(Debug)]
+pub struct Scope {
+    /// It was not closed yet.
+    pub(crate) open: Cell<bool>,
+    /// The relayed calls in it.
+    pub(crate) pending: RefCell<Vec<usize>>,
+    /// The driver's number for it.
+    pub tag: usize,
+}
+
+impl Scope {
+    /// An open one.
+    #[must_use]
+    pub fn new(tag: usize) -> Rc<Self> {
+        Rc::new(Self {
+            open: Cell::new(true),
+            pending: RefCell::new(Vec::new()),
+            tag,
+        })
+    }
+
+    /// No flow of it is used any more.
+    pub fn close(&self) {
+        self.open.set(false);
+    }
+}
+
+/// What the slow lane decided.
+#[derive(Debug)]
+pub struct Decision {
+    /// The driver's number for it.
+    pub tag: usize,
+    /// Where it goes.
+    pub upstream: usize,
+    /// JSON string that stands in for the name, if the server knows the thing by another one.
+    pub name: Option<Box<[u8]>>,
+    /// Status line and fields of a good answer over HTTP, without those of its length.
+    pub reply_head: Box<[u8]>,
+    /// What the client takes.
+    pub coding: Coding,
+    /// Shorter bodies are not compressed, and longer ones than the second neither.
+    pub compressed_bytes: (usize, usize),
+    /// Which results pass.
+    pub answers: Answers,
+    /// A call with this word in it may become a task, which is the slow lane's affair.
+    pub may_task: bool,
+    /// So many calls may be in flight at the server.
+    pub max_in_flight: usize,
+    /// Of the caller.
+    pub bucket: Option<Rc<RefCell<Bucket>>>,
+    /// In which ids are told apart; over HTTP without a session there is none.
+    pub scope: Option<Rc<Scope>>,
+}
+
+/// A decision in use.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) decision: Decision,
+    pub(crate) is_tool: bool,
+    pub(crate) tally: RefCell<Tally>,
+    /// It is on the list of those that counted something.
+    pub(crate) counted: Cell<bool>,
+}

@@ -1,0 +1,89 @@
+//! Request heads that differ in nothing but the length of what follows.
+//!
+//! A client on a kept-alive connection sends the same head again and again. One that was understood once, by the strict
+//! parser, need not be parsed again: byte for byte the same, but for the digits of `Content-Length`, it means the same.
+
+use crate::meta::Memo;
+use std::cell::RefCell;
+use tidegate_codec::{Span, http};
+
+/// Longer heads are not remembered.
+const MAX_BYTES: usize = 8192;
+/// More digits are none of a body that is here already.
+const MAX_DIGITS: usize = 9;
+
+/// A head without its length.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) context: u64,
+    pub(crate) generation: u64,
+    /// Up to the digits.
+    pub(crate) before: Box<[u8]>,
+    /// From behind them to the end of the blank line.
+    pub(crate) after: Box<[u8]>,
+    pub(crate) memo: RefCell<Memo>,
+}
+
+/// Where the parts of one request are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) digits: Span,
+    pub(crate) head_end: usize,
+}
+
+impl Head {
+    /// The body, if `data` is one whole request with this head and nothing else.
+    pub(crate) fn body<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = data.strip_prefix(&*self.before)?;
+        let (length, digits) = length(rest)?;
+        let body = rest[digits..].strip_prefix(&*self.after)?;
+        (body.len() == length).then_some(body)
+    }
+}
+
+/// The number that `text` begins with, and its digits: one or more, no leading zero, not too many.
+fn length(text: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0;
+    let mut digits = 0;
+    while let Some(digit @ b'0'..=b'9') = text.get(digits) {
+        value = value * 10 + usize::from(digit - b'0');
+        digits += 1;
+        if digits > MAX_DIGITS {
+            return None;
+        }
+    }
+    (digits > 0 && text[0] != b'0').then_some((value, digits))
+}
+
+/// Where to cut one whole request that is here to its last byte; `None` for any other.
+pub(crate) fn cut(data: &[u8], max_bytes: usize) -> Option<Cut> {
+    let head = http::parse_request_head(data, max_bytes).ok()??;
+    let fields = &head.fields;
+    let plain = head.method == "POST"
+        && fields.minor == 1
+        && fields.keep_alive
+        && !fields.chunked
+        && !fields.expect_continue
+        && fields.head_len <= MAX_BYTES;
+    if !plain {
+        return None;
+    }
+    let mut digits = None;
+    for (name, value) in &fields.headers {
+        match name.as_str() {
+            "content-length" if digits.is_some() => return None,
+            "content-length" => {
+                let start = value.as_ptr() as usize - data.as_ptr() as usize;
+                digits = Some(Span::new(start, start + value.len()));
+            }
+            "content-encoding" | "upgrade" | "expect" => return None,
+            _ => {}
+        }
+    }
+    let digits = digits?;
+    let (length, count) = length(digits.of(data))?;
+    (count == digits.end - digits.start && data.len() == fields.head_len + length).then_some(Cut {
+        digits,
+        head_end: fields.head_len,
+    })
+}

@@ -1,0 +1,983 @@
+//! The state machine: clients, servers, flows between them, and the calls in flight.
+
+use crate::flow::{Coding, Decision, Flow, Scope};
+use crate::head::{self, Head};
+use crate::meta::{self, Classes, Memo};
+use crate::request::{self, Method, Request};
+use crate::slab::Slab;
+use crate::tally::{Counted, Outcome};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use tidegate_codec::{Span, coding, json};
+
+/// Of what is remembered of heads, `_meta` and flows, together. When there is more, all of it is forgotten.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// What a flow is counted as.
+const FLOW_BYTES: usize = 400;
+/// Calls of one scope that are looked through for an id that is in use.
+const MOST_IN_SCOPE: usize = 64;
+/// As in the slow lane: longer answers are not looked at for `isError`.
+const JUDGED_BYTES: usize = 64 * 1024;
+/// Buffers of requests that are kept for the next ones, and how large they may be.
+const SPARE: usize = 64;
+const SPARE_BYTES: usize = 4096;
+
+/// Bounds, as the configuration has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests in the whole gateway.
+    pub in_flight: usize,
+    /// A head.
+    pub header_bytes: usize,
+    /// A body over HTTP.
+    pub body_bytes: usize,
+    /// Nested containers in a message.
+    pub depth: usize,
+}
+
+/// What the slow lane has in hand at this moment.
+pub trait SlowLane {
+    /// Requests in the whole gateway, without the relayed ones.
+    fn in_flight(&self) -> usize;
+    /// Whether `upstream` takes one more call at once, when it may have `most` and has `relayed` by the relay.
+    fn has_room(&self, upstream: usize, relayed: usize, most: usize) -> bool;
+    /// Whether a request of the slow lane in this scope has this id (raw JSON).
+    fn uses(&self, scope: usize, id: &[u8]) -> bool;
+}
+
+/// What became of bytes from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// There is a `write` for the server.
+    Relayed,
+    /// The slow lane is to have them.
+    Slow,
+    /// Over HTTP: the client has a call in flight, which must be taken over first; then as `Slow`.
+    Busy,
+}
+
+/// What became of a message from a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// There is a `write` for the client.
+    Relayed,
+    /// It answers this call (a number for `take`), but not in a way that may simply be passed on.
+    Promote(usize),
+    /// An answer, and none to a relayed call.
+    Foreign,
+    /// No answer: it may concern any call that is in flight there.
+    Other,
+}
+
+/// Whom a write is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// A client.
+    Client(usize),
+    /// A server.
+    Upstream(usize),
+}
+
+/// A part of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Of the message that came in.
+    Input(Range<usize>),
+    /// Of `Relay::scratch`.
+    Scratch(Range<usize>),
+}
+
+/// A call that the relay gives up, with all that is needed to go on with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The decision's.
+    pub tag: usize,
+    /// Who waits for the answer.
+    pub client: usize,
+    /// The request as it came: over HTTP with its head.
+    pub request: Vec<u8>,
+    /// Where the message begins in it.
+    pub message: usize,
+    /// Who has been asked.
+    pub upstream: usize,
+    /// Under which id.
+    pub upstream_id: u64,
+    /// When the request came.
+    pub began_s: f64,
+}
+
+#[derive(Debug)]
+struct Client {
+    /// Streams: what its flows are kept under; 0 for HTTP.
+    context: u64,
+    /// HTTP: the head that came last.
+    head: Option<Rc<Head>>,
+    memo: Memo,
+    pending: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    open: bool,
+    next_id: u64,
+    pending: HashMap<u64, usize>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    client: usize,
+    flow: Rc<Flow>,
+    head: Option<Rc<Head>>,
+    message: Vec<u8>,
+    id: Span,
+    upstream_id: u64,
+    began_s: f64,
+}
+
+/// What a flow would be noted under, while the slow lane decides.
+#[derive(Debug)]
+struct Candidate {
+    place: Place,
+    words: Vec<u8>,
+    method: Method,
+    name: String,
+    message: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Known(u64),
+    Head { before: Box<[u8]>, after: Box<[u8]> },
+}
+
+/// A request, and how it came.
+struct Came<'a> {
+    client: usize,
+    head: Option<Rc<Head>>,
+    data: &'a [u8],
+    /// Where the message begins in it.
+    start: usize,
+    now_s: f64,
+}
+
+/// All flows and relayed calls of one gateway.
+#[derive(Debug)]
+pub struct Relay {
+    limits: Limits,
+    bounds_s: Box<[f64]>,
+    clients: Slab<Client>,
+    upstreams: Slab<Upstream>,
+    pending: Slab<Pending>,
+    flows: HashMap<Box<[u8]>, Rc<Flow>>,
+    heads: HashMap<Box<[u8]>, Rc<Head>>,
+    classes: Classes,
+    held_bytes: usize,
+    /// Of flows and all that is remembered with them. Never 0.
+    generation: u64,
+    contexts: u64,
+    candidate: Option<Candidate>,
+    counted: Vec<Rc<Flow>>,
+    spare: Vec<Vec<u8>>,
+    key: Vec<u8>,
+    /// Bytes of the last write that were not in the message.
+    pub scratch: Vec<u8>,
+    /// The parts of the last write, in order.
+    pub pieces: Vec<Piece>,
+    /// Whom the last write is for.
+    pub to: To,
+    /// Calls relayed so far.
+    pub relayed: u64,
+    /// Flows installed so far.
+    pub installed: u64,
+    /// How often all flows were voided.
+    pub voided: u64,
+}
+
+impl Relay {
+    /// `bounds_s`: of the buckets that durations are counted in, ascending.
+    #[must_use]
+    pub fn new(limits: Limits, bounds_s: &[f64]) -> Self {
+        Self {
+            limits,
+            bounds_s: bounds_s.into(),
+            clients: Slab::new(),
+            upstreams: Slab::new(),
+            pending: Slab::new(),
+            flows: HashMap::new(),
+            heads: HashMap::new(),
+            classes: Classes::default(),
+            held_bytes: 0,
+            generation: 1,
+            contexts: 0,
+            candidate: None,
+            counted: Vec::new(),
+            spare: Vec::new(),
+            key: Vec::new(),
+            scratch: Vec::new(),
+            pieces: Vec::new(),
+            to: To::Client(0),
+            relayed: 0,
+            installed: 0,
+            voided: 0,
+        }
+    }
+
+    /// Other bounds from now on.
+    pub fn take_up(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.void();
+    }
+
+    // -- who is there -----------------------------------------------------------------------------------
+
+    /// A client over HTTP.
+    pub fn add_http(&mut self) -> usize {
+        self.add_client(0)
+    }
+
+    /// A client on a stream of messages.
+    pub fn add_stream(&mut self) -> usize {
+        self.contexts += 1;
+        self.add_client(self.contexts)
+    }
+
+    fn add_client(&mut self, context: u64) -> usize {
+        self.clients.insert(Client {
+            context,
+            head: None,
+            memo: Memo::default(),
+            pending: Vec::new(),
+        })
+    }
+
+    /// The client is gone. Its calls must have been taken before.
+    pub fn remove_client(&mut self, client: usize) {
+        debug_assert!(self.calls_of(client).is_empty());
+        self.clients.remove(client);
+    }
+
+    /// A connection to a server, whose calls are told apart by ids from 1 on.
+    pub fn add_upstream(&mut self) -> usize {
+        self.upstreams.insert(Upstream {
+            open: true,
+            next_id: 1,
+            pending: HashMap::new(),
+        })
+    }
+
+    /// The connection takes nothing new.
+    pub fn close_upstream(&mut self, upstream: usize) {
+        if let Some(upstream) = self.upstreams.get_mut(upstream) {
+            upstream.open = false;
+        }
+    }
+
+    /// The connection is gone. Its calls must have been taken before.
+    pub fn remove_upstream(&mut self, upstream: usize) {
+        debug_assert!(self.calls_at(upstream).is_empty());
+        // Flows lead there by its number, which another one may get.
+        self.void();
+        self.upstreams.remove(upstream);
+    }
+
+    /// The id of a call that somebody else makes on this connection.
+    pub fn next_id(&mut self, upstream: usize) -> u64 {
+        self.upstreams.get_mut(upstream).map_or(0, |upstream| {
+            upstream.next_id += 1;
+            upstream.next_id - 1
+        })
+    }
+
+    /// Ids given so far, the relay's among them.
+    #[must_use]
+    pub fn ids_given(&self, upstream: usize) -> u64 {
+        self.upstreams
+            .get(upstream)
+            .map_or(0, |upstream| upstream.next_id - 1)
+    }
+
+    /// Relayed calls in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Relayed calls in flight on one connection.
+    #[must_use]
+    pub fn in_flight_at(&self, upstream: usize) -> usize {
+        self.upstreams
+            .get(upstream)
+            .map_or(0, |upstream| upstream.pending.len())
+    }
+
+    /// Flows that could be used.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    // -- requests ---------------------------------------------------------------------------------------
+
+    /// What a client over HTTP sent at once.
+    pub fn http(&mut self, client: usize, data: &[u8], now_s: f64, slow: &impl SlowLane) -> Asked {
+        self.candidate = None;
+        let Some(from) = self.clients.get(client) else {
+            return Asked::Slow;
+        };
+        if !from.pending.is_empty() {
+            return Asked::Busy;
+        }
+        let known = from
+            .head
+            .clone()
+            .filter(|head| head.generation == self.generation)
+            .and_then(|head| head.body(data).map(|body| (data.len() - body.len(), head)));
+        let (start, head, digits) = if let Some((start, head)) = known {
+            (start, Some(head), None)
+        } else {
+            let Some(cut) = head::cut(data, self.limits.header_bytes) else {
+                return Asked::Slow;
+            };
+            let head = self.known_head(data, cut);
+            (cut.head_end, head, Some(cut))
+        };
+        let body = &data[start..];
+        if body.len() > self.limits.body_bytes {
+            return Asked::Slow;
+        }
+        let Some(found) = request::read(body, self.limits.depth) else {
+            return Asked::Slow;
+        };
+        if let Some(head) = &head {
+            let class = match found.meta {
+                None => Some(meta::NONE),
+                Some(span) => {
+                    let mut memo = head.memo.borrow_mut();
+                    memo.class(span.of(body), &self.classes, self.generation)
+                }
+            };
+            if let Some(flow) = class.and_then(|class| self.flow(head.context, class, &found)) {
+                let came = Came {
+                    client,
+                    head: Some(head.clone()),
+                    data,
+                    start,
+                    now_s,
+                };
+                return self.send(flow, came, &found, slow);
+            }
+        }
+        let place = match (head, digits) {
+            (Some(head), _) => Place::Known(head.context),
+            (None, Some(cut)) => Place::Head {
+                before: data[..cut.digits.start].into(),
+                after: data[cut.digits.end..cut.head_end].into(),
+            },
+            (None, None) => return Asked::Slow,
+        };
+        self.propose(place, &found, body);
+        Asked::Slow
+    }
+
+    /// One message of a client on a stream.
+    pub fn message(
+        &mut self,
+        client: usize,
+        message: &[u8],
+        now_s: f64,
+        slow: &impl SlowLane,
+    ) -> Asked {
+        self.candidate = None;
+        let Some(found) = request::read(message, self.limits.depth) else {
+            return Asked::Slow;
+        };
+        let Some(from) = self.clients.get_mut(client) else {
+            return Asked::Slow;
+        };
+        let context = from.context;
+        let class = match found.meta {
+            None => Some(meta::NONE),
+            Some(span) => from
+                .memo
+                .class(span.of(message), &self.classes, self.generation),
+        };
+        if let Some(flow) = class.and_then(|class| self.flow(context, class, &found)) {
+            let came = Came {
+                client,
+                head: None,
+                data: message,
+                start: 0,
+                now_s,
+            };
+            return self.send(flow, came, &found, slow);
+        }
+        self.propose(Place::Known(context), &found, message);
+        Asked::Slow
+    }
+
+    fn known_head(&mut self, data: &[u8], cut: head::Cut) -> Option<Rc<Head>> {
+        let key = &mut self.key;
+        key.clear();
+        key.extend_from_slice(&data[..cut.digits.start]);
+        key.extend_from_slice(&data[cut.digits.end..cut.head_end]);
+        // What is between the two is the place of the digits, which heads of one key may differ in.
+        self.heads
+            .get(key.as_slice())
+            .filter(|head| head.before.len() == cut.digits.start)
+            .cloned()
+    }
+
+    fn flow(&mut self, context: u64, class: u32, found: &Request<'_>) -> Option<Rc<Flow>> {
+        flow_key(
+            &mut self.key,
+            context,
+            class,
+            found.method,
+            &found.name_text,
+        );
+        let flow = self.flows.get(self.key.as_slice())?;
+        let open = flow
+            .decision
+            .scope
+            .as_ref()
+            .is_none_or(|scope| scope.open.get())
+            && self
+                .upstreams
+                .get(flow.decision.upstream)
+                .is_some_and(|upstream| upstream.open);
+        if open {
+            return Some(flow.clone());
+        }
+        self.flows.remove(self.key.as_slice());
+        None
+    }
+
+    fn propose(&mut self, place: Place, found: &Request<'_>, message: &[u8]) {
+        let words = match found.meta {
+            None => Vec::new(),
+            Some(span) => match meta::words(span.of(message)) {
+                Some(words) => words,
+                None => return,
+            },
+        };
+        self.candidate = Some(Candidate {
+            place,
+            words,
+            method: found.method,
+            name: found.name_text.to_string(),
+            message: message.to_vec(),
+        });
+    }
+
+    /// Repeats a decision, if everything that may change from call to call allows it.
+    fn send(
+        &mut self,
+        flow: Rc<Flow>,
+        came: Came<'_>,
+        found: &Request<'_>,
+        slow: &impl SlowLane,
+    ) -> Asked {
+        let Came {
+            client,
+            head,
+            data,
+            start,
+            now_s,
+        } = came;
+        let message = &data[start..];
+        let decision = &flow.decision;
+        let id = found.id.of(message);
+        let relayed = self.in_flight_at(decision.upstream);
+        if self.pending.len() + slow.in_flight() >= self.limits.in_flight
+            || !slow.has_room(decision.upstream, relayed, decision.max_in_flight)
+            || (decision.may_task && memchr::memmem::find(message, b"\"task\"").is_some())
+            || memchr::memchr2(b'\n', b'\r', message).is_some()
+        {
+            return Asked::Slow;
+        }
+        if let Some(scope) = &decision.scope {
+            let pending = scope.pending.borrow();
+            if pending.len() >= MOST_IN_SCOPE {
+                return Asked::Slow;
+            }
+            let taken = pending.iter().any(|&other| {
+                self.pending
+                    .get(other)
+                    .is_some_and(|other| other.id.of(&other.message) == id)
+            });
+            if taken || slow.uses(scope.tag, id) {
+                return Asked::Slow;
+            }
+        }
+        // Last, because it is spent by asking. One that is refused here is refused again by the slow lane, in words.
+        if let Some(bucket) = &decision.bucket
+            && !bucket.borrow_mut().take(now_s)
+        {
+            return Asked::Slow;
+        }
+        let Some(upstream) = self.upstreams.get_mut(decision.upstream) else {
+            return Asked::Slow;
+        };
+        let upstream_id = upstream.next_id;
+        upstream.next_id += 1;
+
+        self.to = To::Upstream(decision.upstream);
+        let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
+        let mut edits: [(Span, &[u8]); 2] = [
+            (found.id, &[]),
+            (found.name, decision.name.as_deref().unwrap_or_default()),
+        ];
+        let digits = Decimal::new(upstream_id);
+        edits[0].1 = digits.as_bytes();
+        if edits[1].0.start < edits[0].0.start {
+            edits.swap(0, 1);
+        }
+        let mut at = 0;
+        for (span, with) in edits {
+            if span == found.name && decision.name.is_none() {
+                continue;
+            }
+            out.input(at..span.start);
+            out.bytes(with);
+            at = span.end;
+        }
+        out.input(at..message.len());
+        out.bytes(b"\n");
+
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(message);
+        if head.is_some()
+            && let Some(from) = self.clients.get_mut(client)
+        {
+            from.head.clone_from(&head);
+        }
+        let scope = decision.scope.clone();
+        let to = decision.upstream;
+        let at = self.pending.insert(Pending {
+            client,
+            flow,
+            head,
+            message: kept,
+            id: found.id,
+            upstream_id,
+            began_s: now_s,
+        });
+        if let Some(upstream) = self.upstreams.get_mut(to) {
+            upstream.pending.insert(upstream_id, at);
+        }
+        if let Some(from) = self.clients.get_mut(client) {
+            from.pending.push(at);
+        }
+        if let Some(scope) = scope {
+            scope.pending.borrow_mut().push(at);
+        }
+        Asked::Relayed
+    }
+
+    // -- answers ----------------------------------------------------------------------------------------
+
+    /// One message of a server on a stream.
+    pub fn answer(&mut self, upstream: usize, message: &[u8], now_s: f64) -> Answer {
+        let Ok(found) = json::scan(message, self.limits.depth) else {
+            return Answer::Other;
+        };
+        match found.kind {
+            json::MessageKind::Result | json::MessageKind::Error => {}
+            _ => return Answer::Other,
+        }
+        let Some(id) = found.id else {
+            return Answer::Other;
+        };
+        let call = number(id.of(message)).and_then(|number| {
+            let upstream = self.upstreams.get(upstream)?;
+            upstream.pending.get(&number).copied()
+        });
+        let Some(call) = call else {
+            return Answer::Foreign;
+        };
+        self.reply(call, message, &found, now_s)
+    }
+
+    fn reply(
+        &mut self,
+        call: usize,
+        message: &[u8],
+        found: &json::Envelope<'_>,
+        now_s: f64,
+    ) -> Answer {
+        let (Some(id), Some(pending)) = (found.id, self.pending.get(call)) else {
+            return Answer::Other;
+        };
+        let flow = pending.flow.clone();
+        let decision = &flow.decision;
+        let Some(result) = found
+            .result
+            .filter(|span| message.get(span.start) == Some(&b'{'))
+        else {
+            return Answer::Promote(call);
+        };
+        let passes = match found.result_type {
+            Some(kind) => decision.answers.complete && kind.of(message) == b"\"complete\"",
+            None => !decision.answers.complete,
+        };
+        let over_http = pending.head.is_some();
+        if !passes
+            || (!over_http && memchr::memchr2(b'\n', b'\r', message).is_some())
+            || !fits(result.of(message), &decision.answers.foreign)
+        {
+            return Answer::Promote(call);
+        }
+        let failed = flow.is_tool
+            && message.len() <= JUDGED_BYTES
+            && memchr::memmem::find(message, b"\"isError\"").is_some()
+            && json::find_member(message, "isError", result)
+                .ok()
+                .flatten()
+                .is_some_and(|span| span.of(message) == b"true");
+        let own_id = pending.id.of(&pending.message);
+        self.to = To::Client(pending.client);
+        let mut out = Out::new(&mut self.pieces, &mut self.scratch, 0);
+        if over_http {
+            let length = message.len() - (id.end - id.start) + own_id.len();
+            let (least, most) = decision.compressed_bytes;
+            let coded = decision.coding != Coding::None && length >= least && length <= most;
+            out.bytes(&decision.reply_head);
+            if coded {
+                let mut body = Vec::with_capacity(length);
+                body.extend_from_slice(&message[..id.start]);
+                body.extend_from_slice(own_id);
+                body.extend_from_slice(&message[id.end..]);
+                let Ok(body) = coding::compress(decision.coding.name(), &body, 3) else {
+                    return Answer::Promote(call);
+                };
+                out.bytes(b"content-encoding: ");
+                out.bytes(decision.coding.name().as_bytes());
+                out.bytes(b"\r\nvary: accept-encoding\r\ncontent-length: ");
+                out.bytes(Decimal::new(body.len() as u64).as_bytes());
+                out.bytes(b"\r\n\r\n");
+                out.bytes(&body);
+            } else {
+                out.bytes(b"content-length: ");
+                out.bytes(Decimal::new(length as u64).as_bytes());
+                out.bytes(b"\r\n\r\n");
+                out.input(0..id.start);
+                out.bytes(own_id);
+                out.input(id.end..message.len());
+            }
+        } else {
+            out.input(0..id.start);
+            out.bytes(own_id);
+            out.input(id.end..message.len());
+            out.bytes(b"\n");
+        }
+        let outcome = if failed {
+            Outcome::ToolError
+        } else {
+            Outcome::Ok
+        };
+        let began_s = pending.began_s;
+        flow.tally
+            .borrow_mut()
+            .add(&self.bounds_s, outcome, now_s - began_s);
+        if !flow.counted.replace(true) {
+            self.counted.push(flow.clone());
+        }
+        self.relayed += 1;
+        if let Some(done) = self.forget(call) {
+            let mut buffer = done.message;
+            if self.spare.len() < SPARE && buffer.capacity() <= SPARE_BYTES {
+                buffer.clear();
+                self.spare.push(buffer);
+            }
+        }
+        Answer::Relayed
+    }
+
+    fn forget(&mut self, call: usize) -> Option<Pending> {
+        let pending = self.pending.remove(call)?;
+        if let Some(upstream) = self.upstreams.get_mut(pending.flow.decision.upstream) {
+            upstream.pending.remove(&pending.upstream_id);
+        }
+        if let Some(client) = self.clients.get_mut(pending.client) {
+            client.pending.retain(|&other| other != call);
+        }
+        if let Some(scope) = &pending.flow.decision.scope {
+            scope.pending.borrow_mut().retain(|&other| other != call);
+        }
+        Some(pending)
+    }
+
+    // -- handing over -----------------------------------------------------------------------------------
+
+    /// The calls of one client.
+    #[must_use]
+    pub fn calls_of(&self, client: usize) -> Vec<usize> {
+        self.clients
+            .get(client)
+            .map(|client| client.pending.clone())
+            .unwrap_or_default()
+    }
+
+    /// The calls on one connection to a server, in the order in which they came.
+    #[must_use]
+    pub fn calls_at(&self, upstream: usize) -> Vec<usize> {
+        let Some(upstream) = self.upstreams.get(upstream) else {
+            return Vec::new();
+        };
+        let mut calls: Vec<_> = upstream.pending.iter().collect();
+        calls.sort_unstable();
+        calls.into_iter().map(|(_, &call)| call).collect()
+    }
+
+    /// The calls in one scope.
+    #[must_use]
+    pub fn calls_in(&self, scope: &Scope) -> Vec<usize> {
+        scope.pending.borrow().clone()
+    }
+
+    /// All calls that came before `before_s`.
+    #[must_use]
+    pub fn calls_before(&self, before_s: f64) -> Vec<usize> {
+        let mut calls: Vec<_> = self
+            .pending
+            .keys()
+            .filter_map(|call| {
+                let pending = self.pending.get(call)?;
+                (pending.began_s < before_s).then_some((
+                    pending.flow.decision.upstream,
+                    pending.upstream_id,
+                    call,
+                ))
+            })
+            .collect();
+        calls.sort_unstable();
+        calls.into_iter().map(|(_, _, call)| call).collect()
+    }
+
+    /// Gives a call up: it is the slow lane's from here on.
+    pub fn take(&mut self, call: usize) -> Option<Taken> {
+        let pending = self.forget(call)?;
+        let (request, message) = match &pending.head {
+            None => (pending.message, 0),
+            Some(head) => {
+                let mut request = head.before.to_vec();
+                request.extend_from_slice(Decimal::new(pending.message.len() as u64).as_bytes());
+                request.extend_from_slice(&head.after);
+                let start = request.len();
+                request.extend_from_slice(&pending.message);
+                (request, start)
+            }
+        };
+        Some(Taken {
+            tag: pending.flow.decision.tag,
+            client: pending.client,
+            request,
+            message,
+            upstream: pending.flow.decision.upstream,
+            upstream_id: pending.upstream_id,
+            began_s: pending.began_s,
+        })
+    }
+
+    // -- flows ------------------------------------------------------------------------------------------
+
+    /// Whether the slow lane's decision about the present message could become a flow.
+    #[must_use]
+    pub const fn has_candidate(&self) -> bool {
+        self.candidate.is_some()
+    }
+
+    /// The slow lane is done with the present message.
+    pub fn drop_candidate(&mut self) {
+        self.candidate = None;
+    }
+
+    /// Notes what the slow lane decided about `message`. False: that is not what it was shown.
+    pub fn install(&mut self, message: &[u8], decision: Decision) -> bool {
+        let Some(candidate) = self.candidate.take() else {
+            return false;
+        };
+        if candidate.message != message {
+            return false;
+        }
+        if self.held_bytes + self.classes.bytes > MOST_BYTES {
+            self.void();
+        }
+        let class = self.classes.note(&candidate.words);
+        let context = match candidate.place {
+            Place::Known(context) => context,
+            Place::Head { before, after } => self.note_head(before, after),
+        };
+        flow_key(
+            &mut self.key,
+            context,
+            class,
+            candidate.method,
+            &candidate.name,
+        );
+        let flow = Rc::new(Flow {
+            decision,
+            is_tool: candidate.method == Method::ToolsCall,
+            tally: std::cell::RefCell::default(),
+            counted: std::cell::Cell::new(false),
+        });
+        self.held_bytes += FLOW_BYTES + self.key.len();
+        self.flows.insert(self.key.as_slice().into(), flow);
+        self.installed += 1;
+        true
+    }
+
+    fn note_head(&mut self, before: Box<[u8]>, after: Box<[u8]>) -> u64 {
+        self.contexts += 1;
+        let context = self.contexts;
+        let key: Box<[u8]> = [&*before, &*after].concat().into();
+        self.held_bytes += 2 * key.len() + 200;
+        let head = Head {
+            context,
+            generation: self.generation,
+            before,
+            after,
+            memo: std::cell::RefCell::default(),
+        };
+        self.heads.insert(key, Rc::new(head));
+        context
+    }
+
+    /// Forgets every flow. Calls in flight go on.
+    pub fn void(&mut self) {
+        self.candidate = None;
+        if self.flows.is_empty() && self.heads.is_empty() {
+            return;
+        }
+        self.generation += 1;
+        self.voided += 1;
+        self.flows.clear();
+        self.heads.clear();
+        self.classes.clear();
+        self.held_bytes = 0;
+    }
+
+    /// What was counted since the last time, a flow at a time.
+    pub fn counted(&mut self) -> Vec<Counted> {
+        let flows = std::mem::take(&mut self.counted);
+        flows
+            .iter()
+            .filter_map(|flow| {
+                flow.counted.set(false);
+                flow.tally.borrow_mut().take(flow.decision.tag)
+            })
+            .collect()
+    }
+
+    /// Tags of decisions that are still used: by a flow, by a call in flight, or by counts not asked for.
+    #[must_use]
+    pub fn tags(&self) -> Vec<usize> {
+        let mut tags: Vec<_> = self
+            .flows
+            .values()
+            .map(|flow| flow.decision.tag)
+            .chain(self.counted.iter().map(|flow| flow.decision.tag))
+            .chain(
+                self.pending
+                    .keys()
+                    .filter_map(|call| Some(self.pending.get(call)?.flow.decision.tag)),
+            )
+            .collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+}
+
+fn flow_key(key: &mut Vec<u8>, context: u64, class: u32, method: Method, name: &str) {
+    key.clear();
+    key.extend_from_slice(&context.to_le_bytes());
+    key.extend_from_slice(&class.to_le_bytes());
+    key.push(method as u8);
+    key.extend_from_slice(name.as_bytes());
+}
+
+/// Whether a result says nothing that the client's revision does not know.
+fn fits(result: &[u8], foreign: &[Box<[u8]>]) -> bool {
+    !foreign
+        .iter()
+        .any(|word| memchr::memmem::find(result, word).is_some())
+}
+
+/// A positive integer as the relay writes it.
+fn number(token: &[u8]) -> Option<u64> {
+    let plain = !token.is_empty()
+        && token.len() <= 19
+        && token[0] != b'0'
+        && token.iter().all(u8::is_ascii_digit);
+    plain.then(|| {
+        token
+            .iter()
+            .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+    })
+}
+
+/// A number in decimal, without an allocation.
+struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    fn new(mut value: u64) -> Self {
+        let mut digits = [0; 20];
+        let mut start = 20;
+        loop {
+            start -= 1;
+            digits[start] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+            if value == 0 {
+                return Self { digits, start };
+            }
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+}
+
+/// Puts a write together.
+struct Out<'a> {
+    pieces: &'a mut Vec<Piece>,
+    scratch: &'a mut Vec<u8>,
+    /// Where the message begins in the input.
+    start: usize,
+}
+
+impl<'a> Out<'a> {
+    fn new(pieces: &'a mut Vec<Piece>, scratch: &'a mut Vec<u8>, start: usize) -> Self {
+        pieces.clear();
+        scratch.clear();
+        Self {
+            pieces,
+            scratch,
+            start,
+        }
+    }
+
+    fn input(&mut self, range: Range<usize>) {
+        if !range.is_empty() {
+            self.pieces.push(Piece::Input(
+                self.start + range.start..self.start + range.end,
+            ));
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let from = self.scratch.len();
+        self.scratch.extend_from_slice(bytes);
+        let to = self.scratch.len();
+        match self.pieces.last_mut() {
+            Some(Piece::Scratch(last)) if last.end == from => last.end = to,
+            _ if from < to => self.pieces.push(Piece::Scratch(from..to)),
+            _ => {}
+        }
+    }
+}
