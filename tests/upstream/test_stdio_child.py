@@ -45,6 +45,8 @@ class Owner:
 
     def call_failed(self, call: Call, error: TidegateError) -> None: ...
 
+    def ending(self) -> None: ...
+
     def lost(self, error: TidegateError) -> None:
         self.loss.set_result(error)
 

@@ -77,6 +77,12 @@ def _row(slot: dict[str, Any], backend: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _whom(slot: dict[str, Any], backend: Mapping[str, Any]) -> str:
+    if len(dicts(backend.get("replicas"))) > 1:
+        return f"replica {slot.get('replica')}: {_client(slot, backend)}"
+    return _client(slot, backend)
+
+
+def _client(slot: dict[str, Any], backend: Mapping[str, Any]) -> str:
     serves = slot.get("serves")
     client = slot.get("client")
     if isinstance(client, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tidegate.control.telemetry.backend_state import STATES, backend_up, children, dicts
+from tidegate.control.telemetry.backend_state import STATES, TROUBLE, backend_up, children, dicts
 from tidegate.control.telemetry.exposition import Exposition
 
 Statistics = Mapping[str, object]
@@ -72,7 +72,31 @@ def write_backends(page: Exposition, statistics: Statistics) -> None:
     for backend in backends:
         total = sum(_number(slot.get("in_flight")) for slot in dicts(backend.get("slots")))
         page.sample("tidegate_backend_in_flight_requests", total, _named(backend))
+    _write_replicas(page, backends)
     _write_children(page, backends)
+
+
+def _write_replicas(page: Exposition, backends: list[dict[str, Any]]) -> None:
+    """Of backends that have several; of others the backend's own numbers say the same."""
+    rows = [
+        ([*_named(backend), ("replica", str(row.get("replica")))], row)
+        for backend in backends
+        for row in dicts(backend.get("replicas"))
+        if len(dicts(backend.get("replicas"))) > 1
+    ]
+    if not rows:
+        return
+    page.family("tidegate_backend_replica_up", "gauge", "0 when it cannot be reached; 1 also before it is needed.")
+    for labels, row in rows:
+        page.sample("tidegate_backend_replica_up", int(row.get("state") not in TROUBLE), labels)
+    name = "tidegate_backend_replica_in_flight_requests"
+    page.family(name, "gauge", "Requests that a replica of a backend has not answered yet.")
+    for labels, row in rows:
+        page.sample(name, _number(row.get("in_flight")), labels)
+    name = "tidegate_backend_replica_requests_total"
+    page.family(name, "counter", "Requests that were sent to a replica, the gateway's own among them.")
+    for labels, row in rows:
+        page.sample(name, _number(row.get("requests")), labels)
 
 
 def _write_children(page: Exposition, backends: list[dict[str, Any]]) -> None:
