@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from wire import ARGUMENTS, CLIENT, META, SESSION, STATELESS
+from wire import ARGUMENTS, CLIENT, META, SESSION, STATELESS, TOKEN
 
 ABILITIES: dict[str, Any] = {"sampling": {}, "elicitation": {}, "roots": {}}
 RESULT = '"content":[{"type":"text","text":"hello from the bench"}],"isError":false'
@@ -30,13 +30,17 @@ class Lane:
     transport: str
     asks: bool = False
     middle: str = ""
-    """nginx, forwarder, slow lane; or the gateway as it is."""
+    """nginx, forwarder, slow lane, guarded, guarded slow lane; or the gateway as it is."""
 
     @property
     def name(self) -> str:
         left, right = (("stateless" if era == STATELESS else "session") for era in (self.client, self.server))
         middle = f" → {self.middle}" if self.middle else ""
         return f"{self.transport}: {left}{', asks' if self.asks else ''}{middle} → {right}"
+
+    @property
+    def guarded(self) -> bool:
+        return self.middle.startswith("guarded")
 
     @property
     def bridged(self) -> bool:
@@ -179,6 +183,8 @@ class Client:
             "Accept": "application/json, text/event-stream",
             "Content-Length": str(len(body)),
         }
+        if self._lane.guarded:
+            headers["Authorization"] = f"Bearer {TOKEN}"
         if self._lane.client == STATELESS:
             headers |= {"MCP-Protocol-Version": STATELESS, "Mcp-Method": method, "Mcp-Name": "echo"}
         elif self._session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
@@ -10,14 +11,26 @@ from pathlib import Path
 
 from machine import HERE, TREE, run
 from processes import WORK, Process, announced
+from wire import TOKEN
 
-LIMITS = """
-[limits]
-rate_per_s = 0
+_ROOM = """
 connections = 4096
 sessions = 4096
 in_flight = 4096
 """
+LIMITS = f"""
+[limits]
+rate_per_s = 0{_ROOM}"""
+"""No token, no rate limit."""
+GUARDED = f"""
+[limits]
+rate_per_s = 1000000
+burst = 1000000{_ROOM}
+[clients.bench]
+token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+tools = ["other_*", "ec*"]
+"""
+"""A token, patterns over tools, and a rate that is counted and never reached."""
 
 
 def build() -> None:

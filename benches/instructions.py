@@ -9,7 +9,8 @@ runs each some hundred calls: rounds have to be long.
 A lane is client era → server era over one transport on both sides; `asks` marks a client that declares sampling,
 elicitation and roots (it may be given a server connection of its own). Lanes between unlike eras are bridged and
 reported for information: what must not change is the cost of the others. Lanes through nginx and through a byte
-forwarder show what a hop costs that does not look at what it passes on.
+forwarder show what a hop costs that does not look at what it passes on; `guarded` is the gateway with a token, patterns
+over tools, a rate that is counted, and metrics.
 
     python benches/instructions.py                              the working tree, on standard output
     python benches/instructions.py --commit b31c1cc --save old.json   a commit, built in `.work/trees`
@@ -38,18 +39,11 @@ from pathlib import Path
 from typing import Any
 
 from ends import PATIENCE_S, Client, Lane, Server
-from engines import free_port, has_relay, nginx_flags, wait_port
+from engines import GUARDED, LIMITS, free_port, has_relay, nginx_flags, wait_port
 from machine import HERE, described, need, run, surroundings
 from processes import WORK
 from wire import SESSION, STATELESS
 
-CONFIG = """
-[limits]
-rate_per_s = 0
-
-[backends.bench]
-{backend}
-"""
 LANES = [
     Lane(client, server, transport, asks)
     for client, server, asks in (
@@ -64,6 +58,8 @@ LANES = [
 ]
 LANES += [
     *(replace(lane, middle="slow lane") for lane in LANES if not lane.bridged and has_relay()),
+    Lane(STATELESS, STATELESS, "HTTP", middle="guarded"),
+    *([Lane(STATELESS, STATELESS, "HTTP", middle="guarded slow lane")] if has_relay() else []),
     Lane(STATELESS, STATELESS, "TCP", middle="forwarder"),
     Lane(STATELESS, STATELESS, "HTTP", middle="forwarder"),
     Lane(STATELESS, STATELESS, "HTTP", middle="nginx"),
@@ -76,11 +72,11 @@ LANES += [
 def daemon_command(tree: Path, lane: Lane, backend_port: int, folder: Path) -> list[str | Path]:
     where = f"127.0.0.1:{backend_port}"
     config = folder / "bench.toml"
-    config.write_text(
-        CONFIG.format(backend=f'tcp = "{where}"' if lane.transport == "TCP" else f'url = "http://{where}/mcp"')
-    )
-    flags = ["--no-relay"] if lane.middle == "slow lane" else []
-    listens = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--unix", "", "--admin", ""]
+    table = f'tcp = "{where}"' if lane.transport == "TCP" else f'url = "http://{where}/mcp"'
+    config.write_text(f"{GUARDED if lane.guarded else LIMITS}\n[backends.bench]\n{table}\n")
+    flags = ["--no-relay"] if lane.middle.endswith("slow lane") else []
+    admin = "127.0.0.1:0" if lane.guarded else ""
+    listens = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--unix", "", "--admin", admin]
     return [sys.executable, "-m", "tidegate", "serve", "--config", config, *listens, *flags]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from machine import HERE, run
-from processes import WORK, cpu_s
+from processes import WORK, cpu_s, kernel_s
 from wire import EXPECTED, headers, post
 
 
@@ -26,13 +26,18 @@ class Lane:
 
 
 def measure(lane: Lane, connections: int, seconds: float) -> dict[str, Any]:
-    before = sum(map(cpu_s, lane.middle)), sum(map(cpu_s, lane.ends))
+    def times_s() -> dict[str, float]:
+        return {
+            "cpu_s_per_10k": sum(map(cpu_s, lane.middle)),
+            "kernel_cpu_s_per_10k": sum(map(kernel_s, lane.middle)),
+            "backend_cpu_s_per_10k": sum(map(cpu_s, lane.ends)),
+        }
+
+    before = times_s()
     cell = lane.load(connections, seconds)
-    middle, end = sum(map(cpu_s, lane.middle)) - before[0], sum(map(cpu_s, lane.ends)) - before[1]
+    after = times_s()
     cell["per_s"] = cell["requests"] / cell["duration_us"] * 1e6
-    cell["cpu_s_per_10k"] = middle / cell["requests"] * 1e4
-    cell["backend_cpu_s_per_10k"] = end / cell["requests"] * 1e4
-    return cell
+    return cell | {name: (after[name] - before[name]) / cell["requests"] * 1e4 for name in after}
 
 
 def best_of(lanes: list[Lane], connections: int, seconds: float, rounds: int) -> dict[str, dict[str, Any]]:

@@ -76,8 +76,17 @@ def _bind(pids: Iterable[int], processors: set[int]) -> None:
 
 def cpu_s(pid: int) -> float:
     """User and system time of this one process since it started."""
+    return sum(_times_s(pid))
+
+
+def kernel_s(pid: int) -> float:
+    """System time alone."""
+    return _times_s(pid)[1]
+
+
+def _times_s(pid: int) -> tuple[float, float]:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return int(fields[11]) / _TICKS_PER_S, int(fields[12]) / _TICKS_PER_S
 
 
 def children(pid: int) -> list[int]:

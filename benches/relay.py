@@ -10,7 +10,6 @@ nothing here is a test. `BENCH_TREE=DIR` measures the gateway of another tree, b
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import statistics
 import sys
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines import (
+    GUARDED,
     build,
     echo_server,
     forwarder,
@@ -36,22 +36,8 @@ from load import HttpLoad, Lane, LineLoad, PacedLoad, measure
 from machine import HERE, need, surroundings
 from processes import Process, children, on_one_core
 from relay_report import kept_notes, report
-from wire import BIG, CALL, SESSION_CALL, http_session
+from wire import BIG, CALL, SESSION_CALL, TOKEN, http_session
 
-TOKEN = "bench-" + "0123456789abcdef" * 2
-GUARDED = f"""
-[limits]
-rate_per_s = 1000000
-burst = 1000000
-connections = 4096
-sessions = 4096
-in_flight = 4096
-
-[clients.bench]
-token_sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
-tools = ["other_*", "ec*"]
-"""
-"""Tokens, patterns over tools and a rate that is counted and never reached."""
 SESSIONS = 64
 """Sessions of 2025-11-25 that 64 connections share."""
 
@@ -145,6 +131,8 @@ def cells(street: Street, quick: bool) -> list[Cell]:
         small(door.url)(1, 1)  # starts the child
         child = children(daemon.pid)
         found.append(Cell("stdio", door.engine, Lane("", small(door.url), door.middle, child), 64, 1))
+        big = HttpLoad(door.url, "tools/call", "big", BIG)
+        found.append(Cell("big_stdio", door.engine, Lane("", big, door.middle, child), 4, 1))
         lines = LineLoad(tcp_port(daemon), CALL)
         found.append(Cell("lines", door.engine, Lane("", lines, door.middle, child), 64, 1))
     for engine, port, middle in (
@@ -222,7 +210,7 @@ def main() -> None:
         all_cells = [cell for cell in all_cells if not only or cell.row in only]
         found["cells"] = in_rounds(all_cells, rounds, told)
     if not only or "memory" in only:
-        found["memory"] = memory_per_client(200 if quick else 1000)
+        found["memory"] = memory_per_client(500 if quick else 1000)
     found["took_s"] = round(time.monotonic() - begun)
     target = HERE / "record" / f"{found['machine']['date'][:10]}-relay.md"
     text = report(found, kept_notes(target))

@@ -30,7 +30,8 @@ _TITLES = {
     "paced_own": "8 connections, open loop, each at half of its own maximum",
     "stdio": "HTTP → stdio, 64 connections, closed loop (forwarder and nginx: HTTP → HTTP)",
     "lines": "TCP → stdio, 64 connections, closed loop (forwarder: TCP → TCP)",
-    "big": "A result of one megabyte, 4 connections, closed loop",
+    "big": "A result of one megabyte, HTTP → HTTP, 4 connections, closed loop",
+    "big_stdio": "A result of one megabyte, HTTP → stdio, 4 connections (forwarder and nginx: HTTP → HTTP)",
 }
 _AIMS = (
     ("calls/s at 64 connections, against nginx", "≥ 1.0", ("call", "per_s"), ("call", "nginx", "per_s")),
@@ -55,6 +56,9 @@ _MEMORY_AIMS_BYTES = {
     "legacy session, not connected": 12288,
     "legacy session and its connection": 12288 + 8192,
 }
+
+
+_TIMES = ("cpu_s_per_10k", "kernel_cpu_s_per_10k", "backend_cpu_s_per_10k")
 
 
 class Rows:
@@ -155,20 +159,17 @@ def _aims(rows: Rows, memory: dict[str, dict[str, dict[str, float]]]) -> list[st
 
 
 def _closed(rows: Rows, row: str) -> list[str]:
-    """The stdio row is set beside the hops of the first."""
-    against = "call" if row == "stdio" else row
+    """Rows to stdio are set beside the hops to HTTP."""
+    against = {"stdio": "call", "big_stdio": "big"}.get(row, row)
     if row == "guarded":
         lines = _table("engine", "calls/s", "without these", "CPU µs a call", "without these", "p50 µs", "p99 µs")
     else:
         lines = _table(
-            "engine", "calls/s", "÷ nginx", "÷ forwarder", "CPU µs a call", "÷ nginx", "÷ forwarder", "backend's",
-            "p50 µs", "p99 µs", "p99.9 µs",
+            "engine", "calls/s", "÷ nginx", "÷ forwarder", "CPU µs a call", "of it kernel", "÷ nginx", "÷ forwarder",
+            "backend's", "p50 µs", "p99 µs", "p99.9 µs",
         )  # fmt: skip
     for engine in rows.engines(row):
-        cell = {
-            field: rows.median(row, engine, field)
-            for field in ("per_s", "cpu_s_per_10k", "backend_cpu_s_per_10k", "p50_us", "p99_us", "p999_us")
-        }
+        cell = {field: rows.median(row, engine, field) for field in ("per_s", *_TIMES, "p50_us", "p99_us", "p999_us")}
         cpu = f"{cell['cpu_s_per_10k'] * 100:.1f}" if engine != "direct" else ""
         if row == "guarded":
             rate, work = (rows.ratio(row, engine, name, ("call", engine, name)) for name in ("per_s", "cpu_s_per_10k"))
@@ -178,6 +179,7 @@ def _closed(rows: Rows, row: str) -> list[str]:
                 f"{cell['per_s']:,.0f}",
                 *(rows.ratio(row, engine, "per_s", (against, hop, "per_s")) for hop in ("nginx", "forwarder")),
                 cpu,
+                f"{cell['kernel_cpu_s_per_10k'] * 100:.1f}" if cpu else "",
                 *(
                     rows.ratio(row, engine, "cpu_s_per_10k", (against, hop, "cpu_s_per_10k")) if cpu else ""
                     for hop in ("nginx", "forwarder")

@@ -16,6 +16,8 @@ META = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 ARGUMENTS = {"path": "/var/log/syslog", "head": 20}
+TOKEN = "bench-" + "0123456789abcdef" * 2
+"""Of the only client that guarded gateways know."""
 EXPECTED = "hello from the bench"
 """In every right answer to `CALL`."""
 
