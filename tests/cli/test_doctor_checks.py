@@ -572,6 +572,19 @@ def test_a_server_that_is_down_is_told_with_what_the_gateway_says() -> None:
     assert "no disk" in finding.found
 
 
+@of_check("backends_down")
+def test_a_replica_that_is_down_is_told_while_the_others_work(tmp_path: Path) -> None:
+    only_once = f"mkdir {tmp_path}/lock 2>/dev/null || exit 4; exec {sys.executable} -m tidegate.host"
+    config = f'[backends.srv]\ncommand = ["sh", "-c", "{only_once}"]\nreplicas = 2\nstart = "at_once"\n'
+    with gateway(config) as running:
+        until_s = time.monotonic() + WAIT_S
+        while not (found := found_by("backends_down", config, admin=running.admin)):
+            assert time.monotonic() < until_s, "the gateway does not say that one is down"
+    finding = one(found)
+    assert finding.severity == "warning"
+    assert "replica 2" in finding.what or "replica 1" in finding.what
+
+
 @of_check("open_doors")
 def test_doors_that_stand_open_are_told(tmp_path: Path) -> None:
     config = f'[listen]\nunix = "{tmp_path}/s"\nunix_mode = "{{}}"\n'

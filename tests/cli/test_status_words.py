@@ -48,6 +48,13 @@ def test_what_is_parked_is_tried_again_for_ever() -> None:
     )
 
 
+def test_a_replica_that_is_out_of_order_is_named() -> None:
+    rows = [{"replica": 1}, {"replica": 2}]
+    pair = backend("web", slot(replica=1), DOWN | {"replica": 2}, replicas=rows)
+    texts = [sentence.text for sentence in sentences(read(statistics(pair)))]
+    assert texts[1].startswith("`web` works, but 1 of its 2 connections (to replica 2) is out of order: connection")
+
+
 def test_when_nothing_can_be_used_that_is_the_first_sentence() -> None:
     assert said("all down")[0].text == (
         "tidegate has been up for 4 d 1 h, but of 2 servers none of them can be used: `web`, `mail`."

@@ -20,6 +20,8 @@ class Slot:
     """A place for one connection."""
 
     state: str
+    replica: int
+    """Of which replica of the server, numbered from 1."""
     since_s: float | None
     """For how long it has been in that state."""
     next_attempt_s: float | None
@@ -46,6 +48,8 @@ class Backend:
     name: str
     transport: str
     slots: tuple[Slot, ...]
+    replicas: int
+    """How many there are of the server."""
     remembered: bool
     """Its lists are those of an earlier run."""
     queued: int
@@ -159,15 +163,17 @@ def _backend(row: Mapping[str, Any]) -> Backend:
     raw = dicts(row.get("slots"))
     slots = tuple(map(_slot, raw))
     limits = mapping(row.get("limits"))
+    most, replicas = whole(limits.get("max_in_flight")), len(dicts(row.get("replicas")))
     warnings = dict.fromkeys(text(line) for slot in raw for line in items(slot.get("warnings")))
     return Backend(
         name=text(row.get("backend")) or "?",
         transport=text(row.get("transport")) or "?",
         slots=slots,
+        replicas=replicas,
         remembered=row.get("catalogue") == "remembered",
         queued=count_of(row.get("queued")) + sum(slot.waiting for slot in slots),
         in_flight=sum(slot.in_flight for slot in slots),
-        max_in_flight=whole(limits.get("max_in_flight")),
+        max_in_flight=most * max(replicas, 1) if most is not None else None,
         max_queued=whole(limits.get("max_queued")),
         warnings=tuple(line for line in warnings if line),
     )
@@ -182,6 +188,7 @@ def _slot(row: Mapping[str, Any]) -> Slot:
     next_attempt_s = 0.0 if state != row.get("state") else number(row.get("next_attempt_s"))
     return Slot(
         state=state if state in STATES else "idle",
+        replica=count_of(row.get("replica")),
         since_s=number(row.get("since_s")),
         next_attempt_s=next_attempt_s,
         error=error,

@@ -162,6 +162,8 @@ def _partly(backend: Backend, name: str) -> Iterator[Sentence]:
         slot = _latest(broken)
         why = f": {_ended(_without_name(slot.error, backend.name))}" if slot.error else "."
         of = f"{len(broken)} of its {len(backend.slots)} connections"
+        if backend.replicas > 1:
+            of += f" (to replica {', '.join(map(str, sorted({slot.replica for slot in broken})))})"
         verb = "is" if len(broken) == 1 else "are"
         yield Sentence(
             "bad", f"{name} works, but {of} {verb} out of order{why} {_remedy(backend, slot)}", _advice(backend)

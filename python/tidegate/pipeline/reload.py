@@ -29,6 +29,7 @@ SETTINGS: Final = frozenset(
         "max_queued",
         "queue_timeout_s",
         "max_connections",
+        "balance",
     )
 )
 """Fields of a backend that the gateway heeds by itself: under new ones, its connections and children stay."""

@@ -548,4 +548,4 @@ class Gateway:
 
 
 def _most_in_flight(snapshot: Snapshot) -> int:
-    return max((backend.max_in_flight for backend in snapshot.backends), default=0)
+    return max((backend.max_in_flight * backend.replicas for backend in snapshot.backends), default=0)

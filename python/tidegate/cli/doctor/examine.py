@@ -62,9 +62,16 @@ def _try(case: Case, backend: Backend) -> Sequence[Finding]:
 def _visits(case: Case) -> Iterator[Examination]:
     for backend in case.backends:
         if backend.transport in ("http", "sse", "tcp", "unix"):
-            yield Examination("visit", backend.name, lambda it=backend: _visit(case, it), _VISIT_S)  # type: ignore[misc]
+            longest_s = _VISIT_S * backend.replicas
+            yield Examination("visit", backend.name, lambda it=backend: _visit(case, it), longest_s)  # type: ignore[misc]
 
 
 def _visit(case: Case, backend: Backend) -> Sequence[Finding]:
-    case.visits[backend.name] = visit_backend(backend)
+    # Of replicas, the first that answers: the backend works.
+    for number in range(backend.replicas):
+        visit = visit_backend(backend.at(number))
+        if number == 0 or not visit.failed:
+            case.visits[backend.name] = visit
+        if not visit.failed:
+            break
     return ()

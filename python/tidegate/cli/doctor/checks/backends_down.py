@@ -21,6 +21,24 @@ def _look(case: Case) -> Iterator[Finding]:
         if state in TROUBLE:
             slot = next(slot for slot in dicts(backend.get("slots")) if slot_state(slot) == state)
             yield _finding(case, case.running, str(backend.get("backend")), state, slot)
+            continue
+        for row in dicts(backend.get("replicas")):
+            if row.get("state") in TROUBLE:
+                yield _replica_down(case, case.running, str(backend.get("backend")), row)
+
+
+def _replica_down(case: Case, running: Running, name: str, row: dict[str, Any]) -> Finding:
+    address = row.get("address")
+    where = f" at `{case.quote(address)}`" if isinstance(address, str) else ""
+    return Finding(
+        "warning",
+        f"its replica {row.get('replica')}{where} is {row.get('state')}",
+        "the running gateway says so",
+        "the others do its work; it comes back by itself",
+        "look what has become of it",
+        (running.command("status"), running.command(f"logs --backend {name}")),
+        backend=name,
+    )
 
 
 def _finding(case: Case, running: Running, name: str, state: str, slot: dict[str, Any]) -> Finding:
