@@ -267,6 +267,10 @@ class Daemon:
         """The rows that `statistics` has under that name."""
         return [service.statistics() for service in self.gateway.services]
 
+    def catch_up(self) -> None:
+        """What the relay did so far is told."""
+        self.gateway.relay.publish()
+
     def statistics(self) -> dict[str, object]:
         return {
             "pid": os.getpid(),

@@ -14,6 +14,9 @@ class Observed(Protocol):
     """Replaced as a whole by a reload."""
     addresses: dict[str, object]
 
+    def catch_up(self) -> None:
+        """Has everything that has happened so far told to who counts it. The relay tells now and then only."""
+
     def statistics(self) -> dict[str, object]: ...
 
     @property

@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lines on stderr (default: %(default)s)",
     )
     parser.add_argument(
+        "--no-relay",
+        action="store_true",
+        help="decide every call in Python, whatever the file says of `relay`",
+    )
+    parser.add_argument(
         "--no-watch",
         action="store_true",
         help="take up a changed file only on SIGHUP or `tidegate reload`, not by itself",
@@ -100,7 +105,7 @@ def with_flags(snapshot: Snapshot, args: argparse.Namespace) -> Snapshot:
         listen = replace(listen, admin=args.admin)
     if args.allow_public:
         listen = replace(listen, allow_public=True)
-    return replace(snapshot, listen=listen)
+    return replace(snapshot, listen=listen, relay=snapshot.relay and not args.no_relay)
 
 
 def _hint(fields: dict[str, object]) -> str:

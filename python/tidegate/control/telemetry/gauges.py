@@ -19,6 +19,13 @@ _BACKEND_GAUGES: Final = (
     ("queued", "tidegate_backend_queued_requests", "Requests that wait for their turn at a backend."),
 )
 
+_RELAY: Final = (
+    ("relayed_total", "tidegate_relay_calls_total", "counter", "Calls that the relay did by itself."),
+    ("flows", "tidegate_relay_flows", "gauge", "Decisions that the relay can repeat."),
+    ("installed_total", "tidegate_relay_flows_installed_total", "counter", "Decisions that it was told."),
+    ("voided_total", "tidegate_relay_voided_total", "counter", "How often it was told to forget all of them."),
+)
+
 
 def write_gateway(page: Exposition, statistics: Statistics) -> None:
     page.single("tidegate_uptime_seconds", "gauge", "Since the gateway started.", _number(statistics.get("uptime_s")))
@@ -48,6 +55,20 @@ def write_gateway(page: Exposition, statistics: Statistics) -> None:
             ("refused_total", "tidegate_connections_refused_total", "counter", "Connections over the limit."),
         ):
             page.single(name, kind, help_text, _number(connections.get(field)))
+
+
+def write_relay(page: Exposition, statistics: Statistics) -> None:
+    relay = statistics.get("relay")
+    if not isinstance(relay, Mapping):
+        return
+    for field, name, kind, help_text in _RELAY:
+        page.single(name, kind, help_text, _number(relay.get(field)))
+    handed_over = relay.get("handed_over")
+    if isinstance(handed_over, Mapping):
+        name = "tidegate_relay_handed_over_total"
+        page.family(name, "counter", "Calls that the relay began and the slow lane went on with, by what made it so.")
+        for reason, count in handed_over.items():
+            page.sample(name, _number(count), [("reason", str(reason))])
 
 
 def write_backends(page: Exposition, statistics: Statistics) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tidegate import __version__
 from tidegate.control.telemetry.exposition import Exposition
-from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway
+from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway, write_relay
 from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
 from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, Refused
@@ -129,6 +129,7 @@ class Metrics:
         self._write_durations(page)
         self._write_rest(page)
         write_gateway(page, daemon_statistics)
+        write_relay(page, daemon_statistics)
         write_backends(page, daemon_statistics)
         write_process(page)
         return page.text()

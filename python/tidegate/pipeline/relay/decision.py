@@ -1,0 +1,132 @@
+"""One decision that the relay repeats: what it needs for that, and what the slow lane needs to go on in its place."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tidegate.clock import Clock
+from tidegate.events import ExchangesDone
+from tidegate.pipeline.codec import Bucket, LineUpstream
+from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
+from tidegate.pipeline.target import Target
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.slot import Slot
+
+
+class Lane(Protocol):
+    """The relay, as its decisions see it."""
+
+    clock: Clock
+    depth: int
+    done: Done
+
+    def resumed(self) -> None:
+        """A call is the slow lane's from now on."""
+
+
+class Decision:
+    """Read by native code (all attributes without `_`) when it is installed; called by it when it gives a call up."""
+
+    __slots__ = (
+        "_backend",
+        "_connection",
+        "_exposed_name",
+        "_lane",
+        "_method",
+        "_origin",
+        "_server_name",
+        "_timeout_s",
+        "_transport",
+        "bucket",
+        "client",
+        "coding",
+        "complete",
+        "compress_max_bytes",
+        "compress_min_bytes",
+        "foreign",
+        "max_in_flight",
+        "may_task",
+        "name",
+        "principal",
+        "reply_head",
+        "scope",
+        "slot",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        lane: Lane,
+        exchange: Exchange,
+        target: Target,
+        slot: Slot,
+        connection: Connection,
+        origin: Origin,
+        form: ReplyForm,
+        foreign: tuple[str, ...],
+        upstream: LineUpstream,
+        bucket: Bucket | None,
+    ) -> None:
+        config = target.service.config
+        self._lane = lane
+        self._origin = origin
+        self._connection = connection
+        self._backend = exchange.backend
+        self._exposed_name = exchange.exposed_name
+        self._method = exchange.envelope.method or ""
+        self._transport = exchange.transport
+        self._server_name = target.name
+        self._timeout_s = config.call_timeout_s
+        self.client = exchange.client
+        self.principal = exchange.principal
+        self.slot = slot
+        self.name = target.edits[0][2] if target.edits else None
+        """JSON string, where the server knows the thing by another name."""
+        self.reply_head = form.head
+        self.coding = form.coding
+        self.compress_min_bytes = form.compress_min_bytes
+        self.compress_max_bytes = form.compress_max_bytes
+        self.complete = self.client.stateless
+        """A result of the stateless era says that it is one."""
+        self.foreign = [b'"' + word.encode() + b'"' for word in foreign]
+        """Words that the client's revision may not see in a result."""
+        self.may_task = not self.client.stateless and self._method == "tools/call"
+        self.upstream = upstream
+        self.bucket = bucket
+        """Of the caller, unless it may make as many requests as it likes."""
+        self.scope = origin.scope_of(exchange.client)
+        self.max_in_flight = config.max_in_flight
+
+    def promote(self, protocol: object, request: bytes, start: int, upstream_id: int, began_s: float) -> None:
+        """From native code: this call is the slow lane's now. `start`: where the message begins in `request`."""
+        lane = self._lane
+        waited_s = lane.clock.now_s() - began_s
+        exchange = self._origin.resume(protocol, request, self.client, self.principal, lane.done, waited_s)
+        exchange.started_s = began_s
+        exchange.backend = self._backend
+        lane.resumed()
+        span = exchange.envelope.name_span
+        self._connection.resume(
+            exchange,
+            self.client,
+            b"%d" % upstream_id,
+            name=self._server_name,
+            edits=[(*span, self.name)] if self.name is not None and span is not None else [],
+            timeout_s=self._timeout_s,
+            began_s=began_s,
+        )
+
+    def done(self, ok: int, tool_error: int, counts: list[int], sum_s: float) -> ExchangesDone:
+        """What the relay counted."""
+        return ExchangesDone(
+            method=self._method,
+            name=self._exposed_name or "",
+            backend=self._backend,
+            transport=self._transport,
+            stateless=self.client.stateless,
+            principal=self.principal.name,
+            outcomes={outcome: count for outcome, count in (("ok", ok), ("tool_error", tool_error)) if count},
+            counts=counts,
+            sum_s=sum_s,
+        )

@@ -1,0 +1,160 @@
+"""The fast lane of one gateway: what the slow lane decided is repeated without Python.
+
+`calls.py` shows it each decision (`learn`); listeners and links put its protocol objects before their own; the gateway
+voids what it has learnt whenever something may have changed, and has it give its calls up where the slow lane must know
+of every one. What it does by itself is native (`rust/relay`); here is what it may do at all, its clock and its books.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Limits
+from tidegate.events import DURATION_BOUNDS_S, Events
+from tidegate.pipeline.codec import HttpDownstream, LineUpstream, Relay, Scope, StreamDownstream
+from tidegate.pipeline.era.bridge.results import foreign_words
+from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.policy.admission import Admission
+from tidegate.pipeline.relay.decision import Decision
+from tidegate.pipeline.relay.origin import Done
+from tidegate.pipeline.target import Target
+from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.slot import Slot
+
+TICK_S: Final = 1.0
+"""A call that takes longer is the slow lane's, which has deadlines, streams and patience. Checked this often, and only
+while there are calls: so it may take twice as long."""
+_METHODS: Final = ("tools/call", "prompts/get", "resources/read")
+
+
+class FastLane:
+    """Owns the native relay."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        events: Events,
+        admission: Admission,
+        done: Done,
+        used: Callable[[Decision], None],
+        *,
+        on: bool,
+    ) -> None:
+        """`done`: what ends an exchange of the slow lane. `used`: told now and then of decisions that were repeated."""
+        self.clock = clock
+        self.done = done
+        self.depth = limits.depth
+        self._events = events
+        self._admission = admission
+        self._used = used
+        self._timer: asyncio.TimerHandle | None = None
+        self._relayed = 0
+        self.native = Relay(admission, self._woken, DURATION_BOUNDS_S, clock.now_s(), on)
+        admission.relay = self.native
+        self.take_up(limits, on=on)
+
+    def take_up(self, limits: Limits, *, on: bool) -> None:
+        """Other bounds, and other rules: nothing that was learnt is true any more."""
+        self.settle()
+        self.native.on = on
+        self.depth = limits.depth
+        self.native.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.depth)
+
+    # -- what stands before the protocols of the slow lane --------------------------------------------------------
+
+    def http(self, protocol: asyncio.Protocol) -> asyncio.Protocol:
+        """For a client's HTTP connection."""
+        return HttpDownstream(self.native, protocol) if self.native.on else protocol
+
+    def stream(self, protocol: asyncio.Protocol, max_bytes: int) -> asyncio.Protocol:
+        """For a client's stream."""
+        return StreamDownstream(self.native, protocol, max_bytes) if self.native.on else protocol
+
+    def lines(self, protocol: asyncio.Protocol, max_bytes: int) -> LineUpstream | None:
+        """For what a server says in lines; None: it is not relayed."""
+        return LineUpstream(self.native, protocol, max_bytes) if self.native.on else None
+
+    def scope(self, ids: Mapping[bytes, object]) -> Scope:
+        """Of a session or stream, whose requests in the slow lane `ids` has."""
+        return self.native.scope(ids)
+
+    # -- what it learns -------------------------------------------------------------------------------------------
+
+    def learn(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> None:
+        """This is how the present message was decided: is that how the next one like it will be?"""
+        upstream = connection.relayed
+        client = exchange.client
+        if (
+            not self.native.has_candidate
+            or upstream is None
+            or not upstream.attached
+            or exchange.done
+            or target.service.config.replicas > 1
+            or exchange.on_result is not None
+            or exchange.envelope.method not in _METHODS
+            or target.by_arguments
+            or target.headers
+            or target.needs_task
+            or (slot.client is not None and client.session is None)
+            or target.service.config.call_timeout_s < 3 * TICK_S
+        ):
+            return
+        origin = exchange.origin
+        form = exchange.reply_form
+        if origin is None or form is None:
+            return
+        foreign = () if client.stateless else foreign_words(exchange.envelope.method, client.version)
+        bucket = self._admission.bucket_of(exchange.principal).state if exchange.principal.rate_per_s > 0 else None
+        self.native.install(
+            exchange.message,
+            Decision(self, exchange, target, slot, connection, origin, form, foreign, upstream, bucket),
+        )
+
+    def void(self) -> None:
+        """Something that decisions depend on may have changed."""
+        self.native.void()
+
+    # -- its calls ------------------------------------------------------------------------------------------------
+
+    def resumed(self) -> None:
+        self._admission.resume()
+
+    def settle(self) -> None:
+        """The slow lane takes every call over, and knows all that was done."""
+        self.native.settle()
+        self.publish()
+
+    def publish(self) -> None:
+        """What was done since the last time."""
+        for decision, *counts in self.native.counted():
+            self._used(decision)
+            self._events.publish(decision.done(*counts))
+
+    def close(self) -> None:
+        """Nothing is relayed any more."""
+        self.native.on = False
+        self.settle()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _woken(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.native.promote_before(self.clock.now_s() - TICK_S)
+        self.publish()
+        relayed = self.native.relayed
+        if relayed == self._relayed and not self.native.in_flight:
+            self.native.rest()
+        else:
+            self._relayed = relayed
+            self._woken()
+
+    def statistics(self) -> dict[str, object]:
+        return dict(self.native.statistics())
