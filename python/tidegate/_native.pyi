@@ -380,6 +380,11 @@ class Relay:
         `promote(protocol, request, start, upstream_id, began_s)`.
         """
 
+    def adopt(self, upstream_id: int, began_s: float) -> bool:
+        """For tests: the call whose decision was just installed, which the slow lane has sent under this id, is the
+        relay's from now on, and must be forgotten elsewhere. False: there is none.
+        """
+
     def void(self) -> None:
         """Forgets every flow. Calls in flight go on."""
 

@@ -138,6 +138,7 @@ struct Pending {
 /// What a flow would be noted under, while the slow lane decides.
 #[derive(Debug)]
 struct Candidate {
+    client: usize,
     place: Place,
     words: Vec<u8>,
     method: Method,
@@ -147,8 +148,18 @@ struct Candidate {
 
 #[derive(Debug)]
 enum Place {
-    Known(u64),
-    Head { before: Box<[u8]>, after: Box<[u8]> },
+    Stream(u64),
+    Known(Rc<Head>),
+    New { before: Box<[u8]>, after: Box<[u8]> },
+}
+
+/// The present message, once what the slow lane decided about it has become a flow.
+#[derive(Debug)]
+struct Decided {
+    client: usize,
+    head: Option<Rc<Head>>,
+    flow: Rc<Flow>,
+    message: Vec<u8>,
 }
 
 /// A request, and how it came.
@@ -177,6 +188,7 @@ pub struct Relay {
     generation: u64,
     contexts: u64,
     candidate: Option<Candidate>,
+    decided: Option<Decided>,
     counted: Vec<Rc<Flow>>,
     spare: Vec<Vec<u8>>,
     key: Vec<u8>,
@@ -211,6 +223,7 @@ impl Relay {
             generation: 1,
             contexts: 0,
             candidate: None,
+            decided: None,
             counted: Vec::new(),
             spare: Vec::new(),
             key: Vec::new(),
@@ -369,14 +382,14 @@ impl Relay {
             }
         }
         let place = match (head, digits) {
-            (Some(head), _) => Place::Known(head.context),
-            (None, Some(cut)) => Place::Head {
+            (Some(head), _) => Place::Known(head),
+            (None, Some(cut)) => Place::New {
                 before: data[..cut.digits.start].into(),
                 after: data[cut.digits.end..cut.head_end].into(),
             },
             (None, None) => return Asked::Slow,
         };
-        self.propose(place, &found, body);
+        self.propose(client, place, &found, body);
         Asked::Slow
     }
 
@@ -412,7 +425,7 @@ impl Relay {
             };
             return self.send(flow, came, &found, slow);
         }
-        self.propose(Place::Known(context), &found, message);
+        self.propose(client, Place::Stream(context), &found, message);
         Asked::Slow
     }
 
@@ -453,7 +466,7 @@ impl Relay {
         None
     }
 
-    fn propose(&mut self, place: Place, found: &Request<'_>, message: &[u8]) {
+    fn propose(&mut self, client: usize, place: Place, found: &Request<'_>, message: &[u8]) {
         let words = match found.meta {
             None => Vec::new(),
             Some(span) => match meta::words(span.of(message)) {
@@ -462,6 +475,7 @@ impl Relay {
             },
         };
         self.candidate = Some(Candidate {
+            client,
             place,
             words,
             method: found.method,
@@ -552,9 +566,7 @@ impl Relay {
         {
             from.head.clone_from(&head);
         }
-        let scope = decision.scope.clone();
-        let to = decision.upstream;
-        let at = self.pending.insert(Pending {
+        self.expect(Pending {
             client,
             flow,
             head,
@@ -563,6 +575,15 @@ impl Relay {
             upstream_id,
             began_s: now_s,
         });
+        Asked::Relayed
+    }
+
+    /// A call is on its way.
+    fn expect(&mut self, pending: Pending) {
+        let (client, upstream_id) = (pending.client, pending.upstream_id);
+        let scope = pending.flow.decision.scope.clone();
+        let to = pending.flow.decision.upstream;
+        let at = self.pending.insert(pending);
         if let Some(upstream) = self.upstreams.get_mut(to) {
             upstream.pending.insert(upstream_id, at);
         }
@@ -572,7 +593,6 @@ impl Relay {
         if let Some(scope) = scope {
             scope.pending.borrow_mut().push(at);
         }
-        Asked::Relayed
     }
 
     // -- answers ----------------------------------------------------------------------------------------
@@ -791,6 +811,39 @@ impl Relay {
     /// The slow lane is done with the present message.
     pub fn drop_candidate(&mut self) {
         self.candidate = None;
+        self.decided = None;
+    }
+
+    /// The present message, whose decision has just been installed and which the slow lane has sent under this id, is
+    /// the relay's from now on: the inverse of `take`. For tests, in which first calls then go the relay's way too.
+    pub fn adopt(&mut self, upstream_id: u64, began_s: f64) -> bool {
+        let Some(Decided {
+            client,
+            head,
+            flow,
+            message,
+        }) = self.decided.take()
+        else {
+            return false;
+        };
+        let Some(id) = request::read(&message, self.limits.depth).map(|found| found.id) else {
+            return false;
+        };
+        if head.is_some()
+            && let Some(from) = self.clients.get_mut(client)
+        {
+            from.head.clone_from(&head);
+        }
+        self.expect(Pending {
+            client,
+            flow,
+            head,
+            message,
+            id,
+            upstream_id,
+            began_s,
+        });
+        true
     }
 
     /// Notes what the slow lane decided about `message`. False: that is not what it was shown.
@@ -805,9 +858,13 @@ impl Relay {
             self.void();
         }
         let class = self.classes.note(&candidate.words);
-        let context = match candidate.place {
-            Place::Known(context) => context,
-            Place::Head { before, after } => self.note_head(before, after),
+        let (context, head) = match candidate.place {
+            Place::Stream(context) => (context, None),
+            Place::Known(head) => (head.context, Some(head)),
+            Place::New { before, after } => {
+                let head = self.note_head(before, after);
+                (head.context, Some(head))
+            }
         };
         flow_key(
             &mut self.key,
@@ -823,25 +880,30 @@ impl Relay {
             counted: std::cell::Cell::new(false),
         });
         self.held_bytes += FLOW_BYTES + self.key.len();
-        self.flows.insert(self.key.as_slice().into(), flow);
+        self.flows.insert(self.key.as_slice().into(), flow.clone());
         self.installed += 1;
+        self.decided = Some(Decided {
+            client: candidate.client,
+            head,
+            flow,
+            message: candidate.message,
+        });
         true
     }
 
-    fn note_head(&mut self, before: Box<[u8]>, after: Box<[u8]>) -> u64 {
+    fn note_head(&mut self, before: Box<[u8]>, after: Box<[u8]>) -> Rc<Head> {
         self.contexts += 1;
-        let context = self.contexts;
         let key: Box<[u8]> = [&*before, &*after].concat().into();
         self.held_bytes += 2 * key.len() + 200;
-        let head = Head {
-            context,
+        let head = Rc::new(Head {
+            context: self.contexts,
             generation: self.generation,
             before,
             after,
             memo: std::cell::RefCell::default(),
-        };
-        self.heads.insert(key, Rc::new(head));
-        context
+        });
+        self.heads.insert(key, head.clone());
+        head
     }
 
     /// Forgets every flow. Calls in flight go on.

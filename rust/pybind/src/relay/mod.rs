@@ -462,6 +462,15 @@ impl Relay {
         Ok(installed)
     }
 
+    /// The call whose decision was just installed, in flight under this id, is the relay's from now on.
+    fn adopt(&self, py: Python<'_>, upstream_id: u64, began_s: f64) -> PyResult<bool> {
+        let adopted = self.core.borrow_mut().adopt(upstream_id, began_s);
+        if adopted {
+            self.wake(py)?;
+        }
+        Ok(adopted)
+    }
+
     /// Forgets every flow; calls in flight go on as they are.
     fn void(&self) {
         self.core.borrow_mut().void();
