@@ -356,7 +356,8 @@ impl Relay {
             (cut.head_end, head, Some(cut))
         };
         let body = &data[start..];
-        if body.len() > self.limits.body_bytes {
+        // More digits than when the head was understood make it longer.
+        if start > self.limits.header_bytes || body.len() > self.limits.body_bytes {
             return Asked::Slow;
         }
         let Some(found) = request::read(body, self.limits.depth) else {
