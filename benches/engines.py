@@ -85,22 +85,36 @@ def forwarder(backend_port: int) -> tuple[Process, int]:
     return Process(sys.executable, HERE / "forwarder.py", str(port), str(backend_port), says=True), port
 
 
-def nginx(backend_port: int) -> tuple[Process, int]:
+UNBUFFERED = (
+    "proxy_buffering off; proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 64k; "
+    "proxy_max_temp_file_size 0;"
+)
+"""For `nginx`. Its default puts what the client has not yet taken of a large answer into a file."""
+
+
+def nginx(backend_port: int, settings: str = "") -> tuple[Process, int]:
+    """`settings` belong into its block `http`."""
     port = free_port()
-    process = Process("nginx", *nginx_flags(WORK, port, backend_port))
-    wait_port(port)
+    process = Process("nginx", *nginx_flags(WORK, port, backend_port, settings=settings))
+    try:
+        wait_port(port)
+    except BaseException:
+        process.end()
+        raise
+    finally:
+        (WORK / f"nginx_{port}.conf").unlink()
     return process, port
 
 
-def nginx_flags(folder: Path, port: int, backend_port: int, extra: str = "") -> list[str | Path]:
+def nginx_flags(folder: Path, port: int, backend_port: int, main: str = "", settings: str = "") -> list[str | Path]:
     """One worker that passes HTTP on over kept-alive connections, without access log: the least a hop costs."""
     file, log = folder / f"nginx_{port}.conf", folder / "nginx.log"
     file.write_text(f"""
-daemon off; worker_processes 1; pid {folder}/nginx_{port}.pid; error_log {log}; {extra}
+daemon off; worker_processes 1; pid {folder}/nginx_{port}.pid; error_log {log}; {main}
 events {{ worker_connections 1024; }}
 http {{
   access_log off; keepalive_requests 100000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; {settings}
   upstream backend {{ server 127.0.0.1:{backend_port}; keepalive 128; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{port};

@@ -60,7 +60,8 @@ KINDS: dict[str, Callable[[Process, ExitStack], None]] = {
 def memory_per_client(count: int) -> dict[str, Any]:
     """Bytes that each of `count` clients adds to as many others, by kind and engine; a daemon each.
 
-    The first ones use up what starting has left free, and would look cheaper than they are.
+    The first ones use up what starting has left free, and would look cheaper than they are. PSS is not for this: it
+    grows when another process ends that shared pages.
     """
     daemons: dict[str, list[str]] = {"relay": [], "slow lane": ["--no-relay"]} if has_relay() else {"slow lane": []}
     return {

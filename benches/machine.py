@@ -80,10 +80,11 @@ def described(tree: Path) -> str:
 def machine_line(machine: dict[str, Any]) -> str:
     """What a record says of its machine."""
     busy = machine["load_before"] > machine["cpus"]
+    after = f" and after {machine['load_after']:.1f}" if "load_after" in machine else ""
     programs = ", ".join(f"{name} {machine[name]}" for name in _VERSIONS if name in machine)
     return (
         f"{machine['cpus']} virtual cores of {machine['cpu']}, {machine['memory_mib'] // 1024} GiB, "
-        f"Linux {machine['kernel']}, load before {machine['load_before']:.1f}. CPython {machine['python']}, "
+        f"Linux {machine['kernel']}, load before {machine['load_before']:.1f}{after}. CPython {machine['python']}, "
         f"uvloop {machine['uvloop']}, {programs}."
         + (" Other work ran on the machine meanwhile: absolute numbers and tails suffer from it." if busy else "")
     )

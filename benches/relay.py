@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 
 from engines import (
     GUARDED,
+    UNBUFFERED,
     build,
     echo_server,
     forwarder,
@@ -94,6 +96,9 @@ class Street:
             return backend, found
 
         self.backend, self.http = doors("http")
+        hop, hop_port = nginx(int(self.backend.said), UNBUFFERED)
+        keep(hop)
+        self.unbuffered = Door("nginx, unbuffered", f"http://127.0.0.1:{hop_port}/mcp", children(hop.pid))
         self.session_backend, self.session = doors("http-session")
         self.guarded: list[Door] = []
         self.stdio: list[tuple[Door, Process]] = []
@@ -141,9 +146,10 @@ def cells(street: Street, quick: bool) -> list[Cell]:
     ):
         lane = Lane("", LineLoad(port, CALL), middle, [street.line_backend.pid])
         found.append(Cell("lines", engine, lane, 64, 1))
-    for door in street.http:
+    for door in (*street.http, street.unbuffered):
         big = HttpLoad(door.url, "tools/call", "big", BIG)
         found.append(Cell("big", door.engine, Lane("", big, door.middle, ends), 4, 1))
+    for door in street.http:
         alone = Lane("", PacedLoad(door.url, CALL).at(0), door.middle, ends)
         found.append(Cell("alone", door.engine, alone, 1, 0.3 if quick else 0.5, one_core=True))
         found.append(Cell("alone_free", door.engine, alone, 1, 0.3 if quick else 0.5))
@@ -211,6 +217,7 @@ def main() -> None:
         found["cells"] = in_rounds(all_cells, rounds, told)
     if not only or "memory" in only:
         found["memory"] = memory_per_client(500 if quick else 1000)
+    found["machine"]["load_after"] = os.getloadavg()[0]
     found["took_s"] = round(time.monotonic() - begun)
     target = HERE / "record" / f"{found['machine']['date'][:10]}-relay.md"
     text = report(found, kept_notes(target))
