@@ -376,8 +376,8 @@ class Relay:
         """Notes how `message`, the present one, was decided. False: it is not the one that the relay has seen.
 
         `decision`: has `name`, `reply_head`, `coding`, `compress_min_bytes`, `compress_max_bytes`, `complete`,
-        `foreign`, `may_task`, `max_in_flight`, `upstream`, `bucket`, `scope`; and
-        `promote(protocol, request, start, upstream_id, began_s)`.
+        `foreign`, `may_task`, `max_in_flight`, `upstream`, `request_head`, `repeatable`, `bucket`, `scope`; and
+        `promote(protocol, request, start, upstream_id, began_s, sent_on, received)`.
         """
 
     def adopt(self, upstream_id: int, began_s: float) -> bool:
@@ -396,6 +396,16 @@ class Relay:
 
     def counted(self) -> list[tuple[Any, int, int, list[int], float]]:
         """Since the last time, for each decision: it, calls that went well, tool errors, calls by duration, seconds."""
+
+    def unused(self, before_s: float) -> list[Any]:
+        """Protocols of connections to HTTP servers that no call has needed since then; they are the slow lane's."""
+
+    def unended(self, before_s: float) -> list[Any]:
+        """Of those that have answered, and not ended the response since then; they are the slow lane's."""
+
+    @property
+    def channels(self) -> int:
+        """Connections to HTTP servers that are not the slow lane's."""
 
     def rest(self) -> None:
         """`woken` is to be called again."""
@@ -424,15 +434,19 @@ class StreamDownstream(asyncio.Protocol):
     def stand_back(self) -> None:
         """The slow lane takes the calls in flight over; nothing more is relayed."""
 
-class LineUpstream(asyncio.Protocol):
-    """Stands before whatever reads from a server in lines, and hands it what is not the relay's by its `take`."""
+class Upstream:
+    """The relay's part of a `Connection`: its ids, and relayed calls on it."""
 
     paused: bool
     """The server does not read: nothing is relayed to it. Only to be set."""
 
-    def __new__(cls, relay: Relay, slow: object, max_bytes: int) -> LineUpstream: ...
-    def attach(self, write: Callable[[bytes], None], writer: object, connection: object, pending: object) -> None:
-        """`writer`: has `queued_bytes`. `connection`: has `line`. `pending`: dictionary of its calls."""
+    def __new__(cls, relay: Relay, pool: HttpPool | None = None) -> Upstream: ...
+    def attach(
+        self, write: Callable[[bytes], None] | None, writer: object, connection: object, pending: object
+    ) -> None:
+        """`writer`: has `queued_bytes`; like `write` None over HTTP. `connection`: has `line` and `late`. `pending`:
+        dictionary of its calls.
+        """
 
     @property
     def attached(self) -> bool: ...
@@ -445,12 +459,42 @@ class LineUpstream(asyncio.Protocol):
     def in_flight(self) -> int:
         """Relayed calls."""
 
-    @property
-    def pending(self) -> int:
-        """Bytes of a line that has not ended."""
-
     def close(self) -> None:
         """Nothing new; what is in flight is the slow lane's."""
 
     def detach(self) -> None:
         """As `close`, for good."""
+
+class LineUpstream(asyncio.Protocol):
+    """Stands before whatever reads from a server in lines, and hands it what is not the relay's by its `take`."""
+
+    def __new__(cls, relay: Relay, slow: object, max_bytes: int) -> LineUpstream: ...
+    @property
+    def upstream(self) -> Upstream: ...
+    @property
+    def pending(self) -> int:
+        """Bytes of a line that has not ended."""
+
+class HttpPool:
+    """Connections to one origin, which the slow lane's pool and the relay lend each other. `queue`: has a length, of
+    the slow lane's calls that wait for a connection.
+    """
+
+    def __new__(cls, relay: Relay, queue: object) -> HttpPool: ...
+    def take_back(self, since_s: float) -> object | None:
+        """The protocol of the connection that was used last, unless that was before: it is the slow lane's now."""
+
+    @property
+    def idle(self) -> int: ...
+    def close(self) -> None: ...
+
+class HttpChannel(asyncio.Protocol):
+    """Stands before `HttpConnection`, and sets its `relayed`."""
+
+    def __new__(cls, pool: HttpPool, slow: object) -> HttpChannel: ...
+    @property
+    def number(self) -> int:
+        """By which `Relay.adopt` knows it."""
+
+    def give(self) -> bool:
+        """The slow lane has no use for the connection at the moment. False: nor has the relay."""

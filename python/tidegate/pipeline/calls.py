@@ -101,7 +101,7 @@ class Calls:
         if call is not None:
             exchange.abandon = call.abandon
             if self.relay is not None and waited_s == 0.0:
-                self.relay.learn(exchange, target, slot, connection)
+                self.relay.learn(exchange, target, slot, connection, call)
 
     def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float) -> Send:
         """How the request, or what is made of it, is sent on."""

@@ -424,8 +424,8 @@ class Gateway:
     def log_level(self, client: ClientView, level: str, exchange: Exchange) -> None:
         for service in self.services:
             slot = service.existing_slot(client)
-            if slot is not None:
-                self._set_level(service, slot)
+            for one in () if slot is None else slot.siblings or (slot,):
+                self._set_level(service, one)
         exchange.answer_result(b"{}")
 
     def _set_level(self, service: Service, slot: Slot) -> None:

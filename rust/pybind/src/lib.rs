@@ -35,7 +35,10 @@ mod _native {
     #[pymodule_export]
     use super::msgpack::{MsgpackSplitter, json_to_msgpack, msgpack_to_json};
     #[pymodule_export]
-    use super::relay::{Bucket, HttpDownstream, LineUpstream, Relay, Scope, StreamDownstream};
+    use super::relay::{
+        Bucket, HttpChannel, HttpDownstream, HttpPool, LineUpstream, Relay, Scope,
+        StreamDownstream, Upstream,
+    };
     #[pymodule_export]
     use super::seal::{seal, unseal};
     #[pymodule_export]

@@ -72,6 +72,11 @@ pub struct Decision {
     pub tag: usize,
     /// Where it goes.
     pub upstream: usize,
+    /// Over HTTP: the head of the request, up to the number of its `Content-Length`. `None` for a server that is spoken to in
+    /// lines.
+    pub request_head: Option<Box<[u8]>>,
+    /// The server may be asked twice, so a connection that was idle for long may be used.
+    pub repeatable: bool,
     /// JSON string that stands in for the name, if the server knows the thing by another one.
     pub name: Option<Box<[u8]>>,
     /// Status line and fields of a good answer over HTTP, without those of its length.

@@ -12,10 +12,11 @@ mod head;
 mod meta;
 pub mod relay;
 mod request;
+mod response;
 mod slab;
 pub mod tally;
 
 pub use bucket::Bucket;
 pub use flow::{Answers, Coding, Decision, Scope};
-pub use relay::{Answer, Asked, Limits, Piece, Relay, SlowLane, Taken, To};
+pub use relay::{Answer, Asked, Heard, Limits, Piece, Relay, SlowLane, Taken, To};
 pub use tally::Counted;

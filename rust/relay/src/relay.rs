@@ -4,6 +4,7 @@ use crate::flow::{Coding, Decision, Flow, Scope};
 use crate::head::{self, Head};
 use crate::meta::{self, Classes, Memo};
 use crate::request::{self, Method, Request};
+use crate::response::{Place as Where, Response, Step};
 use crate::slab::Slab;
 use crate::tally::{Counted, Outcome};
 use std::collections::HashMap;
@@ -13,6 +14,9 @@ use tidegate_codec::{Span, coding, json};
 
 /// Of what is remembered of heads, `_meta` and flows, together. When there is more, all of it is forgotten.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// As in the slow lane: a connection that was idle for longer may be about to be closed by its server, and what must not be
+/// sent twice does not go there.
+pub const FRESH_S: f64 = 1.5;
 /// What a flow is counted as.
 const FLOW_BYTES: usize = 400;
 /// Calls of one scope that are looked through for an id that is in use.
@@ -70,6 +74,31 @@ pub enum Answer {
     Other,
 }
 
+/// What became of bytes from a server over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// There is a `write` for the client. `free`: the connection may carry another call.
+    Relayed {
+        /// The response has ended.
+        free: bool,
+    },
+    /// There is more to come.
+    More,
+    /// Behind an answer, something more is said, which is in `gathered`.
+    Late {
+        /// The response has ended.
+        free: bool,
+        /// Whose response it is.
+        upstream: usize,
+    },
+    /// Behind an answer, its response has ended: the connection may carry another call.
+    Ended,
+    /// They are not for the relay. The call, if there still is one, must be taken, and the slow lane is to have `raw`.
+    Odd(Option<usize>),
+    /// There is no relayed call on this connection.
+    Slow,
+}
+
 /// Whom a write is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
@@ -77,6 +106,8 @@ pub enum To {
     Client(usize),
     /// A server.
     Upstream(usize),
+    /// A connection to a server over HTTP.
+    Channel(usize),
 }
 
 /// A part of a write.
@@ -86,6 +117,8 @@ pub enum Piece {
     Input(Range<usize>),
     /// Of `Relay::scratch`.
     Scratch(Range<usize>),
+    /// Of `Relay::gathered`.
+    Gathered(Range<usize>),
 }
 
 /// A call that the relay gives up, with all that is needed to go on with it.
@@ -105,6 +138,10 @@ pub struct Taken {
     pub upstream_id: u64,
     /// When the request came.
     pub began_s: f64,
+    /// Over HTTP: the connection that it was sent on.
+    pub channel: Option<usize>,
+    /// What came on that connection in answer.
+    pub raw: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -122,6 +159,35 @@ struct Upstream {
     open: bool,
     next_id: u64,
     pending: HashMap<u64, usize>,
+    /// Over HTTP: where its connections are.
+    pool: Option<usize>,
+}
+
+/// Connections to one origin that no call is on; the last one was used last.
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<usize>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Channel {
+    pool: usize,
+    use_: Use,
+    response: Response,
+}
+
+/// What a channel is used for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Use {
+    /// The slow lane has it.
+    Slow,
+    /// Nothing, since then.
+    Idle(f64),
+    /// This call.
+    Call(usize),
+    /// The end of a response whose message has come, since then.
+    End { since_s: f64, upstream: usize },
 }
 
 #[derive(Debug)]
@@ -133,6 +199,7 @@ struct Pending {
     id: Span,
     upstream_id: u64,
     began_s: f64,
+    channel: Option<usize>,
 }
 
 /// What a flow would be noted under, while the slow lane decides.
@@ -179,6 +246,8 @@ pub struct Relay {
     bounds_s: Box<[f64]>,
     clients: Slab<Client>,
     upstreams: Slab<Upstream>,
+    pools: Slab<Pool>,
+    channels: Slab<Channel>,
     pending: Slab<Pending>,
     flows: HashMap<Box<[u8]>, Rc<Flow>>,
     heads: HashMap<Box<[u8]>, Rc<Head>>,
@@ -192,8 +261,12 @@ pub struct Relay {
     counted: Vec<Rc<Flow>>,
     spare: Vec<Vec<u8>>,
     key: Vec<u8>,
+    /// Whose answer was passed on last.
+    pub answered_by: usize,
     /// Bytes of the last write that were not in the message.
     pub scratch: Vec<u8>,
+    /// The message that the last write was made of, if it was none of the input.
+    pub gathered: Vec<u8>,
     /// The parts of the last write, in order.
     pub pieces: Vec<Piece>,
     /// Whom the last write is for.
@@ -215,6 +288,8 @@ impl Relay {
             bounds_s: bounds_s.into(),
             clients: Slab::new(),
             upstreams: Slab::new(),
+            pools: Slab::new(),
+            channels: Slab::new(),
             pending: Slab::new(),
             flows: HashMap::new(),
             heads: HashMap::new(),
@@ -227,7 +302,9 @@ impl Relay {
             counted: Vec::new(),
             spare: Vec::new(),
             key: Vec::new(),
+            answered_by: 0,
             scratch: Vec::new(),
+            gathered: Vec::new(),
             pieces: Vec::new(),
             to: To::Client(0),
             relayed: 0,
@@ -270,12 +347,117 @@ impl Relay {
         self.clients.remove(client);
     }
 
-    /// A connection to a server, whose calls are told apart by ids from 1 on.
-    pub fn add_upstream(&mut self) -> usize {
+    /// Where connections to one origin are kept.
+    pub fn add_pool(&mut self) -> usize {
+        self.pools.insert(Pool::default())
+    }
+
+    /// It has no connections any more.
+    pub fn remove_pool(&mut self, pool: usize) {
+        self.pools.remove(pool);
+    }
+
+    /// A connection of a pool, which the slow lane has for now.
+    pub fn add_channel(&mut self, pool: usize) -> usize {
+        self.channels.insert(Channel {
+            pool,
+            use_: Use::Slow,
+            response: Response::new(),
+        })
+    }
+
+    /// It is gone. Its call must have been taken before.
+    pub fn remove_channel(&mut self, channel: usize) {
+        self.keep_back(channel);
+        self.channels.remove(channel);
+    }
+
+    /// The slow lane has no use for it at the moment.
+    pub fn give(&mut self, channel: usize, now_s: f64) {
+        let Some(found) = self.channels.get_mut(channel) else {
+            return;
+        };
+        if matches!(found.use_, Use::Idle(_) | Use::Call(_)) {
+            return;
+        }
+        found.use_ = Use::Idle(now_s);
+        found.response.clear();
+        if let Some(pool) = self.pools.get_mut(found.pool) {
+            pool.idle.push(channel);
+        }
+    }
+
+    /// The slow lane wants the connection that was used last, unless that was before `since_s`.
+    pub fn take_back(&mut self, pool: usize, since_s: f64) -> Option<usize> {
+        let channel = *self.pools.get(pool)?.idle.last()?;
+        let fresh = matches!(self.channels.get(channel)?.use_, Use::Idle(at_s) if at_s >= since_s);
+        if !fresh {
+            return None;
+        }
+        self.keep_back(channel);
+        Some(channel)
+    }
+
+    /// Connections that have not been used since then are the slow lane's again.
+    pub fn take_unused(&mut self, since_s: f64) -> Vec<usize> {
+        self.take_channels(|use_| matches!(use_, Use::Idle(at_s) if at_s < since_s))
+    }
+
+    /// Connections whose response has not ended since then, although its message has come.
+    pub fn take_unended(&mut self, since_s: f64) -> Vec<usize> {
+        self.take_channels(|use_| matches!(use_, Use::End { since_s: at_s, .. } if at_s < since_s))
+    }
+
+    fn take_channels(&mut self, wanted: impl Fn(Use) -> bool) -> Vec<usize> {
+        let taken: Vec<_> = self
+            .channels
+            .keys()
+            .filter(|&channel| {
+                let found = self.channels.get(channel);
+                found.is_some_and(|found| wanted(found.use_))
+            })
+            .collect();
+        for &channel in &taken {
+            self.keep_back(channel);
+        }
+        taken
+    }
+
+    /// Connections to servers over HTTP that are not the slow lane's.
+    #[must_use]
+    pub fn channels_held(&self) -> usize {
+        self.channels
+            .keys()
+            .filter(|&channel| {
+                let found = self.channels.get(channel);
+                found.is_some_and(|found| found.use_ != Use::Slow)
+            })
+            .count()
+    }
+
+    /// Connections of a pool that are idle here.
+    #[must_use]
+    pub fn idle(&self, pool: usize) -> usize {
+        self.pools.get(pool).map_or(0, |pool| pool.idle.len())
+    }
+
+    fn keep_back(&mut self, channel: usize) {
+        if let Some(found) = self.channels.get_mut(channel) {
+            let was_idle = matches!(found.use_, Use::Idle(_));
+            found.use_ = Use::Slow;
+            if was_idle && let Some(pool) = self.pools.get_mut(found.pool) {
+                pool.idle.retain(|&other| other != channel);
+            }
+        }
+    }
+
+    /// A conversation with a server, whose calls are told apart by ids from 1 on. `pool`: over HTTP, of its connections.
+    pub fn add_upstream(&mut self, pool: Option<usize>) -> usize {
         self.upstreams.insert(Upstream {
             open: true,
             next_id: 1,
             pending: HashMap::new(),
+            pool,
         })
     }
 
@@ -502,64 +684,18 @@ impl Relay {
         } = came;
         let message = &data[start..];
         let decision = &flow.decision;
-        let id = found.id.of(message);
-        let relayed = self.in_flight_at(decision.upstream);
-        if self.pending.len() + slow.in_flight() >= self.limits.in_flight
-            || !slow.has_room(decision.upstream, relayed, decision.max_in_flight)
-            || (decision.may_task && memchr::memmem::find(message, b"\"task\"").is_some())
-            || memchr::memchr2(b'\n', b'\r', message).is_some()
-        {
-            return Asked::Slow;
-        }
-        if let Some(scope) = &decision.scope {
-            let pending = scope.pending.borrow();
-            if pending.len() >= MOST_IN_SCOPE {
-                return Asked::Slow;
-            }
-            let taken = pending.iter().any(|&other| {
-                self.pending
-                    .get(other)
-                    .is_some_and(|other| other.id.of(&other.message) == id)
-            });
-            if taken || slow.uses(scope.tag, id) {
-                return Asked::Slow;
-            }
-        }
-        // Last, because it is spent by asking. One that is refused here is refused again by the slow lane, in words.
-        if let Some(bucket) = &decision.bucket
-            && !bucket.borrow_mut().take(now_s)
-        {
-            return Asked::Slow;
-        }
-        let Some(upstream) = self.upstreams.get_mut(decision.upstream) else {
-            return Asked::Slow;
+        let channel = match &decision.request_head {
+            None => None,
+            Some(_) => match self.free_channel(decision, now_s) {
+                Some(channel) => Some(channel),
+                None => return Asked::Slow,
+            },
         };
-        let upstream_id = upstream.next_id;
-        upstream.next_id += 1;
-
-        self.to = To::Upstream(decision.upstream);
-        let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
-        let mut edits: [(Span, &[u8]); 2] = [
-            (found.id, &[]),
-            (found.name, decision.name.as_deref().unwrap_or_default()),
-        ];
-        let digits = Decimal::new(upstream_id);
-        edits[0].1 = digits.as_bytes();
-        if edits[1].0.start < edits[0].0.start {
-            edits.swap(0, 1);
+        if !self.allows(decision, found, message, now_s, slow) {
+            return Asked::Slow;
         }
-        let mut at = 0;
-        for (span, with) in edits {
-            if span == found.name && decision.name.is_none() {
-                continue;
-            }
-            out.input(at..span.start);
-            out.bytes(with);
-            at = span.end;
-        }
-        out.input(at..message.len());
-        out.bytes(b"\n");
-
+        let upstream_id = self.next_id(decision.upstream);
+        self.write_request(decision, channel, upstream_id, found, data, start);
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.extend_from_slice(message);
         if head.is_some()
@@ -575,13 +711,97 @@ impl Relay {
             id: found.id,
             upstream_id,
             began_s: now_s,
+            channel,
         });
         Asked::Relayed
+    }
+
+    /// Whether everything that may change from call to call allows this one.
+    fn allows(
+        &self,
+        decision: &Decision,
+        found: &Request<'_>,
+        message: &[u8],
+        now_s: f64,
+        slow: &impl SlowLane,
+    ) -> bool {
+        let relayed = self.in_flight_at(decision.upstream);
+        if self.pending.len() + slow.in_flight() >= self.limits.in_flight
+            || !slow.has_room(decision.upstream, relayed, decision.max_in_flight)
+            || (decision.may_task && memchr::memmem::find(message, b"\"task\"").is_some())
+            || (decision.request_head.is_none() && memchr::memchr2(b'\n', b'\r', message).is_some())
+        {
+            return false;
+        }
+        if let Some(scope) = &decision.scope {
+            let id = found.id.of(message);
+            let pending = scope.pending.borrow();
+            let taken = || {
+                pending.iter().any(|&other| {
+                    self.pending
+                        .get(other)
+                        .is_some_and(|other| other.id.of(&other.message) == id)
+                })
+            };
+            if pending.len() >= MOST_IN_SCOPE || taken() || slow.uses(scope.tag, id) {
+                return false;
+            }
+        }
+        // Last, because it is spent by asking. One that is refused here is refused again by the slow lane, in words.
+        decision
+            .bucket
+            .as_ref()
+            .is_none_or(|bucket| bucket.borrow_mut().take(now_s))
+    }
+
+    /// The request as its server is to have it.
+    fn write_request(
+        &mut self,
+        decision: &Decision,
+        channel: Option<usize>,
+        upstream_id: u64,
+        found: &Request<'_>,
+        data: &[u8],
+        start: usize,
+    ) {
+        let message = &data[start..];
+        let digits = Decimal::new(upstream_id);
+        let name = decision.name.as_deref();
+        let mut edits: [(Span, &[u8]); 2] = [
+            (found.id, digits.as_bytes()),
+            (found.name, name.unwrap_or_else(|| found.name.of(message))),
+        ];
+        if edits[1].0.start < edits[0].0.start {
+            edits.swap(0, 1);
+        }
+        let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
+        if let (Some(channel), Some(head)) = (channel, &decision.request_head) {
+            self.to = To::Channel(channel);
+            let length = edits.iter().fold(message.len(), |length, (span, with)| {
+                length - (span.end - span.start) + with.len()
+            });
+            out.bytes(head);
+            out.bytes(Decimal::new(length as u64).as_bytes());
+            out.bytes(b"\r\n\r\n");
+        } else {
+            self.to = To::Upstream(decision.upstream);
+        }
+        let mut at = 0;
+        for (span, with) in edits {
+            out.input(at..span.start);
+            out.bytes(with);
+            at = span.end;
+        }
+        out.input(at..message.len());
+        if channel.is_none() {
+            out.bytes(b"\n");
+        }
     }
 
     /// A call is on its way.
     fn expect(&mut self, pending: Pending) {
         let (client, upstream_id) = (pending.client, pending.upstream_id);
+        let channel = pending.channel;
         let scope = pending.flow.decision.scope.clone();
         let to = pending.flow.decision.upstream;
         let at = self.pending.insert(pending);
@@ -593,6 +813,24 @@ impl Relay {
         }
         if let Some(scope) = scope {
             scope.pending.borrow_mut().push(at);
+        }
+        if let Some(channel) = channel {
+            self.keep_back(channel);
+            if let Some(channel) = self.channels.get_mut(channel) {
+                channel.use_ = Use::Call(at);
+            }
+        }
+    }
+
+    /// The idle connection that was used last, if it may be used for this.
+    fn free_channel(&self, decision: &Decision, now_s: f64) -> Option<usize> {
+        let pool = self.upstreams.get(decision.upstream)?.pool?;
+        let channel = *self.pools.get(pool)?.idle.last()?;
+        match self.channels.get(channel)?.use_ {
+            Use::Idle(since_s) if decision.repeatable || now_s - since_s <= FRESH_S => {
+                Some(channel)
+            }
+            _ => None,
         }
     }
 
@@ -617,7 +855,110 @@ impl Relay {
         let Some(call) = call else {
             return Answer::Foreign;
         };
-        self.reply(call, message, &found, now_s)
+        self.reply(call, message, &found, Source::Input, now_s)
+    }
+
+    /// What came on a connection to a server over HTTP.
+    pub fn response(&mut self, channel: usize, data: &[u8], now_s: f64) -> Heard {
+        let Some(found) = self.channels.get_mut(channel) else {
+            return Heard::Slow;
+        };
+        let mut after = 0;
+        let call = match found.use_ {
+            Use::Slow => return Heard::Slow,
+            // It was not asked for anything: the slow lane ends it.
+            Use::Idle(_) => {
+                self.keep_back(channel);
+                return Heard::Slow;
+            }
+            Use::Call(call) => Some(call),
+            Use::End { upstream, .. } => {
+                after = upstream;
+                None
+            }
+        };
+        match (found.response.feed(data), call) {
+            (Step::More, _) => Heard::More,
+            (Step::Ended, None) => {
+                self.give(channel, now_s);
+                Heard::Ended
+            }
+            (Step::Message { ended, .. }, None) => {
+                self.gathered.clear();
+                self.gathered.extend_from_slice(&found.response.body);
+                if ended {
+                    self.give(channel, now_s);
+                }
+                Heard::Late {
+                    free: ended,
+                    upstream: after,
+                }
+            }
+            (Step::Message { place, ended }, Some(call)) => {
+                let mut response = std::mem::replace(&mut found.response, Response::new());
+                let (message, source) = match place {
+                    Where::Data(start) => (&data[start..], Source::Data(start)),
+                    Where::Raw(start) => (&response.raw[start..], Source::Gathered),
+                    Where::Body => (&response.body[..], Source::Gathered),
+                };
+                let relayed = self.say(call, message, source, now_s);
+                if relayed && source == Source::Gathered {
+                    self.gathered.clear();
+                    self.gathered.extend_from_slice(message);
+                }
+                if !relayed && response.raw.is_empty() {
+                    response.raw.extend_from_slice(data);
+                }
+                if let Some(found) = self.channels.get_mut(channel) {
+                    found.response = response;
+                    if relayed {
+                        found.use_ = Use::End {
+                            since_s: now_s,
+                            upstream: self.answered_by,
+                        };
+                    }
+                }
+                if !relayed {
+                    return Heard::Odd(Some(call));
+                }
+                if ended {
+                    self.give(channel, now_s);
+                }
+                Heard::Relayed { free: ended }
+            }
+            _ => Heard::Odd(call),
+        }
+    }
+
+    /// Whether the message of a response was passed on.
+    fn say(&mut self, call: usize, message: &[u8], source: Source, now_s: f64) -> bool {
+        let Ok(found) = json::scan(message, self.limits.depth) else {
+            return false;
+        };
+        let expected = self.pending.get(call).map(|pending| pending.upstream_id);
+        let is_it = found.kind == json::MessageKind::Result
+            && found.id.and_then(|id| number(id.of(message))) == expected;
+        is_it && self.reply(call, message, &found, source, now_s) == Answer::Relayed
+    }
+
+    /// The relayed call on a connection to a server over HTTP.
+    #[must_use]
+    pub fn call_on(&self, channel: usize) -> Option<usize> {
+        match self.channels.get(channel)?.use_ {
+            Use::Call(call) => Some(call),
+            _ => None,
+        }
+    }
+
+    /// Gives a connection back to the slow lane, with all that came of a response that has not ended.
+    pub fn take_raw(&mut self, channel: usize) -> Vec<u8> {
+        self.keep_back(channel);
+        let Some(channel) = self.channels.get_mut(channel) else {
+            return Vec::new();
+        };
+        let raw = std::mem::take(&mut channel.response.raw);
+        channel.response.clear();
+        raw
     }
 
     fn reply(
@@ -625,6 +966,7 @@ impl Relay {
         call: usize,
         message: &[u8],
         found: &json::Envelope<'_>,
+        source: Source,
         now_s: f64,
     ) -> Answer {
         let (Some(id), Some(pending)) = (found.id, self.pending.get(call)) else {
@@ -658,7 +1000,13 @@ impl Relay {
                 .is_some_and(|span| span.of(message) == b"true");
         let own_id = pending.id.of(&pending.message);
         self.to = To::Client(pending.client);
-        let mut out = Out::new(&mut self.pieces, &mut self.scratch, 0);
+        let start = if let Source::Data(start) = source {
+            start
+        } else {
+            0
+        };
+        let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
+        out.gathered = source == Source::Gathered;
         if over_http {
             let length = message.len() - (id.end - id.start) + own_id.len();
             let (least, most) = decision.compressed_bytes;
@@ -705,6 +1053,7 @@ impl Relay {
             self.counted.push(flow.clone());
         }
         self.relayed += 1;
+        self.answered_by = decision.upstream;
         if let Some(done) = self.forget(call) {
             let mut buffer = done.message;
             if self.spare.len() < SPARE && buffer.capacity() <= SPARE_BYTES {
@@ -790,6 +1139,9 @@ impl Relay {
                 (request, start)
             }
         };
+        let raw = pending
+            .channel
+            .map_or_else(Vec::new, |channel| self.take_raw(channel));
         Some(Taken {
             tag: pending.flow.decision.tag,
             client: pending.client,
@@ -798,6 +1150,8 @@ impl Relay {
             upstream: pending.flow.decision.upstream,
             upstream_id: pending.upstream_id,
             began_s: pending.began_s,
+            channel: pending.channel,
+            raw,
         })
     }
 
@@ -817,7 +1171,8 @@ impl Relay {
 
     /// The present message, whose decision has just been installed and which the slow lane has sent under this id, is
     /// the relay's from now on: the inverse of `take`. For tests, in which first calls then go the relay's way too.
-    pub fn adopt(&mut self, upstream_id: u64, began_s: f64) -> bool {
+    /// Over HTTP it was sent on `channel`, and nothing has come of its response yet.
+    pub fn adopt(&mut self, upstream_id: u64, began_s: f64, channel: Option<usize>) -> bool {
         let Some(Decided {
             client,
             head,
@@ -843,6 +1198,7 @@ impl Relay {
             id,
             upstream_id,
             began_s,
+            channel,
         });
         true
     }
@@ -1012,6 +1368,19 @@ struct Out<'a> {
     scratch: &'a mut Vec<u8>,
     /// Where the message begins in the input.
     start: usize,
+    /// The message is none of the input, but what a channel has gathered.
+    gathered: bool,
+}
+
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It is the input.
+    Input,
+    /// It begins there in the input.
+    Data(usize),
+    /// It is `Relay::gathered`.
+    Gathered,
 }
 
 impl<'a> Out<'a> {
@@ -1022,15 +1391,20 @@ impl<'a> Out<'a> {
             pieces,
             scratch,
             start,
+            gathered: false,
         }
     }
 
     fn input(&mut self, range: Range<usize>) {
-        if !range.is_empty() {
-            self.pieces.push(Piece::Input(
-                self.start + range.start..self.start + range.end,
-            ));
+        if range.is_empty() {
+            return;
         }
+        let range = self.start + range.start..self.start + range.end;
+        self.pieces.push(if self.gathered {
+            Piece::Gathered(range)
+        } else {
+            Piece::Input(range)
+        });
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

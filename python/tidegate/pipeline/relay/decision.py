@@ -6,11 +6,12 @@ from typing import Protocol
 
 from tidegate.clock import Clock
 from tidegate.events import ExchangesDone
-from tidegate.pipeline.codec import Bucket, LineUpstream
+from tidegate.pipeline.codec import Bucket, Upstream
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.slot import Slot
 
 
@@ -49,7 +50,9 @@ class Decision:
         "may_task",
         "name",
         "principal",
+        "repeatable",
         "reply_head",
+        "request_head",
         "scope",
         "slot",
         "upstream",
@@ -65,8 +68,9 @@ class Decision:
         origin: Origin,
         form: ReplyForm,
         foreign: tuple[str, ...],
-        upstream: LineUpstream,
+        upstream: Upstream,
         bucket: Bucket | None,
+        call: Call,
     ) -> None:
         config = target.service.config
         self._lane = lane
@@ -93,13 +97,29 @@ class Decision:
         """Words that the client's revision may not see in a result."""
         self.may_task = not self.client.stateless and self._method == "tools/call"
         self.upstream = upstream
+        self.request_head = connection.request_head(call)
+        """Over HTTP: what the request is sent after."""
+        self.repeatable = connection.may_repeat(call)
         self.bucket = bucket
         """Of the caller, unless it may make as many requests as it likes."""
         self.scope = origin.scope_of(exchange.client)
         self.max_in_flight = config.max_in_flight
 
-    def promote(self, protocol: object, request: bytes, start: int, upstream_id: int, began_s: float) -> None:
-        """From native code: this call is the slow lane's now. `start`: where the message begins in `request`."""
+    def promote(
+        self,
+        protocol: object,
+        request: bytes,
+        start: int,
+        upstream_id: int,
+        began_s: float,
+        sent_on: object,
+        received: bytes,
+    ) -> None:
+        """From native code: this call is the slow lane's now.
+
+        `start`: where the message begins in `request`. `sent_on`: over HTTP, the connection to the server, and
+        `received` what came there in answer.
+        """
         lane = self._lane
         waited_s = lane.clock.now_s() - began_s
         exchange = self._origin.resume(protocol, request, self.client, self.principal, lane.done, waited_s)
@@ -115,6 +135,7 @@ class Decision:
             edits=[(*span, self.name)] if self.name is not None and span is not None else [],
             timeout_s=self._timeout_s,
             began_s=began_s,
+            sent_on=(sent_on, received) if sent_on is not None else None,
         )
 
     def done(self, ok: int, tool_error: int, counts: list[int], sum_s: float) -> ExchangesDone:

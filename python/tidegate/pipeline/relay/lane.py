@@ -14,7 +14,16 @@ from typing import Final
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.events import DURATION_BOUNDS_S, Events
-from tidegate.pipeline.codec import HttpDownstream, LineUpstream, Relay, Scope, StreamDownstream
+from tidegate.pipeline.codec import (
+    HttpChannel,
+    HttpDownstream,
+    HttpPool,
+    LineUpstream,
+    Relay,
+    Scope,
+    StreamDownstream,
+    Upstream,
+)
 from tidegate.pipeline.era.bridge.results import foreign_words
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.policy.admission import Admission
@@ -22,11 +31,14 @@ from tidegate.pipeline.relay.decision import Decision
 from tidegate.pipeline.relay.origin import Done
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
+from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.slot import Slot
 
 TICK_S: Final = 1.0
 """A call that takes longer is the slow lane's, which has deadlines, streams and patience. Checked this often, and only
 while there are calls: so it may take twice as long."""
+UNUSED_S: Final = 1.5
+"""An HTTP connection that is not used for so long goes back to the pool that it came from."""
 _METHODS: Final = ("tools/call", "prompts/get", "resources/read")
 
 
@@ -78,13 +90,25 @@ class FastLane:
         """For what a server says in lines; None: it is not relayed."""
         return LineUpstream(self.native, protocol, max_bytes) if self.native.on else None
 
+    def http_pool(self, queue: object) -> HttpPool | None:
+        """For connections to one origin. `queue`: the slow lane's calls that wait for one."""
+        return HttpPool(self.native, queue) if self.native.on else None
+
+    def http_upstream(self, pool: HttpPool) -> Upstream:
+        """For a conversation whose calls go on connections of `pool`."""
+        return Upstream(self.native, pool)
+
+    def http_channel(self, pool: HttpPool, protocol: asyncio.Protocol) -> HttpChannel:
+        """For a connection of `pool`."""
+        return HttpChannel(pool, protocol)
+
     def scope(self, ids: Mapping[bytes, object]) -> Scope:
         """Of a session or stream, whose requests in the slow lane `ids` has."""
         return self.native.scope(ids)
 
     # -- what it learns -------------------------------------------------------------------------------------------
 
-    def learn(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection) -> None:
+    def learn(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, call: Call) -> None:
         """This is how the present message was decided: is that how the next one like it will be?"""
         upstream = connection.relayed
         client = exchange.client
@@ -111,7 +135,7 @@ class FastLane:
         bucket = self._admission.bucket_of(exchange.principal).state if exchange.principal.rate_per_s > 0 else None
         self.native.install(
             exchange.message,
-            Decision(self, exchange, target, slot, connection, origin, form, foreign, upstream, bucket),
+            Decision(self, exchange, target, slot, connection, origin, form, foreign, upstream, bucket, call),
         )
 
     def void(self) -> None:
@@ -149,8 +173,13 @@ class FastLane:
         self._timer = None
         self.native.promote_before(self.clock.now_s() - TICK_S)
         self.publish()
+        now_s = self.clock.now_s()
+        for connection in self.native.unused(now_s - UNUSED_S):
+            connection.keep(now_s - UNUSED_S)
+        for connection in self.native.unended(now_s - TICK_S):
+            connection.abort()
         relayed = self.native.relayed
-        if relayed == self._relayed and not self.native.in_flight:
+        if relayed == self._relayed and not self.native.in_flight and not self.native.channels:
             self.native.rest()
         else:
             self._relayed = relayed

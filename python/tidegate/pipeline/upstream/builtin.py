@@ -49,6 +49,9 @@ class BuiltinLink:
         elif (reply := done.result()) is not None:
             self._owner.received(reply, call)
 
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        """Not over HTTP, or not relayed."""
+
     def abandon(self, call: Call) -> None:
         pass
 

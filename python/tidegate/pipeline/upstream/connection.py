@@ -28,7 +28,7 @@ from tidegate.pipeline.codec import (
     REQUEST,
     RESULT,
     Envelope,
-    LineUpstream,
+    Upstream,
     find_member,
     scan,
     splice,
@@ -168,8 +168,10 @@ class Connection:
         """Lists that changed before anybody could be told."""
         self.dropped = 0
         """Messages nobody could be found for."""
-        self.relayed: LineUpstream | None = None
-        """Stands before the link's reading end, and has calls of its own on this connection."""
+        self.relayed: Upstream | None = None
+        """The relay's part of it, which has calls of its own."""
+        self._request_head: Callable[[Call], bytes] | None = None
+        self._spent: Call | None = None
         self.line: WaitingLine | None = None
         """Whoever comes now waits behind these; None when nobody waits."""
         self._owner = owner
@@ -228,10 +230,27 @@ class Connection:
             return None
         return call
 
-    def relay_by(self, relayed: LineUpstream, write: Callable[[bytes], None], writer: object) -> None:
+    def relay_by(
+        self,
+        relayed: Upstream,
+        write: Callable[[bytes], None] | None,
+        writer: object,
+        request_head: Callable[[Call], bytes] | None = None,
+    ) -> None:
         """As of `LinkOwner`. The link is open from now on."""
         relayed.attach(write, writer, self, self._pending)
         self.relayed = relayed
+        self._request_head = request_head
+
+    def request_head(self, call: Call) -> bytes | None:
+        """What a call like this one is sent after, over HTTP."""
+        return self._request_head(call) if self._request_head is not None else None
+
+    def late(self, message: bytes) -> None:
+        """From the relay: what a server says on the stream of a call that it has answered."""
+        if self._spent is None:
+            self._spent = Call(self, _Unheard(), b"0", "", None)
+        self.received(message, self._spent)
 
     def resume(
         self,
@@ -243,8 +262,12 @@ class Connection:
         edits: list[Edit],
         timeout_s: float,
         began_s: float,
+        sent_on: tuple[object, bytes] | None,
     ) -> None:
-        """This call was sent by the relay, as `call` would have sent it."""
+        """This call was sent by the relay, as `call` would have sent it.
+
+        `sent_on`: over HTTP, the link's own connection that it is on, and what came there in answer.
+        """
         message, envelope = exchange.message, exchange.envelope
         call = Call(self, exchange, upstream_id, envelope.method or "", name)
         call.principal = client.principal
@@ -254,6 +277,9 @@ class Connection:
         self._pending[upstream_id] = call
         self._deadlines.watch(call)
         exchange.abandon = call.abandon
+        if sent_on is not None and self.dialect is not None:
+            shaped = self.dialect.shape(message, envelope, client, upstream_id, edits)
+            self.link.take_over(call, shaped, *sent_on, began_s)
 
     def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
         """Sends a request of the gateway's own; `params` must already be in the server's dialect."""

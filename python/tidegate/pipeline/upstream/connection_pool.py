@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidegate.clock import Clock
@@ -22,6 +23,8 @@ from tidegate.pipeline.upstream.http_connection import HttpConnection
 
 if TYPE_CHECKING:
     import ssl
+
+    from tidegate.pipeline.upstream.link import HttpRelay
 
 _IDLE_S: Final = 60.0
 """How long an unused connection is kept. Many servers close theirs sooner; that is noticed when it happens."""
@@ -68,8 +71,10 @@ class ConnectionPool:
         "_opening",
         "_origin",
         "_queue",
+        "_relay",
         "_spawn",
         "pace",
+        "relayed",
     )
 
     def __init__(
@@ -81,6 +86,7 @@ class ConnectionPool:
         deadlines: Deadlines,
         spawn: Callable[[Coroutine[object, object, None], str], None],
         context: Callable[[], ssl.SSLContext],
+        relay: HttpRelay | None = None,
     ) -> None:
         """`spawn` runs a named task that the client owns; `context` makes the TLS context when first needed."""
         self._origin = origin
@@ -96,6 +102,9 @@ class ConnectionPool:
         self._idle: list[HttpConnection] = []
         self._opening = 0
         self._queue: deque[HttpCall] = deque()
+        self._relay = relay
+        self.relayed = relay.http_pool(self._queue) if relay is not None else None
+        """The relay's part of it: connections that are idle there."""
 
     def take_up(self, bounds: PoolBounds, limits: Limits) -> None:
         """Other bounds from now on; `limits` for connections that are still to be opened."""
@@ -124,6 +133,11 @@ class ConnectionPool:
             self._idle.pop()
             connection.send(call, now_s)
             return
+        if self.relayed is not None:
+            lent = self.relayed.take_back(-inf if call.retryable else now_s - _FRESH_S)
+            if isinstance(lent, HttpConnection) and lent.usable:
+                lent.send(call, now_s)
+                return
         if len(self._queue) - self._opening >= self._bounds.queued:
             raise Overloaded(f"{self._bounds.queued} requests wait for a connection to `{self._origin}` already")
         self._queue.append(call)
@@ -143,10 +157,16 @@ class ConnectionPool:
         now_s = self.now_s()
         if self._queue:
             connection.send(self._queue.popleft(), now_s)
+        elif connection.relayed is None or not connection.relayed.give():
+            self.keep(connection, now_s)
+
+    def keep(self, connection: HttpConnection, since_s: float) -> None:
+        """Nobody has had a use for it since then."""
+        if not connection.usable:
             return
         self._idle.append(connection)
-        connection.idle_since_s = now_s
-        connection.deadline_s = now_s + min(_IDLE_S, connection.kept_s)
+        connection.idle_since_s = since_s
+        connection.deadline_s = since_s + min(_IDLE_S, connection.kept_s)
         self._deadlines.moved(connection.deadline_s)
 
     def lost(self, connection: HttpConnection) -> None:
@@ -168,7 +188,7 @@ class ConnectionPool:
     def statistics(self) -> dict[str, int]:
         return {
             "open": len(self._all),
-            "idle": len(self._idle),
+            "idle": len(self._idle) + (self.relayed.idle if self.relayed is not None else 0),
             "opening": self._opening,
             "queued": len(self._queue),
         }
@@ -190,9 +210,11 @@ class ConnectionPool:
         try:
             context = self._context() if origin.secure else None
             async with asyncio.timeout(self._bounds.connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: HttpConnection(self, self._limits), origin.host, origin.port, ssl=context
-                )
+                connection = HttpConnection(self, self._limits)
+                protocol: asyncio.Protocol = connection
+                if self._relay is not None and self.relayed is not None:
+                    protocol = self._relay.http_channel(self.relayed, connection)
+                await loop.create_connection(lambda: protocol, origin.host, origin.port, ssl=context)
         except TimeoutError:
             error = UpstreamUnreachable(f"`{origin}` took no connection in {self._bounds.connect_timeout_s:g} s")
         except (OSError, UnicodeError) as cause:

@@ -23,6 +23,10 @@ from tidegate.pipeline.upstream.http_call import HttpCall, ResponseReceiver
 if TYPE_CHECKING:
     import ssl
 
+    from tidegate.pipeline.codec import HttpPool
+    from tidegate.pipeline.upstream.http_connection import HttpConnection
+    from tidegate.pipeline.upstream.link import HttpRelay
+
 __all__ = ["HttpCall", "HttpClient", "ResponseReceiver"]
 
 _QUEUED_MAX: Final = 256
@@ -40,6 +44,7 @@ class HttpClient:
         self,
         limits: Limits,
         clock: Clock,
+        relay: HttpRelay | None = None,
         *,
         max_connections_per_origin: int = 64,
         max_queued_per_origin: int = _QUEUED_MAX,
@@ -49,6 +54,7 @@ class HttpClient:
         """`ca_file`: PEM certificates trusted instead of the system's."""
         self._limits = limits
         self._clock = clock
+        self._relay = relay
         self._bounds = PoolBounds(max_connections_per_origin, max_queued_per_origin, connect_timeout_s)
         self._ca_file = ca_file
         self._deadlines = Deadlines(clock, _DEADLINE_GRAIN_S)
@@ -98,16 +104,60 @@ class HttpClient:
             return call
         if deadline_s is not None:
             call.limit_to(deadline_s, self._clock.now_s())
-        pool = self._pools.get((tenant, origin))
-        if pool is None:
-            pool = ConnectionPool(
-                origin, self._bounds, self._limits, self._clock, self._deadlines, self._spawn, self._context
-            )
-            self._pools[tenant, origin] = pool
+        pool = self._pool(tenant, origin)
         try:
             pool.submit(call)
         except TidegateError as error:
             self._fail_soon(call, error)
+        return call
+
+    def _pool(self, tenant: str, origin: Origin) -> ConnectionPool:
+        pool = self._pools.get((tenant, origin))
+        if pool is None:
+            pool = self._pools[tenant, origin] = ConnectionPool(
+                origin,
+                self._bounds,
+                self._limits,
+                self._clock,
+                self._deadlines,
+                self._spawn,
+                self._context,
+                self._relay,
+            )
+        return pool
+
+    # -- for the relay ----------------------------------------------------------------------------------------
+
+    def relay_pool(self, url: str, tenant: str) -> HttpPool | None:
+        """Of the connections that requests to `url` go on."""
+        try:
+            origin = _parsed(url)[0]
+        except ValueError:
+            return None
+        return self._pool(tenant, origin).relayed
+
+    def request_head(self, method: str, url: str, headers: Sequence[tuple[str, str]]) -> bytes:
+        """What `request` sends before the body, up to the number of its length. Raises: ValueError."""
+        _, target, host = _parsed(url)
+        return _wire(method, target, host, headers, b"").removesuffix(b"0\r\n\r\n")
+
+    def resume(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        receiver: ResponseReceiver,
+        *,
+        repeatable: bool,
+        connection: HttpConnection,
+        began_s: float,
+    ) -> HttpCall:
+        """A request that the relay has sent, as `request` would have, on `connection`."""
+        origin, target, host = _parsed(url)
+        call = HttpCall(method, str(origin), _wire(method, target, host, headers, body), receiver, self._deadlines)
+        call.retryable = repeatable
+        connection.resume(call, began_s)
         return call
 
     async def aclose(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.config.snapshot import Limits
 from tidegate.errors import NoMemory, TidegateError, TooLarge, UpstreamClosed, UpstreamProtocol
-from tidegate.pipeline.codec import ChunkDecoder, ResponseHead, parse_response_head
+from tidegate.pipeline.codec import ChunkDecoder, HttpChannel, ResponseHead, parse_response_head
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.connection_pool import ConnectionPool
@@ -64,6 +64,7 @@ class HttpConnection(asyncio.Protocol):
         "deadline_s",
         "idle_since_s",
         "kept_s",
+        "relayed",
     )
 
     def __init__(self, pool: ConnectionPool, limits: Limits) -> None:
@@ -84,6 +85,8 @@ class HttpConnection(asyncio.Protocol):
         self._interim = 0
         self._keep_alive = False
         self._used = 0
+        self.relayed: HttpChannel | None = None
+        """Stands before this, and has the connection while it is free."""
         self.deadline_s = inf
         """When idle: how long it is kept."""
         self.idle_since_s = 0.0
@@ -98,6 +101,10 @@ class HttpConnection(asyncio.Protocol):
 
     def send(self, call: HttpCall, now_s: float) -> None:
         assert self._transport is not None
+        self._carry(call, now_s)
+        self._transport.write(call.wire)
+
+    def _carry(self, call: HttpCall, now_s: float) -> None:
         self.deadline_s = inf
         self._call = call
         self._used += 1
@@ -106,7 +113,19 @@ class HttpConnection(asyncio.Protocol):
         self._interim = 0
         call.connection = self
         call.sent_s = now_s
-        self._transport.write(call.wire)
+
+    def resume(self, call: HttpCall, sent_s: float) -> None:
+        """The relay has sent it here, and gives it up."""
+        call.pool = self._pool
+        self._carry(call, sent_s)
+
+    def freed(self) -> None:
+        """The relay has no call on it any more."""
+        self._pool.release(self)
+
+    def keep(self, since_s: float) -> None:
+        """The relay has had no use for it since then."""
+        self._pool.keep(self, since_s)
 
     def drop_call(self) -> None:
         """The call was given up; where its response ends cannot be waited for."""

@@ -12,7 +12,7 @@ from math import inf
 from typing import Protocol
 
 from tidegate.errors import TidegateError
-from tidegate.pipeline.codec import Envelope, LineUpstream
+from tidegate.pipeline.codec import Envelope, HttpChannel, HttpPool, LineUpstream, Upstream
 from tidegate.pipeline.exchange import CallListener, ClientView
 
 Sent = tuple[ClientView, bytes, Envelope, list[tuple[int, int, bytes]]]
@@ -118,8 +118,17 @@ class LinkOwner(Protocol):
     def in_flight(self) -> int:
         """Requests that wait for an answer."""
 
-    def relay_by(self, relayed: LineUpstream, write: Callable[[bytes], None], writer: object) -> None:
-        """The relay reads what the server says before the link does, and writes beside the link's `writer`."""
+    def relay_by(
+        self,
+        relayed: Upstream,
+        write: Callable[[bytes], None] | None,
+        writer: object,
+        request_head: Callable[[Call], bytes] | None = None,
+    ) -> None:
+        """The relay reads what the server says before the link does, and writes by `write` beside the link's `writer`.
+
+        Over HTTP there is neither: calls are written after a `request_head` on connections of the link's pool.
+        """
 
     def received(self, message: bytes, call: Call | None) -> bool:
         """One message from the server; `call` when the transport says which request it belongs to. Whether it answers
@@ -164,6 +173,18 @@ class LineRelay(Protocol):
         """What is to stand before `protocol`; None for nothing."""
 
 
+class HttpRelay(Protocol):
+    """The relay, as links over HTTP see it."""
+
+    def http_upstream(self, pool: HttpPool) -> Upstream: ...
+
+    def http_pool(self, queue: object) -> HttpPool | None:
+        """For the connections to one origin; None: none of them are relayed on. `queue`: calls that wait for one."""
+
+    def http_channel(self, pool: HttpPool, protocol: asyncio.Protocol) -> HttpChannel:
+        """What is to stand before the protocol of a connection."""
+
+
 class Link(Protocol):
     """One transport to one server."""
 
@@ -176,6 +197,9 @@ class Link(Protocol):
 
     def send(self, message: bytes, call: Call | None) -> None:
         """Sends a request (`call` given), or a notification or answer (None). Never waits."""
+
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        """Over HTTP: this was sent by the relay, on `connection`, on which so much has come in answer."""
 
     def abandon(self, call: Call) -> None:
         """Nobody wants the answer of `call` any more."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Limits
 from tidegate.pipeline.upstream.builtin import BuiltinLink
-from tidegate.pipeline.upstream.link import LineRelay, Link
+from tidegate.pipeline.upstream.link import HttpRelay, LineRelay, Link
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.http_client import HttpClient
 
 
+class Relay(LineRelay, HttpRelay, Protocol):
+    """The relay, as links of all kinds see it."""
+
+
 class Links:
     """Links of one gateway; those over HTTP share their connections."""
 
-    def __init__(self, limits: Limits, clock: Clock, relay: LineRelay | None = None, *, max_in_flight: int) -> None:
+    def __init__(self, limits: Limits, clock: Clock, relay: Relay | None = None, *, max_in_flight: int) -> None:
         """`max_in_flight`: requests that any one backend may have in flight."""
         self._limits = limits
         self._clock = clock
@@ -65,14 +69,14 @@ class Links:
         if self._http is None:
             from tidegate.pipeline.upstream.http_client import HttpClient
 
-            self._http = HttpClient(limits, self._clock, max_connections_per_origin=self._room)
+            self._http = HttpClient(limits, self._clock, self._relay, max_connections_per_origin=self._room)
         if transport == "sse":
             from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
 
             return SseLegacyLink(backend, self._http, max_bytes=limits.result_bytes)
         from tidegate.pipeline.upstream.streamable_http import StreamableHttpLink
 
-        return StreamableHttpLink(backend, self._http, max_bytes=limits.result_bytes)
+        return StreamableHttpLink(backend, self._http, max_bytes=limits.result_bytes, relay=self._relay)
 
     async def aclose(self) -> None:
         if self._http is not None:

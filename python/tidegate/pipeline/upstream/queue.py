@@ -259,7 +259,8 @@ class CallQueue:
 
     def _full(self) -> Overloaded:
         config = self._host.config
-        words = f"backend `{self._host.name}` has {config.max_in_flight} requests in flight (`max_in_flight`)"
+        each = " at each replica" if config.replicas > 1 else ""
+        words = f"backend `{self._host.name}` has {config.max_in_flight} requests in flight{each} (`max_in_flight`)"
         if config.max_queued:
             words += f" and {config.max_queued} more wait for it (`max_queued`), the first for {self._oldest_s():.1f} s"
         return Overloaded(words + ": it takes no more")

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend
+from tidegate.errors import TidegateError
 from tidegate.pipeline.balance import least_loaded, pick
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.upstream.connection import Connection
-from tidegate.pipeline.upstream.slot import Slot
+from tidegate.pipeline.upstream.slot import Fail, Slot
 
 _STATES: Final = ("ready", "starting", "parked", "down", "idle")
 """A replica is in the first that any of its slots has."""
@@ -78,6 +79,13 @@ class Replicas:
         if _OUT in loads and (config.balance == "round_robin" or loads[at] > (slot.listen is not None)):
             self._wake(siblings)
         return slot
+
+    def choices(self, siblings: Sequence[Slot], client: ClientView) -> Sequence[Slot]:
+        """Among which `choose` would choose, if it had nothing else to do than to choose."""
+        if client.session is not None and stays(siblings[0], client):
+            number = self._homes.get(client.session.key)
+            return () if number is None else siblings[number : number + 1]
+        return () if any(slot.connection is None and slot.error is None for slot in siblings) else siblings
 
     def _home(self, siblings: Sequence[Slot], key: str) -> Slot:
         """Where a session stays, as long as that replica is not down while another is up."""
@@ -221,6 +229,11 @@ def heard(siblings: Sequence[Slot]) -> Slot:
     return min(siblings, key=rank)
 
 
+def was_heard(slot: Slot) -> bool:
+    """Of one that was lost just now: whether all were known by it."""
+    return bool(slot.siblings) and next(one for one in slot.siblings if one is slot or is_open(one)) is slot
+
+
 def stays(slot: Slot, client: ClientView) -> bool:
     """Whether all requests of the client go to one replica."""
     return slot.pool == "shared" and client.session is not None
@@ -231,3 +244,20 @@ def may_serve_instead(slot: Slot) -> bool:
     return any(
         other is not slot and not other.closed and (is_open(other) or other.error is None) for other in slot.siblings
     )
+
+
+def tried_now(slot: Slot) -> Slot | None:
+    """A sibling that failed before and is being tried again."""
+    return next((other for other in slot.siblings if other is not slot and other.opening and not other.closed), None)
+
+
+class LastWay:
+    """Hears of the failure of a request that was led to another replica for the last time."""
+
+    __slots__ = ("_fail",)
+
+    def __init__(self, fail: Fail) -> None:
+        self._fail = fail
+
+    def __call__(self, error: TidegateError) -> None:
+        self._fail(error)

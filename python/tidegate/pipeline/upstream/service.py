@@ -48,7 +48,15 @@ from tidegate.pipeline.upstream.offers import Offers
 from tidegate.pipeline.upstream.opening import Opening
 from tidegate.pipeline.upstream.queue import CallQueue
 from tidegate.pipeline.upstream.remembered import Remembered
-from tidegate.pipeline.upstream.replicas import Replicas, heard, is_open, may_serve_instead, stays
+from tidegate.pipeline.upstream.replicas import (
+    LastWay,
+    Replicas,
+    heard,
+    is_open,
+    may_serve_instead,
+    tried_now,
+    was_heard,
+)
 from tidegate.pipeline.upstream.slot import Fail, Slot, Use, Waiting
 from tidegate.pipeline.upstream.slot_statistics import slot_statistics
 from tidegate.storage.documents import Documents
@@ -185,13 +193,13 @@ class Service:
         return slot.siblings[replica] if slot.siblings else slot
 
     def connections_for(self, client: ClientView) -> list[Connection]:
-        """Those that are open, among which each request of the client may be given to any."""
+        """Those among which each request of the client may be given to any, by `config.balance`. None while another
+        replica is still to be opened for it, or a session is still to be given one.
+        """
         slot = self.slots.get(self.slot_key(client))
         if slot is None:
             return []
-        slots = slot.siblings or (slot,)
-        if slot.siblings and stays(slot, client):
-            slots = (self._replicas.choose(slot.siblings, client),)
+        slots = self._replicas.choices(slot.siblings, client) if slot.siblings else (slot,)
         return [one.connection for one in slots if one.connection is not None and not one.connection.closed]
 
     def acquire(self, client: ClientView, use: Use, fail: Fail) -> None:
@@ -446,13 +454,16 @@ class Service:
         for client, use, fail in waiting:
             if may_serve_instead(slot):
                 self.acquire(client, use, fail)
+            elif (other := tried_now(slot)) is not None and not isinstance(fail, LastWay):
+                other.waiting.append((client, use, LastWay(fail)))
             else:
                 fail(error)
         if not slot.closed and not self.stopped:
             asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
 
     def _open_soon_if_wanted(self, slot: Slot) -> None:
-        wanted = slot.error is not None and not self._retiring
+        # Who failed again meanwhile has another timer.
+        wanted = slot.error is not None and not self._retiring and self.clock.now_s() >= slot.next_try_s - _GRAIN_S
         if wanted and slot.connection is None and self.slots.get(slot.key) is slot:
             scout = self._scout(slot) if slot.down else None
             if scout is None:
@@ -594,7 +605,7 @@ class Service:
         slot = self._slot_of(connection)
         if slot is None:
             return
-        shown = self.offers.shown(slot)
+        shown = slot.offer if was_heard(slot) else self.offers.shown(slot)
         slot.connection = None
         self.connection_ended(slot, connection)
         slot.listen = None
@@ -617,6 +628,14 @@ class Service:
         self.slot_changed(slot)
         self._tell_changes(slot, shown)
         self._lead_elsewhere(slot)
+        if connection.line is not None:
+            # What it still works on may take long.
+            connection.line.moved()
+        if slot.siblings and not any(is_open(other) for other in slot.siblings):
+            # It was the last one. Others may have come back since they were tried.
+            for other in slot.siblings:
+                if other is not slot:
+                    self.open_soon(other)
         asyncio.get_running_loop().call_later(delay_s, self._open_soon_if_wanted, slot)
         # Who came while the loss was told, such as the next one for a lane.
         waiting, slot.waiting = slot.waiting, []

@@ -132,6 +132,9 @@ class SseLegacyLink:
     def name(self) -> str:
         return self._backend.name
 
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        """Not over HTTP, or not relayed."""
+
     def abandon(self, call: Call) -> None:
         pass
 

@@ -78,7 +78,7 @@ class StdioChild(asyncio.BaseProtocol):
         assert process.stdin is not None
         self._stdin = JoinedWriter(process.stdin, self._backend.name, self._write_buffer_bytes)
         if self._relayed is not None:
-            owner.relay_by(self._relayed, process.stdin.write, self._stdin)
+            owner.relay_by(self._relayed.upstream, process.stdin.write, self._stdin)
         if self._backend.memory_bytes or self._backend.cpu_percent:
             from tidegate.pipeline.upstream.child.allowance import Allowance
 
@@ -90,11 +90,11 @@ class StdioChild(asyncio.BaseProtocol):
 
     def pause_writing(self) -> None:
         if self._relayed is not None:
-            self._relayed.paused = True
+            self._relayed.upstream.paused = True
 
     def resume_writing(self) -> None:
         if self._relayed is not None:
-            self._relayed.paused = False
+            self._relayed.upstream.paused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It closed its stdin, or has gone."""
@@ -160,6 +160,9 @@ class StdioChild(asyncio.BaseProtocol):
         stdin = self._stdin
         if stdin is not None:
             stdin.send(message, call, self._owner)
+
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        """Not over HTTP, or not relayed."""
 
     def abandon(self, call: Call) -> None:
         pass

@@ -67,7 +67,7 @@ class StreamLink(asyncio.Protocol):
         if self._inbox is not None:
             self._inbox.connection_made(transport)
         if self._relayed is not None and self._owner is not None:
-            self._owner.relay_by(self._relayed, writing.write, self._writer)
+            self._owner.relay_by(self._relayed.upstream, writing.write, self._writer)
 
     def data_received(self, data: bytes) -> None:
         assert self._inbox is not None
@@ -106,6 +106,9 @@ class StreamLink(asyncio.Protocol):
             self._inbox.close()
         if owner is not None:
             owner.lost(error)
+
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        """Not over HTTP, or not relayed."""
 
     def abandon(self, call: Call) -> None:
         pass

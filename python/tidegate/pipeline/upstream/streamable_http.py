@@ -14,10 +14,11 @@ from tidegate.config.snapshot import Backend
 from tidegate.errors import TidegateError, UpstreamBusy, UpstreamClosed, UpstreamTimeout, UpstreamUnreachable
 from tidegate.pipeline.codec import SseDecoder
 from tidegate.pipeline.upstream.http_client import HttpCall, HttpClient
+from tidegate.pipeline.upstream.http_connection import HttpConnection
 from tidegate.pipeline.upstream.http_event_stream import EventStream
 from tidegate.pipeline.upstream.http_post import Post
 from tidegate.pipeline.upstream.http_refusal import CredentialsRefused, HttpRefusal, of_backend, refusal
-from tidegate.pipeline.upstream.link import Call, LinkOwner
+from tidegate.pipeline.upstream.link import Call, HttpRelay, LinkOwner
 from tidegate.protocol.meta_keys import HEADER_LAST_EVENT, HEADER_METHOD, HEADER_NAME, HEADER_SESSION, HEADER_VERSION
 from tidegate.protocol.param_headers import encode_value
 
@@ -36,7 +37,8 @@ _LISTEN = "subscriptions/listen"
 class StreamableHttpLink:
     """One MCP endpoint."""
 
-    def __init__(self, backend: Backend, client: HttpClient, *, max_bytes: int) -> None:
+    def __init__(self, backend: Backend, client: HttpClient, *, max_bytes: int, relay: HttpRelay | None = None) -> None:
+        self._relay = relay
         self._backend = backend
         self._client = client
         self._max_bytes = max_bytes
@@ -65,6 +67,9 @@ class StreamableHttpLink:
 
     async def open(self, owner: LinkOwner) -> None:
         self._owner = owner
+        pool = self._client.relay_pool(self._backend.url, self._backend.name) if self._relay is not None else None
+        if pool is not None and self._relay is not None:
+            owner.relay_by(self._relay.http_upstream(pool), None, None, self.request_head)
 
     def stateful(self, version: str) -> None:
         self._version = version
@@ -87,13 +92,38 @@ class StreamableHttpLink:
         post.http = self._client.request(
             "POST",
             self._backend.url,
-            self.headers(call, "application/json, text/event-stream", "application/json"),
+            self._call_headers(call),
             message,
             post,
             deadline_s=_NOTICE_TIMEOUT_S if call is None else None,
             repeatable=call is None or (self._owner is not None and self._owner.may_repeat(call)),
             tenant=self._backend.name,
         )
+
+    def request_head(self, call: Call) -> bytes:
+        """What is sent before the body of such a call, up to its length."""
+        return self._client.request_head("POST", self._backend.url, self._call_headers(call))
+
+    def _call_headers(self, call: Call | None) -> list[tuple[str, str]]:
+        return self.headers(call, "application/json, text/event-stream", "application/json")
+
+    def take_over(self, call: Call, message: bytes, connection: object, received: bytes, began_s: float) -> None:
+        assert isinstance(connection, HttpConnection)
+        post = Post(self, call)
+        self._live.add(post)
+        call.link_state = post
+        post.http = self._client.resume(
+            "POST",
+            self._backend.url,
+            self._call_headers(call),
+            message,
+            post,
+            repeatable=self._owner is not None and self._owner.may_repeat(call),
+            connection=connection,
+            began_s=began_s,
+        )
+        if received:
+            connection.data_received(received)
 
     def headers(self, call: Call | None, accept: str, content_type: str | None = None) -> list[tuple[str, str]]:
         headers = [*self._headers, ("accept", accept)]

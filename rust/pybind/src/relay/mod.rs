@@ -4,13 +4,17 @@
 //! event loop go through here, and those that are not the relay's go on to it. Nothing is borrowed while Python runs,
 //! for it may come back.
 
+mod channel;
 mod http;
 mod lines;
 mod stream;
+mod upstream;
 
+pub use channel::{HttpChannel, HttpPool};
 pub use http::HttpDownstream;
 pub use lines::LineUpstream;
 pub use stream::StreamDownstream;
+pub use upstream::Upstream;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -87,12 +91,12 @@ struct ClientPort {
     stream: bool,
 }
 
-/// A connection to a server, as the relay reaches it.
+/// A conversation with a server, as the relay reaches it.
 struct UpstreamPort {
-    /// `transport.write`
+    /// `transport.write`; `None` over HTTP.
     write: Option<Py<PyAny>>,
-    /// What the slow lane writes by: `queued_bytes`.
-    writer: Py<PyAny>,
+    /// What the slow lane writes by: `queued_bytes`. `None` over HTTP.
+    writer: Option<Py<PyAny>>,
     /// The connection: `line`.
     connection: Py<PyAny>,
     /// Its calls.
@@ -100,10 +104,20 @@ struct UpstreamPort {
     paused: bool,
 }
 
+/// A connection to a server over HTTP, as the relay reaches it.
+struct ChannelPort {
+    /// The protocol of the slow lane.
+    slow: Py<PyAny>,
+    write: Py<PyAny>,
+    /// Of the slow lane: calls that wait for a connection.
+    queue: Py<PyAny>,
+}
+
 #[derive(Default)]
 struct Ports {
     clients: Vec<Option<ClientPort>>,
     upstreams: Vec<Option<UpstreamPort>>,
+    channels: Vec<Option<ChannelPort>>,
     /// Ids in use by the slow lane.
     scopes: Vec<Option<Py<PyDict>>>,
     /// By tag.
@@ -159,10 +173,9 @@ impl core::SlowLane for Slow<'_, '_> {
                 .is_ok_and(|bytes| bytes == 0)
         };
         !port.paused
-            && port.write.is_some()
             && port.pending.bind(py).len() + relayed < most
             && nobody_waits(&port.connection)
-            && nothing_queued(&port.writer)
+            && port.writer.as_ref().is_none_or(nothing_queued)
     }
 
     fn uses(&self, scope: usize, id: &[u8]) -> bool {
@@ -209,6 +222,7 @@ impl Relay {
         let part = |piece: &core::Piece| match piece {
             core::Piece::Input(range) => &input[range.clone()],
             core::Piece::Scratch(range) => &relay.scratch[range.clone()],
+            core::Piece::Gathered(range) => &relay.gathered[range.clone()],
         };
         let length = relay.pieces.iter().map(|piece| part(piece).len()).sum();
         let bytes = PyBytes::new_with(py, length, |out| {
@@ -225,6 +239,10 @@ impl Relay {
             core::To::Upstream(at) => {
                 let upstream = ports.upstreams.get(at).and_then(Option::as_ref);
                 upstream.and_then(|upstream| Some(upstream.write.as_ref()?.clone_ref(py)))
+            }
+            core::To::Channel(at) => {
+                let channel = ports.channels.get(at).and_then(Option::as_ref);
+                channel.map(|channel| channel.write.clone_ref(py))
             }
             core::To::Client(at) => {
                 let client = ports.clients.get(at).and_then(Option::as_ref);
@@ -256,6 +274,26 @@ impl Relay {
         }
     }
 
+    /// Those who wait for room at the server that has just answered are told that there is some.
+    fn tell_line(&self, py: Python<'_>) {
+        let at = self.core.borrow().answered_by;
+        let connection = {
+            let ports = self.ports.borrow();
+            let port = ports.upstreams.get(at).and_then(Option::as_ref);
+            port.map(|port| port.connection.clone_ref(py))
+        };
+        let told = connection.map(|connection| {
+            let line = connection.getattr(py, intern!(py, "line"))?;
+            if !line.is_none(py) {
+                line.call_method0(py, intern!(py, "moved"))?;
+            }
+            PyResult::Ok(())
+        });
+        if let Some(Err(error)) = told {
+            error.write_unraisable(py, None);
+        }
+    }
+
     fn wake(&self, py: Python<'_>) -> PyResult<()> {
         if !self.awake.replace(true) {
             self.woken.call0(py)?;
@@ -273,11 +311,15 @@ impl Relay {
                 let ports = self.ports.borrow();
                 let decision = ports.decisions.get(taken.tag).and_then(Option::as_ref);
                 let client = ports.clients.get(taken.client).and_then(Option::as_ref);
-                decision
-                    .zip(client)
-                    .map(|(decision, client)| (decision.clone_ref(py), client.slow.clone_ref(py)))
+                let channel = taken
+                    .channel
+                    .and_then(|at| ports.channels.get(at)?.as_ref());
+                decision.zip(client).map(|(decision, client)| {
+                    let channel = channel.map(|channel| channel.slow.clone_ref(py));
+                    (decision.clone_ref(py), client.slow.clone_ref(py), channel)
+                })
             };
-            let Some((decision, slow)) = found else {
+            let Some((decision, slow, channel)) = found else {
                 continue;
             };
             let request = PyBytes::new(py, &taken.request);
@@ -290,6 +332,8 @@ impl Relay {
                     taken.message,
                     taken.upstream_id,
                     taken.began_s,
+                    channel,
+                    PyBytes::new(py, &taken.raw),
                 ),
             );
             if let Err(error) = told {
@@ -301,6 +345,16 @@ impl Relay {
 
 /// A decision, calls that went well, tool errors, calls by duration, seconds.
 type Count = (Py<PyAny>, u64, u64, Vec<u64>, f64);
+
+impl Relay {
+    fn slow_of(&self, py: Python<'_>, channels: &[usize]) -> Vec<Py<PyAny>> {
+        let ports = self.ports.borrow();
+        channels
+            .iter()
+            .filter_map(|&at| Some(ports.channels.get(at)?.as_ref()?.slow.clone_ref(py)))
+            .collect()
+    }
+}
 
 /// What a decision is made of, as Python says it.
 #[derive(FromPyObject)]
@@ -314,7 +368,9 @@ struct Said {
     foreign: Vec<Vec<u8>>,
     may_task: bool,
     max_in_flight: usize,
-    upstream: Py<LineUpstream>,
+    upstream: Py<Upstream>,
+    request_head: Option<Vec<u8>>,
+    repeatable: bool,
     bucket: Option<Py<Bucket>>,
     scope: Option<Py<Scope>>,
 }
@@ -438,6 +494,8 @@ impl Relay {
             core::Decision {
                 tag,
                 upstream: said.upstream.borrow(py).number(),
+                request_head: said.request_head.map(Vec::into_boxed_slice),
+                repeatable: said.repeatable,
                 name: said.name.map(Vec::into_boxed_slice),
                 reply_head: said.reply_head.into_boxed_slice(),
                 coding,
@@ -463,8 +521,15 @@ impl Relay {
     }
 
     /// The call whose decision was just installed, in flight under this id, is the relay's from now on.
-    fn adopt(&self, py: Python<'_>, upstream_id: u64, began_s: f64) -> PyResult<bool> {
-        let adopted = self.core.borrow_mut().adopt(upstream_id, began_s);
+    #[pyo3(signature = (upstream_id, began_s, channel = None))]
+    fn adopt(
+        &self,
+        py: Python<'_>,
+        upstream_id: u64,
+        began_s: f64,
+        channel: Option<usize>,
+    ) -> PyResult<bool> {
+        let adopted = self.core.borrow_mut().adopt(upstream_id, began_s, channel);
         if adopted {
             self.wake(py)?;
         }
@@ -504,6 +569,24 @@ impl Relay {
                 ))
             })
             .collect()
+    }
+
+    /// Connections to HTTP servers that no call has needed since then, and since when: they are the slow lane's again.
+    fn unused(&self, py: Python<'_>, before_s: f64) -> Vec<Py<PyAny>> {
+        let channels = self.core.borrow_mut().take_unused(before_s);
+        self.slow_of(py, &channels)
+    }
+
+    /// Connections to HTTP servers that have not ended a response since then, though they have answered.
+    fn unended(&self, py: Python<'_>, before_s: f64) -> Vec<Py<PyAny>> {
+        let channels = self.core.borrow_mut().take_unended(before_s);
+        self.slow_of(py, &channels)
+    }
+
+    /// Connections to HTTP servers that are not the slow lane's.
+    #[getter]
+    fn channels(&self) -> usize {
+        self.core.borrow().channels_held()
     }
 
     /// No call has come for a while: the next one wakes whoever is to look after them.
