@@ -104,8 +104,9 @@ class HttpBackendProtocol(asyncio.Protocol):
                 self.respond(405, b"")
             return
         if method == "DELETE":
-            channels[key].closed.set()
-            self.respond(200, b"")
+            if key in channels:
+                channels[key].closed.set()
+            self.respond(200 if key in channels else 404, b"")
             return
         if key in channels:
             found = channels[key]

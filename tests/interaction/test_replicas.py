@@ -23,8 +23,10 @@ from tidegate.config.snapshot import Backend, Limits
 from tidegate.control.telemetry.exposition import Exposition
 from tidegate.control.telemetry.gauges import write_backends
 from tidegate.pipeline.backoff import Backoff
+from tidegate.pipeline.exchange import UNREAD
 from tidegate.pipeline.upstream import slot as slot_module
 from tidegate.pipeline.upstream.service import Service
+from tidegate.storage.documents import Documents
 
 pytestmark = pytest.mark.anyio
 
@@ -306,6 +308,33 @@ async def test_while_all_are_down_a_call_hears_why_and_the_first_that_is_back_se
         assert await labels(client, 4) == {"two": 4}
 
 
+async def test_a_call_finds_the_one_of_three_that_is_left(soon: None) -> None:
+    servers = [Replica("modern", label) for label in ("one", "two", "three")]
+    async with replicated(*servers) as home:
+        client = await home.client("tcp", "modern")
+        await all_open(home, client, 3)
+        for dead in servers[:2]:
+            dead.die()
+        calls = [client.tool("echo") for _ in range(9)]
+        assert {(await call.reply()).text for call in calls} == {"three"}
+
+
+async def test_when_the_last_is_lost_those_that_were_down_are_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "Backoff", lambda most_s: Backoff(600.0, 600.0))
+    one, two = Replica("modern", "one", "tcp"), Replica("modern", "two", "tcp")
+    async with replicated(one, two) as home:
+        client = await home.client("tcp", "modern")
+        await all_open(home, client)
+        two.die()
+        await until(lambda: ready(home) == 1)
+        assert await labels(client, 2) == {"one": 2}
+        await until(lambda: all(slot.state in ("ready", "down") and not slot.opening for slot in slots(home)))
+        await two.rise()
+        one.die()
+        await until(lambda: not any(slot.replica == 0 and slot.connection for slot in slots(home)))
+        assert await labels(client, 2) == {"two": 2}
+
+
 @pytest.mark.parametrize("transport", ["http", "tcp"])
 @pytest.mark.parametrize("server_era", ["modern", "session"])
 @pytest.mark.parametrize("era", ["modern", "session"])
@@ -427,6 +456,52 @@ def metrics_page(statistics: Json) -> str:
     return page.text()
 
 
+async def test_when_the_replica_that_was_heard_is_lost_clients_are_told_what_the_next_one_has_more(soon: None) -> None:
+    one, two = Replica("modern", "one", "tcp"), Replica("modern", "two", "tcp")
+    two.offers["tools"].append(tool("more"))
+    async with replicated(one, two) as home:
+        client = await home.client("tcp", "session")
+        await all_open(home, client)
+        assert await client.names() == ["echo", "hold"]
+        told = len(client.notices)
+        one.die()
+        await client.notices.wait(lambda item: item["method"] == "notifications/tools/list_changed", skip=told)
+        assert await client.names() == ["echo", "hold", "more"]
+
+
+async def test_what_replicas_offered_is_remembered_after_a_restart(tmp_path: Path) -> None:
+    one, two = Replica("session", "one", "tcp"), Replica("session", "two", "tcp")
+    places = [await one.rise(), await two.rise()]
+    documents = Documents(tmp_path)
+    async with house(backends=[backend(places, "tcp")], documents=documents) as home:
+        client = await home.client("tcp", "modern")
+        await all_open(home, client)
+        await until(lambda: any(tmp_path.rglob("pair.json")))
+    one.die()
+    async with house(backends=[backend(places, "tcp")], documents=documents) as home:
+        client = await home.client("tcp", "modern")
+        assert await client.names() == ["echo", "hold"]
+        assert await labels(client, 2) == {"two": 2}
+    two.die()
+
+
+async def test_what_a_request_may_be_balanced_over_is_known(soon: None) -> None:
+    one, two = Replica("session", "one", "tcp"), Replica("session", "two", "tcp")
+    async with replicated(one, two) as home:
+        clients = [await home.client("tcp", "session") for _ in range(2)]
+        asks_nobody = await home.client("tcp", "modern")
+        await all_open(home, asks_nobody)
+        for client in clients:
+            await labels(client, 1)
+        both = service(home).connections_for(UNREAD)
+        assert [connection.closed for connection in both] == [False, False]
+        for session in home.daemon.gateway.sessions:
+            assert len(service(home).connections_for(session.client)) == 1
+        one.die()
+        await until(lambda: ready(home) == 1)
+        assert service(home).connections_for(UNREAD) == both[1:]
+
+
 # -- children -----------------------------------------------------------------------------------------------------
 
 
@@ -444,6 +519,19 @@ async def test_a_further_child_is_started_when_there_is_work_for_it() -> None:
         busy = server.said("tools/call")[-2].channel
         await labels(client, 2)
         assert [item.channel is busy for item in server.said("tools/call")[-2:]] == [False, False]
+
+
+async def test_children_that_nobody_uses_stop_and_start_again() -> None:
+    server = Replica("session", "any")
+    async with children(server, idle_stop_s=0.2) as home:
+        client = await home.client("tcp", "modern")
+        held = [client.tool("hold") for _ in range(3)]
+        await until(lambda: ready(home) == 2)
+        for call in server.calls.items:
+            call.text("done")
+        assert {(await call.reply()).text for call in held} == {"done"}
+        await until(lambda: [slot.state for slot in slots(home)] == ["idle", "idle"])
+        assert await labels(client, 2) == {"any": 2}
 
 
 # -- another configuration ----------------------------------------------------------------------------------------
