@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.clock import ManualClock
@@ -702,6 +702,7 @@ actions = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(actions, st.integers(1, 3))
 def test_whatever_happens_lanes_stay_bounded_and_nobody_shares_one(steps: list[tuple[str, Any]], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
