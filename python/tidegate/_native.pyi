@@ -368,6 +368,23 @@ class Relay:
     def relayed(self) -> int:
         """Calls so far."""
 
+    @property
+    def voided(self) -> int:
+        """How often all flows were forgotten."""
+
+    journal: Callable[[], None] | None
+    """Called when many ended calls are kept. Only while it is set are any kept, one by one. Write only."""
+
+    def ended(self) -> tuple[list[tuple[Any, bool, float, float]], int]:
+        """Calls since the last time, in the order in which they ended: (decision, whether the tool failed, when it
+        came, when it ended); and how many more there were.
+        """
+
+    def flows(self) -> list[tuple[Any, int, int, float, float, list[tuple[int, int]]]]:
+        """Each flow that could be used: (decision, calls that went well, tool errors, seconds, when the last one ended
+        or 0, (bucket, calls) by duration).
+        """
+
     def statistics(self) -> dict[str, object]: ...
     def scope(self, ids: Mapping[bytes, object]) -> Scope:
         """`ids`: a dictionary whose keys are the ids (raw JSON) that the slow lane has in use there."""

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from tidegate.admin.http import AdminHttp
     from tidegate.config.read import Source
     from tidegate.control.reloading import Reloading
+    from tidegate.control.telemetry.access_log import AccessLog
     from tidegate.pipeline.era.http_binding import HttpBinding
+    from tidegate.pipeline.relay.lane import FastLane
     from tidegate.systemd.contract import Contract
     from tidegate.systemd.sockets import Inherited
 
@@ -94,8 +96,10 @@ class Daemon:
         self._http: HttpBinding | None = None
         self._origin = _origin_check(snapshot)
         self._admin_pages: AdminHttp | None = None
+        self._access_log: AccessLog | None = None
         self._inherited = inherited
         self._uid = os.getuid()
+        self._log_access(snapshot.access_log)
 
     # -- listeners --------------------------------------------------------------------------------------------
 
@@ -159,6 +163,8 @@ class Daemon:
             from tidegate.admin.http import AdminHttp
             from tidegate.control.telemetry.metrics import Metrics
 
+            # What came before is nothing that is counted here.
+            self.catch_up()
             self._admin_pages = AdminHttp(self, Metrics(self.events))
             if self.reloading is not None:
                 from tidegate.admin.reload import add_reload_page
@@ -194,6 +200,7 @@ class Daemon:
         if self._admin_pages is not None:
             self._admin_pages.take_up()
         self.gateway.take_up(snapshot, found)
+        self._log_access(snapshot.access_log)
         for listener in gone:
             where = f"{listener.place.role} {listener.where}"
             self._tasks.spawn(self._listeners.leave, listener, old.limits.drain_s, name=f"leave {where}")
@@ -202,6 +209,17 @@ class Daemon:
             "removed": [f"{listener.place.role} {listener.where}" for listener in gone],
         }
         return {**report(found), "listeners": listeners}
+
+    def _log_access(self, wanted: bool) -> None:
+        if wanted and self._access_log is None:
+            from tidegate.control.telemetry.access_log import AccessLog
+
+            self.gateway.relay.journal = True
+            self._access_log = AccessLog(self.events, self.catch_up)
+        elif not wanted and self._access_log is not None:
+            self.gateway.relay.journal = False
+            self._access_log.close()
+            self._access_log = None
 
     def canary_protocol(self) -> StreamServerProtocol:
         """Serves the daemon's own connection to itself (`systemd/canary.py`), outside the bound on clients."""
@@ -266,6 +284,10 @@ class Daemon:
     def backends(self) -> list[dict[str, object]]:
         """The rows that `statistics` has under that name."""
         return [service.statistics() for service in self.gateway.services]
+
+    @property
+    def relay(self) -> FastLane:
+        return self.gateway.relay
 
     def catch_up(self) -> None:
         """What the relay did so far is told."""

@@ -56,6 +56,16 @@ class ExchangesDone:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsEnded:
+    """The same requests one by one, for whoever lists them; who counts has had them as `ExchangesDone`."""
+
+    calls: list[tuple[float, ExchangeDone]]
+    """Each with how long ago it ended, in seconds: the oldest first."""
+    lost: int
+    """How many more there were than could be kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendState:
     """A slot of a backend opened, failed, was lost or was stopped."""
 
@@ -76,7 +86,7 @@ class Refused:
     """The slug of a tidegate error."""
 
 
-Event = ExchangeDone | ExchangesDone | BackendState | Refused
+Event = ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
 
 
 class Events:
@@ -87,6 +97,9 @@ class Events:
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         self._subscribers.append(subscriber)
+
+    def unsubscribe(self, subscriber: Callable[[Event], None]) -> None:
+        self._subscribers.remove(subscriber)
 
     def publish(self, event: Event) -> None:
         for subscriber in self._subscribers:

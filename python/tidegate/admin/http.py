@@ -7,6 +7,7 @@
     GET /status        everything that is counted, as JSON
     GET /metrics       the same for Prometheus
     GET /activity      counts for whoever watches: calls, latencies, children
+    GET /flows         what the relay repeats, and for whom
     GET /logs          the last log lines, and new ones as they come
     POST /reload       the configuration is read again (where `reload.py` has added it)
 
@@ -22,6 +23,7 @@ from typing import Final
 from tidegate.admin.activity import ActivityPage
 from tidegate.admin.answer import HEADERS, answer
 from tidegate.admin.facts import FactPages
+from tidegate.admin.flows import FlowPage
 from tidegate.admin.health import HealthPages
 from tidegate.admin.logs import LogPage
 from tidegate.admin.observed import Observed
@@ -60,6 +62,7 @@ class AdminHttp:
             "/status": (_READ, facts.status),
             "/metrics": (_READ, self._render_metrics),
             "/activity": (_READ, ActivityPage(daemon, metrics, self._redaction).activity),
+            "/flows": (_READ, FlowPage(daemon, metrics, self._redaction).flows),
             "/logs": (_READ, self._logs.logs),
         }
         self._ring.attach()

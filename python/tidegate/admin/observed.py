@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tidegate.config.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from tidegate.admin.flows import FlowSource
 
 
 class Observed(Protocol):
@@ -13,6 +16,9 @@ class Observed(Protocol):
     snapshot: Snapshot
     """Replaced as a whole by a reload."""
     addresses: dict[str, object]
+
+    @property
+    def relay(self) -> FlowSource: ...
 
     def catch_up(self) -> None:
         """Has everything that has happened so far told to who counts it. The relay tells now and then only."""

@@ -112,6 +112,8 @@ class Gateway:
     in_flight: Bound
     suspended: Bound
     backends: tuple[Backend, ...]
+    relay: str
+    """What it did."""
     configuration: str
     """Its files, and how the last reload ended."""
     problem: str
@@ -138,6 +140,7 @@ def read(statistics: Mapping[str, Any]) -> Gateway:
         in_flight=Bound(count_of(statistics.get("in_flight")), whole(limits.get("in_flight"))),
         suspended=Bound(count_of(suspended.get("calls")), whole(suspended.get("limit"))),
         backends=tuple(map(_backend, dicts(statistics.get("backends")))),
+        relay=_relay(mapping(statistics.get("relay"))),
         configuration=_configuration(configuration),
         problem=_problem(mapping(configuration.get("last_reload"))),
     )
@@ -149,6 +152,14 @@ def _configuration(row: Mapping[str, Any]) -> str:
     last = mapping(row.get("last_reload"))
     again = f"; {text(last.get('result'))} at {text(last.get('at'))}" if text(last.get("at")) else ""
     return f"{files}{again}" if files else ""
+
+
+def _relay(row: Mapping[str, Any]) -> str:
+    if "on" not in row:
+        return ""
+    calls, flows = count_of(row.get("relayed_total")), count_of(row.get("flows"))
+    off = "" if row.get("on") else "off; "
+    return f"{off}{calls} call{'' if calls == 1 else 's'} so far, {flows} flow{'' if flows == 1 else 's'}"
 
 
 def _problem(last: Mapping[str, Any]) -> str:

@@ -115,6 +115,7 @@ def _snapshot(
         listen=_listen(configuration.listen, environ),
         limits=Limits(**_plain(configuration.limits)),
         relay=configuration.relay,
+        access_log=configuration.access_log,
         backends=backends if names_backends else (HOST_BACKEND,),
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
         sources=files,

@@ -408,6 +408,11 @@ class Configuration(Table):
         "Whether what was decided once is repeated in native code for the next call like it.", unit="boolean",
         why="it changes nothing but the cost; off is for finding out whether that is so.",
     )  # fmt: skip
+    access_log: bool = setting(
+        _SNAPSHOT.access_log,
+        "Whether each request that ends is a line on stderr: what it was, whose, how it ended, how long it took.",
+        unit="boolean", why="off costs nothing; a line for each of many calls a second costs more than the calls.",
+    )  # fmt: skip
     listen: ListenTable = Field(
         default_factory=ListenTable,
         description="Where clients and operators come in. Unit: table. Default: loopback HTTP, the unix socket and the "

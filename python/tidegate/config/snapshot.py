@@ -168,6 +168,8 @@ class Snapshot:
     clients: tuple[Client, ...] = ()
     relay: bool = True
     """Decisions are repeated in native code."""
+    access_log: bool = False
+    """A line for each request."""
     generation: int = 0
     sources: tuple[str, ...] = ()
     """The files it was read from."""

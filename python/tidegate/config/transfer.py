@@ -26,6 +26,7 @@ def decode_snapshot(values: dict[str, Any]) -> Snapshot:
         backends=tuple(_backend(item) for item in values["backends"]),
         clients=tuple(Client(**_frozen(item)) for item in values["clients"]),
         relay=values["relay"],
+        access_log=values["access_log"],
         generation=values["generation"],
         sources=tuple(values["sources"]),
     )

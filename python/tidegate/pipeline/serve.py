@@ -469,7 +469,7 @@ class Gateway:
         return self._links.make(backend, transport)
 
     def list_changed(self, service: Service, kind: str, sees: Callable[[ClientView], bool]) -> None:
-        self.relay.void()
+        self.relay.void("lists", service.name)
         self.catalogues.moved()
         self.changes.list_changed(kind, sees)
 
@@ -500,7 +500,7 @@ class Gateway:
         self.subscriptions.slot_gone(slot)
 
     def slot_changed(self, service: Service, slot: Slot) -> None:
-        self.relay.void()
+        self.relay.void("connection", service.name)
         if slot.key == (slot.group or slot.key):
             # A further lane adds nothing to a catalogue.
             self.catalogues.moved()

@@ -19,4 +19,4 @@ pub mod tally;
 pub use bucket::Bucket;
 pub use flow::{Answers, Coding, Decision, Scope};
 pub use relay::{Answer, Asked, Heard, Limits, Piece, Relay, SlowLane, Taken, To};
-pub use tally::Counted;
+pub use tally::{Counted, Outcome, Total};

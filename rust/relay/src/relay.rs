@@ -6,7 +6,7 @@ use crate::meta::{self, Classes, Memo};
 use crate::request::{self, Method, Request};
 use crate::response::{Place as Where, Response, Step};
 use crate::slab::Slab;
-use crate::tally::{Counted, Outcome};
+use crate::tally::{Counted, Ended, Journal, Outcome, Total};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -277,6 +277,8 @@ pub struct Relay {
     pub installed: u64,
     /// How often all flows were voided.
     pub voided: u64,
+    /// Calls that ended, one by one.
+    pub journal: Journal,
 }
 
 impl Relay {
@@ -310,6 +312,7 @@ impl Relay {
             relayed: 0,
             installed: 0,
             voided: 0,
+            journal: Journal::default(),
         }
     }
 
@@ -509,7 +512,31 @@ impl Relay {
     /// Flows that could be used.
     #[must_use]
     pub fn flows(&self) -> usize {
-        self.flows.len()
+        self.open_flows().count()
+    }
+
+    /// The tag of each of them, and what it did.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(usize, Total)> {
+        self.open_flows()
+            .map(|flow| (flow.decision.tag, flow.tally.borrow().total()))
+            .collect()
+    }
+
+    fn open_flows(&self) -> impl Iterator<Item = &Rc<Flow>> {
+        self.flows.values().filter(|flow| self.is_open(flow))
+    }
+
+    /// Neither its scope nor its server is gone.
+    fn is_open(&self, flow: &Flow) -> bool {
+        flow.decision
+            .scope
+            .as_ref()
+            .is_none_or(|scope| scope.open.get())
+            && self
+                .upstreams
+                .get(flow.decision.upstream)
+                .is_some_and(|upstream| upstream.open)
     }
 
     // -- requests ---------------------------------------------------------------------------------------
@@ -633,16 +660,7 @@ impl Relay {
             &found.name_text,
         );
         let flow = self.flows.get(self.key.as_slice())?;
-        let open = flow
-            .decision
-            .scope
-            .as_ref()
-            .is_none_or(|scope| scope.open.get())
-            && self
-                .upstreams
-                .get(flow.decision.upstream)
-                .is_some_and(|upstream| upstream.open);
-        if open {
+        if self.is_open(flow) {
             return Some(flow.clone());
         }
         self.flows.remove(self.key.as_slice());
@@ -1046,13 +1064,7 @@ impl Relay {
             Outcome::Ok
         };
         let began_s = pending.began_s;
-        flow.tally
-            .borrow_mut()
-            .add(&self.bounds_s, outcome, now_s - began_s);
-        if !flow.counted.replace(true) {
-            self.counted.push(flow.clone());
-        }
-        self.relayed += 1;
+        self.count(&flow, outcome, began_s, now_s);
         self.answered_by = decision.upstream;
         if let Some(done) = self.forget(call) {
             let mut buffer = done.message;
@@ -1062,6 +1074,24 @@ impl Relay {
             }
         }
         Answer::Relayed
+    }
+
+    fn count(&mut self, flow: &Rc<Flow>, outcome: Outcome, began_s: f64, now_s: f64) {
+        flow.tally
+            .borrow_mut()
+            .add(&self.bounds_s, outcome, began_s, now_s);
+        if !flow.counted.replace(true) {
+            self.counted.push(flow.clone());
+        }
+        if self.journal.kept {
+            self.journal.add(Ended {
+                tag: flow.decision.tag,
+                outcome,
+                began_s,
+                ended_s: now_s,
+            });
+        }
+        self.relayed += 1;
     }
 
     fn forget(&mut self, call: usize) -> Option<Pending> {
@@ -1297,6 +1327,7 @@ impl Relay {
             .values()
             .map(|flow| flow.decision.tag)
             .chain(self.counted.iter().map(|flow| flow.decision.tag))
+            .chain(self.journal.tags())
             .chain(
                 self.pending
                     .keys()

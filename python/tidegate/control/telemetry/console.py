@@ -2,7 +2,7 @@
 
 The journal knows when a line came and shows how grave it is by itself, so there a line has no time, and begins with
 the priority that journald takes off again (sd-daemon(3)). Other lines than the gateway's own are printed from
-`warning` on.
+`warning` on; those of the access log, which are asked for by themselves, at every level.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Final, TextIO
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 """From which on lines can be asked for."""
+ACCESS: Final = "tidegate.access"
+"""The logger of `access_log.py`, whose lines are printed whatever the level."""
 _PRIORITY: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _STEERING: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal could obey: control characters, separators of lines, and marks of direction."""
@@ -24,7 +26,7 @@ def print_lines(stream: TextIO, level: str) -> None:
     """Prints from `level` on. The handler decides, as others (`log_ring.py`) may want to see more."""
     number = logging.getLevelName(level.upper())
     handler = logging.StreamHandler(stream)
-    handler.setLevel(number)
+    handler.addFilter(lambda record: record.levelno >= number or record.name == ACCESS)
     handler.setFormatter(
         _JournalFormatter() if _is_journal(stream) else _OneLine("%(asctime)s %(levelname)s %(name)s %(message)s")
     )

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tidegate.control.telemetry.console import ACCESS
+
 MAX_LINES: Final = 2000
 MAX_BYTES: Final = 512 * 1024
 MAX_CHARS: Final = 4000
@@ -76,6 +78,9 @@ class LogRing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Called with the handler's lock held.
+        if record.name == ACCESS:
+            # A busy minute of them would push out all that led to a warning.
+            return
         try:
             text = record.getMessage()
         except Exception:

@@ -28,6 +28,7 @@ MAX_LABEL_CHARS: Final = 200
 
 OTHER: Final = "other"
 
+_RELAYABLE: Final = frozenset(("tools/call", "prompts/get", "resources/read"))
 _NAMED_BY_TOOL: Final = frozenset(("tools/call", "prompts/get"))
 """Methods whose name becomes a label. Resource URIs do not: a template has endlessly many."""
 
@@ -54,6 +55,10 @@ class Metrics:
     def __init__(self, events: Events) -> None:
         self._requests: dict[tuple[str, ...], _Series] = {}
         self._durations: dict[tuple[str, ...], Histogram] = {}
+        self.relayed = 0
+        """Requests that the relay did by itself."""
+        self.relayable = 0
+        """Requests of the methods that it does, whoever did them."""
         self._tools: dict[str, set[str]] = {}
         self._transitions: dict[tuple[str, ...], int] = {}
         self._refused: dict[tuple[str, ...], int] = {}
@@ -74,6 +79,7 @@ class Metrics:
     def _exchange_done(self, event: ExchangeDone) -> None:
         series = self._series_of(event, event.outcome)
         series.count += 1
+        self.relayable += event.method in _RELAYABLE
         series.durations.observe(event.duration_s)
 
     def _exchanges_done(self, event: ExchangesDone) -> None:
@@ -81,6 +87,8 @@ class Metrics:
         for outcome, count in event.outcomes.items():
             series = self._series_of(event, outcome)
             series.count += count
+            self.relayed += count
+            self.relayable += count
         if series is not None:
             # Whatever their outcomes, they share it.
             series.durations.add(event.counts, event.sum_s)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from tidegate.clock import Clock
-from tidegate.events import ExchangesDone
+from tidegate.events import ExchangeDone, ExchangesDone
 from tidegate.pipeline.codec import Bucket, Upstream
-from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.slot import Slot
+
+_MAX_NAME_CHARS: Final = 100
+"""A client may call itself anything, of any length."""
 
 
 class Lane(Protocol):
@@ -54,6 +58,7 @@ class Decision:
         "reply_head",
         "request_head",
         "scope",
+        "since_s",
         "slot",
         "upstream",
     )
@@ -82,6 +87,8 @@ class Decision:
         self._transport = exchange.transport
         self._server_name = target.name
         self._timeout_s = config.call_timeout_s
+        self.since_s = lane.clock.now_s()
+        """When it was taken."""
         self.client = exchange.client
         self.principal = exchange.principal
         self.slot = slot
@@ -151,3 +158,46 @@ class Decision:
             counts=counts,
             sum_s=sum_s,
         )
+
+    def ended(self, tool_failed: bool, duration_s: float) -> ExchangeDone:
+        """One call of them."""
+        return ExchangeDone(
+            method=self._method,
+            name=self._exposed_name or "",
+            backend=self._backend,
+            transport=self._transport,
+            stateless=self.client.stateless,
+            principal=self.principal.name,
+            outcome="tool_error" if tool_failed else "ok",
+            duration_s=duration_s,
+        )
+
+    def row(
+        self, ok: int, tool_error: int, sum_s: float, last_s: float, durations: list[tuple[int, int]]
+    ) -> dict[str, object]:
+        """For operators: what is repeated for whom, and what it did so far. No id of a session, no token."""
+        now_s = self._lane.clock.now_s()
+        calls = ok + tool_error
+        return {
+            "transport": self._transport,
+            "era": "stateless" if self.client.stateless else "session",
+            "client": _name_of(self.client),
+            "principal": self.principal.name,
+            "method": self._method,
+            "name": self._exposed_name or "",
+            "backend": self._backend,
+            "serves": self.slot.serves,
+            "replica": self.slot.replica + 1,
+            "calls": calls,
+            "tool_errors": tool_error,
+            "mean_s": round(sum_s / calls, 6) if calls else None,
+            "durations": durations,
+            "age_s": round(now_s - self.since_s, 3),
+            "used_ago_s": round(now_s - last_s, 3) if calls else None,
+        }
+
+
+def _name_of(client: ClientView) -> str:
+    """What the client calls itself."""
+    name = json_value(client.info).get("name") if client.info is not None else None
+    return name[:_MAX_NAME_CHARS] if isinstance(name, str) else ""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.events import DURATION_BOUNDS_S, Events
+from tidegate.events import DURATION_BOUNDS_S, CallsEnded, Events
 from tidegate.pipeline.codec import (
     HttpChannel,
     HttpDownstream,
@@ -65,6 +65,9 @@ class FastLane:
         self._used = used
         self._timer: asyncio.TimerHandle | None = None
         self._relayed = 0
+        self._voided = 0
+        self._journal = False
+        self._last_void: dict[str, object] = {}
         self.native = Relay(admission, self._woken, DURATION_BOUNDS_S, clock.now_s(), on)
         admission.relay = self.native
         self.take_up(limits, on=on)
@@ -75,6 +78,7 @@ class FastLane:
         self.native.on = on
         self.depth = limits.depth
         self.native.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.depth)
+        self._note_void("configuration")
 
     # -- what stands before the protocols of the slow lane --------------------------------------------------------
 
@@ -137,10 +141,18 @@ class FastLane:
             exchange.message,
             Decision(self, exchange, target, slot, connection, origin, form, foreign, upstream, bucket, call),
         )
+        self._note_void("full")
 
-    def void(self) -> None:
-        """Something that decisions depend on may have changed."""
+    def void(self, why: str, backend: str = "") -> None:
+        """Something that decisions depend on may have changed. `why`: a word for operators."""
         self.native.void()
+        self._note_void(why, backend)
+
+    def _note_void(self, why: str, backend: str = "") -> None:
+        """Keeps why flows were forgotten, if they were."""
+        if self.native.voided != self._voided:
+            self._voided = self.native.voided
+            self._last_void = {"why": why, "backend": backend, "at_s": self.clock.now_s()}
 
     # -- its calls ------------------------------------------------------------------------------------------------
 
@@ -157,6 +169,26 @@ class FastLane:
         for decision, *counts in self.native.counted():
             self._used(decision)
             self._events.publish(decision.done(*counts))
+        if self._journal:
+            calls, lost = self.native.ended()
+            if calls or lost:
+                now_s = self.clock.now_s()
+                each = [
+                    (now_s - ended_s, decision.ended(tool_failed, ended_s - began_s))
+                    for decision, tool_failed, began_s, ended_s in calls
+                ]
+                self._events.publish(CallsEnded(each, lost))
+
+    @property
+    def journal(self) -> bool:
+        """Whether each call is told by itself, too, as `CallsEnded`."""
+        return self._journal
+
+    @journal.setter
+    def journal(self, wanted: bool) -> None:
+        self.publish()
+        self._journal = wanted
+        self.native.journal = self.publish if wanted else None
 
     def close(self) -> None:
         """Nothing is relayed any more."""
@@ -186,4 +218,14 @@ class FastLane:
             self._woken()
 
     def statistics(self) -> dict[str, object]:
-        return dict(self.native.statistics())
+        """`voided`: when all flows were last forgotten, and why; None: they never were."""
+        self._note_void("connection")
+        last = dict(self._last_void)
+        if last:
+            last["ago_s"] = round(self.clock.now_s() - cast(float, last.pop("at_s")), 3)
+        return {**self.native.statistics(), "voided": last or None}
+
+    def flows(self, most: int) -> list[dict[str, object]]:
+        """What could be repeated now, those that were used last first."""
+        found = sorted(self.native.flows(), key=lambda flow: flow[4] or flow[0].since_s, reverse=True)
+        return [decision.row(*counts) for decision, *counts in found[:most]]

@@ -1,6 +1,6 @@
 //! A client's HTTP connection.
 
-use super::{ClientPort, Relay, Slow, place_at};
+use super::{ClientPort, Relay, Slow, Why, place_at};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -156,7 +156,7 @@ impl HttpDownstream {
         let calls = relay.core.borrow().calls_of(self.client.get());
         if !calls.is_empty() {
             self.idle.set(false);
-            relay.promote(py, calls);
+            relay.hand_over(py, calls, Why::Client);
         }
     }
 

@@ -68,7 +68,7 @@ impl Scope {
     fn settle(&self, py: Python<'_>) {
         let relay = self.relay.borrow(py);
         let calls = relay.core.borrow().calls_in(&self.scope);
-        relay.promote(py, calls);
+        relay.hand_over(py, calls, Why::Session);
     }
 
     fn close(&self, py: Python<'_>) {
@@ -136,6 +136,29 @@ pub struct Relay {
     on: Cell<bool>,
     started: Instant,
     start_s: f64,
+    /// Calls that were handed over, by `Why`.
+    handed_over: Cell<[u64; Why::NAMES.len()]>,
+    /// Called when many calls are in the journal; `None`: nobody wants it.
+    journal: RefCell<Option<Py<PyAny>>>,
+}
+
+/// What has a call handed over.
+#[derive(Clone, Copy)]
+enum Why {
+    /// Its client left, or did something else meanwhile.
+    Client,
+    /// Its server is gone, or said what is not the call's plain result.
+    Server,
+    /// Its session or stream is to know all of its calls.
+    Session,
+    /// It takes long.
+    Slow,
+    /// All calls are to be the slow lane's: the configuration changes, the gateway stops.
+    All,
+}
+
+impl Why {
+    const NAMES: [&str; 5] = ["client", "server", "session", "slow", "all"];
 }
 
 /// What the slow lane has in hand, looked up when asked.
@@ -298,11 +321,29 @@ impl Relay {
         if !self.awake.replace(true) {
             self.woken.call0(py)?;
         }
+        if self.core.borrow().journal.is_long() {
+            let told = self
+                .journal
+                .borrow()
+                .as_ref()
+                .map(|told| told.clone_ref(py));
+            if let Some(told) = told {
+                told.call0(py)?;
+            }
+        }
         Ok(())
     }
 
-    /// Hands calls over to the slow lane, which goes on with them.
+    /// What their server did has calls handed over.
     fn promote(&self, py: Python<'_>, calls: Vec<usize>) {
+        self.hand_over(py, calls, Why::Server);
+    }
+
+    /// The slow lane goes on with these calls.
+    fn hand_over(&self, py: Python<'_>, calls: Vec<usize>, why: Why) {
+        let mut handed_over = self.handed_over.get();
+        handed_over[why as usize] += calls.len() as u64;
+        self.handed_over.set(handed_over);
         for call in calls {
             let Some(taken) = self.core.borrow_mut().take(call) else {
                 continue;
@@ -345,6 +386,12 @@ impl Relay {
 
 /// A decision, calls that went well, tool errors, calls by duration, seconds.
 type Count = (Py<PyAny>, u64, u64, Vec<u64>, f64);
+
+/// A decision, whether the tool failed, when the call came and ended.
+type Ended = (Py<PyAny>, bool, f64, f64);
+
+/// A decision, calls that went well, tool errors, seconds, when the last one ended, calls by bucket of duration.
+type Listed = (Py<PyAny>, u64, u64, f64, f64, Vec<(usize, u64)>);
 
 impl Relay {
     fn slow_of(&self, py: Python<'_>, channels: &[usize]) -> Vec<Py<PyAny>> {
@@ -398,6 +445,8 @@ impl Relay {
             woken,
             awake: Cell::new(false),
             on: Cell::new(on),
+            handed_over: Cell::new([0; Why::NAMES.len()]),
+            journal: RefCell::new(None),
             started: Instant::now(),
             start_s: now_s,
         }
@@ -441,6 +490,55 @@ impl Relay {
         self.core.borrow().relayed
     }
 
+    /// How often all flows were forgotten.
+    #[getter]
+    fn voided(&self) -> u64 {
+        self.core.borrow().voided
+    }
+
+    /// Called when many ended calls are kept; whether there is one decides whether any are.
+    #[setter]
+    fn set_journal(&self, told: Option<Py<PyAny>>) {
+        let mut core = self.core.borrow_mut();
+        core.journal.kept = told.is_some();
+        if told.is_none() {
+            core.journal.take();
+        }
+        *self.journal.borrow_mut() = told;
+    }
+
+    /// The calls since the last time, in the order in which they ended: (decision, whether the tool failed, when it
+    /// came, when it ended); and how many more there were.
+    fn ended(&self, py: Python<'_>) -> (Vec<Ended>, u64) {
+        let (ended, lost) = self.core.borrow_mut().journal.take();
+        let ports = self.ports.borrow();
+        let told = ended.into_iter().filter_map(|call| {
+            let decision = ports.decisions.get(call.tag)?.as_ref()?.clone_ref(py);
+            let failed = call.outcome == core::Outcome::ToolError;
+            Some((decision, failed, call.began_s, call.ended_s))
+        });
+        (told.collect(), lost)
+    }
+
+    /// Each flow that could be used, and what it did so far: (decision, calls that went well, tool errors, seconds,
+    /// when the last one ended, (bucket, calls) by duration).
+    fn flows(&self, py: Python<'_>) -> Vec<Listed> {
+        let totals = self.core.borrow().totals();
+        let ports = self.ports.borrow();
+        let listed = totals.into_iter().filter_map(|(tag, total)| {
+            let decision = ports.decisions.get(tag)?.as_ref()?.clone_ref(py);
+            let core::Total {
+                ok,
+                tool_error,
+                sum_s,
+                last_s,
+                durations,
+            } = total;
+            Some((decision, ok, tool_error, sum_s, last_s, durations))
+        });
+        listed.collect()
+    }
+
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let core = self.core.borrow();
         let found = PyDict::new(py);
@@ -450,6 +548,11 @@ impl Relay {
         found.set_item("relayed_total", core.relayed)?;
         found.set_item("installed_total", core.installed)?;
         found.set_item("voided_total", core.voided)?;
+        let handed_over = PyDict::new(py);
+        for (name, count) in Why::NAMES.iter().zip(self.handed_over.get()) {
+            handed_over.set_item(name, count)?;
+        }
+        found.set_item("handed_over", handed_over)?;
         Ok(found)
     }
 
@@ -544,12 +647,13 @@ impl Relay {
     /// Hands all calls that came before `before_s` over to the slow lane.
     fn promote_before(&self, py: Python<'_>, before_s: f64) {
         let calls = self.core.borrow().calls_before(before_s);
-        self.promote(py, calls);
+        self.hand_over(py, calls, Why::Slow);
     }
 
     /// Hands all calls over to the slow lane.
     fn settle(&self, py: Python<'_>) {
-        self.promote_before(py, f64::INFINITY);
+        let calls = self.core.borrow().calls_before(f64::INFINITY);
+        self.hand_over(py, calls, Why::All);
     }
 
     /// Counts since the last time: (decision, ok, tool errors, counts by duration, seconds).

@@ -1,6 +1,6 @@
 //! A client on a stream of lines.
 
-use super::{ClientPort, Relay, Slow, place_at};
+use super::{ClientPort, Relay, Slow, Why, place_at};
 use crate::room::room;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -39,7 +39,7 @@ impl StreamDownstream {
     fn settle(&self, py: Python<'_>) {
         let relay = self.relay.borrow(py);
         let calls = relay.core.borrow().calls_of(self.client.get());
-        relay.promote(py, calls);
+        relay.hand_over(py, calls, Why::Client);
     }
 
     fn set_paused(&self, py: Python<'_>, paused: bool) {

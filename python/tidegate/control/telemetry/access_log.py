@@ -1,0 +1,97 @@
+"""A line for each request that ended: `access_log = true`.
+
+Subscribes to `Events` while it is wanted. A line says what was asked, by whom, of whom, how it ended and how long it
+took; never what was said. What the relay does by itself comes later, in batches, and is written before whatever ended
+after it: the order is that of the ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.config.secret_shape import secret_url_spans
+from tidegate.control.telemetry.console import ACCESS
+from tidegate.events import CallsEnded, Event, Events, ExchangeDone
+
+_MAX_CHARS: Final = 200
+"""Of one value: names and URIs are words of clients."""
+_PLAIN: Final = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f]+")
+_CANARY: Final = "canary"
+"""The transport of the daemon's calls to itself, which are nobody's requests."""
+
+_log = logging.getLogger(ACCESS)
+
+
+class AccessLog:
+    """Writes while it is open."""
+
+    def __init__(self, events: Events, catch_up: Callable[[], None]) -> None:
+        """`catch_up`: has the relay tell what it did so far."""
+        self._events = events
+        self._catch_up = catch_up
+        _log.setLevel(logging.INFO)
+        events.subscribe(self._happened)
+
+    def close(self) -> None:
+        self._events.unsubscribe(self._happened)
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, ExchangeDone):
+            if event.transport != _CANARY:
+                self._catch_up()
+                _write(event, time.time())
+        elif isinstance(event, CallsEnded):
+            now_s = time.time()
+            for ago_s, done in event.calls:
+                _write(done, now_s - ago_s)
+            if event.lost:
+                _log.warning("requests_not_listed count=%d", event.lost)
+
+
+def _write(done: ExchangeDone, ended_s: float) -> None:
+    """`ended_s`: since the epoch, as of when the line is to be."""
+    name = done.name if done.method != "resources/read" else _without_secrets(done.name)
+    record = _log.makeRecord(
+        ACCESS,
+        logging.INFO,
+        __file__,
+        0,
+        "request method=%s name=%s backend=%s principal=%s transport=%s era=%s outcome=%s duration_ms=%.3f",
+        (
+            _value(done.method),
+            _value(name),
+            _value(done.backend),
+            _value(done.principal),
+            done.transport,
+            "stateless" if done.stateless else "session",
+            done.outcome,
+            done.duration_s * 1000,
+        ),
+        None,
+    )
+    record.created = ended_s
+    record.msecs = ended_s % 1 * 1000
+    _log.handle(record)
+
+
+def _value(text: str) -> str:
+    """One word, quoted where it is not one by itself; `-` for none."""
+    if not text:
+        return "-"
+    text = text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…"
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _without_secrets(uri: str) -> str:
+    kept, at = "", 0
+    if "://" not in uri:
+        return uri
+    for start, end in secret_url_spans(uri):
+        kept += uri[at:start] + "…"
+        at = end
+    return kept + uri[at:]
