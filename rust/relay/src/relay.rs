@@ -17,6 +17,8 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// As in the slow lane: a connection that was idle for longer may be about to be closed by its server, and what must not be
 /// sent twice does not go there.
 pub const FRESH_S: f64 = 1.5;
+/// The number of a server or pool that is gone.
+const NOBODY: usize = usize::MAX;
 /// What a flow is counted as.
 const FLOW_BYTES: usize = 400;
 /// Calls of one scope that are looked through for an id that is in use.
@@ -358,6 +360,15 @@ impl Relay {
     /// It has no connections any more.
     pub fn remove_pool(&mut self, pool: usize) {
         self.pools.remove(pool);
+        // Its number may become another one's, which leads to other servers.
+        for channel in self.channels.things_mut() {
+            if channel.pool == pool {
+                channel.pool = NOBODY;
+                if matches!(channel.use_, Use::Idle(_)) {
+                    channel.use_ = Use::Slow;
+                }
+            }
+        }
     }
 
     /// A connection of a pool, which the slow lane has for now.
@@ -477,6 +488,13 @@ impl Relay {
         // Flows lead there by its number, which another one may get.
         self.void();
         self.upstreams.remove(upstream);
+        for channel in self.channels.things_mut() {
+            if let Use::End { upstream: of, .. } = &mut channel.use_
+                && *of == upstream
+            {
+                *of = NOBODY;
+            }
+        }
     }
 
     /// The id of a call that somebody else makes on this connection.

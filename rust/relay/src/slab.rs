@@ -41,6 +41,10 @@ impl<T> Slab<T> {
         self.places.get_mut(at)?.as_mut()
     }
 
+    pub(crate) fn things_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().flatten()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.places.len()).filter(|&at| self.places[at].is_some())
     }
