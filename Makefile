@@ -42,8 +42,8 @@ lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languag
 	cargo fmt --all --check
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 
-rust-test: ## the codec's own tests
-	cargo test --locked --quiet -p tidegate-codec -p tidegate-seal
+rust-test: ## the native parts' own tests
+	cargo test --locked --quiet -p tidegate-codec -p tidegate-seal -p tidegate-relay
 
 python-test: $(VENV)/.built $(VENV)/.test ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh

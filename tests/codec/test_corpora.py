@@ -129,10 +129,15 @@ REPLAYS: dict[str, Callable[[bytes], Any]] = {
 
 def test_every_target_has_a_corpus_and_a_replay() -> None:
     targets = {path.stem for path in (CORPORA.parent / "fuzz_targets").glob("*.rs")}
-    assert targets == set(REPLAYS) == {path.name for path in CORPORA.iterdir()}
+    assert targets == {path.name for path in CORPORA.iterdir()}
+    # Those of the relay have their twin in Rust: `rust/relay/tests/corpora.rs`.
+    assert {target for target in targets if not target.startswith("relay")} == set(REPLAYS)
 
 
-@pytest.mark.parametrize("path", sorted(CORPORA.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name}")
+INPUTS = sorted(path for path in CORPORA.glob("*/*") if path.parent.name in REPLAYS)
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_the_corpus_agrees_with_the_twins(path: Path) -> None:
     data = path.read_bytes()
     if data or path.parent.name in ("scan", "spans", "patch"):

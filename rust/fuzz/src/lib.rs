@@ -1,4 +1,7 @@
-//! What the targets share: feeding a stream whole and in two pieces.
+//! What the targets share: feeding a stream whole and in two pieces, and the relay's twin, which its tests have too.
+
+#[path = "../../relay/tests/twin/mod.rs"]
+pub mod twin;
 
 /// The first byte says where the rest is cut: both readings must come to the same.
 #[must_use]
