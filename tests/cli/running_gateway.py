@@ -42,13 +42,13 @@ def workshop_config(name: str = "workshop") -> str:
 
 
 @contextmanager
-def gateway(config: str, admin: str = "127.0.0.1:0") -> Iterator[Running]:
-    """A daemon with this `tidegate.toml`, from ready to ended."""
+def gateway(config: str, admin: str = "127.0.0.1:0", flags: Sequence[str] = ()) -> Iterator[Running]:
+    """A daemon with this `tidegate.toml` and further flags, from ready to ended."""
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         path = Path(folder) / "tidegate.toml"
         path.write_text(config, encoding="utf-8")
         said = Path(folder) / "stderr"
-        listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", admin, "--unix", f"{folder}/s"]
+        listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", admin, "--unix", f"{folder}/s", *flags]
         with said.open("wb") as log:
             process = subprocess.Popen(
                 [*TIDEGATE, "serve", "--config", str(path), *listen],

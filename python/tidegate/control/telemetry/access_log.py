@@ -34,6 +34,7 @@ class AccessLog:
         """`catch_up`: has the relay tell what it did so far."""
         self._events = events
         self._catch_up = catch_up
+        self._last_s = 0.0
         _log.setLevel(logging.INFO)
         events.subscribe(self._happened)
 
@@ -44,17 +45,21 @@ class AccessLog:
         if isinstance(event, ExchangeDone):
             if event.transport != _CANARY:
                 self._catch_up()
-                _write(event, time.time())
+                self._write(event, time.time())
         elif isinstance(event, CallsEnded):
             now_s = time.time()
             for ago_s, done in event.calls:
-                _write(done, now_s - ago_s)
+                self._write(done, now_s - ago_s)
             if event.lost:
                 _log.warning("requests_not_listed count=%d", event.lost)
 
+    def _write(self, done: ExchangeDone, ended_s: float) -> None:
+        """`ended_s`: since the epoch. No line is of an earlier time than the one before it: two clocks are read."""
+        self._last_s = max(ended_s, self._last_s)
+        _write(done, self._last_s)
+
 
 def _write(done: ExchangeDone, ended_s: float) -> None:
-    """`ended_s`: since the epoch, as of when the line is to be."""
     name = done.name if done.method != "resources/read" else _without_secrets(done.name)
     record = _log.makeRecord(
         ACCESS,
