@@ -1,6 +1,7 @@
 //! Flows: decisions, and what is needed to repeat them.
 
 use crate::bucket::Bucket;
+use crate::request::Method;
 use crate::tally::Tally;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -95,6 +96,16 @@ pub struct Decision {
     pub bucket: Option<Rc<RefCell<Bucket>>>,
     /// In which ids are told apart; over HTTP without a session there is none.
     pub scope: Option<Rc<Scope>>,
+}
+
+/// The flow that was used last in some place: clients repeat themselves.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    pub(crate) generation: u64,
+    pub(crate) class: u32,
+    pub(crate) method: Method,
+    pub(crate) name: Box<str>,
+    pub(crate) flow: Rc<Flow>,
 }
 
 /// A decision in use.

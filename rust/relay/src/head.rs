@@ -3,6 +3,7 @@
 //! A client on a kept-alive connection sends the same head again and again. One that was understood once, by the strict
 //! parser, need not be parsed again: byte for byte the same, but for the digits of `Content-Length`, it means the same.
 
+use crate::flow::Recent;
 use crate::meta::Memo;
 use std::cell::RefCell;
 use tidegate_codec::{Span, http};
@@ -22,6 +23,7 @@ pub(crate) struct Head {
     /// From behind them to the end of the blank line.
     pub(crate) after: Box<[u8]>,
     pub(crate) memo: RefCell<Memo>,
+    pub(crate) recent: RefCell<Option<Recent>>,
 }
 
 /// Where the parts of one request are.
@@ -34,11 +36,16 @@ pub(crate) struct Cut {
 impl Head {
     /// The body, if `data` is one whole request with this head and nothing else.
     pub(crate) fn body<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = data.strip_prefix(&*self.before)?;
-        let (length, digits) = length(rest)?;
-        let body = rest[digits..].strip_prefix(&*self.after)?;
-        (body.len() == length).then_some(body)
+        body_behind(&self.before, &self.after, data)
     }
+}
+
+/// The body of a whole message whose head is `before`, its length, and `after`; `None` for any other.
+pub(crate) fn body_behind<'a>(before: &[u8], after: &[u8], data: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = data.strip_prefix(before)?;
+    let (length, digits) = length(rest)?;
+    let body = rest[digits..].strip_prefix(after)?;
+    (body.len() == length).then_some(body)
 }
 
 /// The number that `text` begins with, and its digits: one or more, no leading zero, not too many.

@@ -9,6 +9,7 @@
 pub mod bucket;
 pub mod flow;
 mod head;
+mod ids;
 mod meta;
 pub mod relay;
 mod request;

@@ -92,6 +92,15 @@ impl Classes {
 }
 
 impl Memo {
+    /// The bytes that came last, whole and understood; none if that was before something changed.
+    pub(crate) fn known(&self, generation: u64) -> &[u8] {
+        if self.generation == generation {
+            &self.raw
+        } else {
+            b""
+        }
+    }
+
     /// The class of `raw`, from memory if it is what came last.
     pub(crate) fn class(&mut self, raw: &[u8], classes: &Classes, generation: u64) -> Option<u32> {
         if self.generation == generation && self.raw == raw {

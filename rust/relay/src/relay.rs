@@ -1,15 +1,19 @@
 //! The state machine: clients, servers, flows between them, and the calls in flight.
 
-use crate::flow::{Coding, Decision, Flow, Scope};
+use crate::flow::{Coding, Decision, Flow, Recent, Scope};
 use crate::head::{self, Head};
+use crate::ids::Ids;
 use crate::meta::{self, Classes, Memo};
 use crate::request::{self, Method, Request};
-use crate::response::{Place as Where, Response, Step};
+use crate::response::{KnownHead, Place as Where, Response, Step};
 use crate::slab::Slab;
 use crate::tally::{Counted, Ended, Journal, Outcome, Total};
+use memchr::memmem::Finder;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use tidegate_codec::{Span, coding, json};
 
 /// Of what is remembered of heads, `_meta` and flows, together. When there is more, all of it is forgotten.
@@ -28,6 +32,9 @@ const JUDGED_BYTES: usize = 64 * 1024;
 /// Buffers of requests that are kept for the next ones, and how large they may be.
 const SPARE: usize = 64;
 const SPARE_BYTES: usize = 4096;
+
+static TASK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"task\""));
+static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"isError\""));
 
 /// Bounds, as the configuration has them.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +160,7 @@ struct Client {
     /// HTTP: the head that came last.
     head: Option<Rc<Head>>,
     memo: Memo,
+    recent: Rc<RefCell<Option<Recent>>>,
     pending: Vec<usize>,
 }
 
@@ -160,7 +168,7 @@ struct Client {
 struct Upstream {
     open: bool,
     next_id: u64,
-    pending: HashMap<u64, usize>,
+    pending: Ids,
     /// Over HTTP: where its connections are.
     pool: Option<usize>,
 }
@@ -169,6 +177,7 @@ struct Upstream {
 #[derive(Debug, Default)]
 struct Pool {
     idle: Vec<usize>,
+    known: KnownHead,
 }
 
 /// One of them.
@@ -342,6 +351,7 @@ impl Relay {
             context,
             head: None,
             memo: Memo::default(),
+            recent: Rc::default(),
             pending: Vec::new(),
         })
     }
@@ -470,7 +480,7 @@ impl Relay {
         self.upstreams.insert(Upstream {
             open: true,
             next_id: 1,
-            pending: HashMap::new(),
+            pending: Ids::default(),
             pool,
         })
     }
@@ -587,7 +597,14 @@ impl Relay {
         if start > self.limits.header_bytes || body.len() > self.limits.body_bytes {
             return Asked::Slow;
         }
-        let Some(found) = request::read(body, self.limits.depth) else {
+        let found = match &head {
+            Some(head) => {
+                let memo = head.memo.borrow();
+                request::read(body, self.limits.depth, memo.known(self.generation))
+            }
+            None => request::read(body, self.limits.depth, b""),
+        };
+        let Some(found) = found else {
             return Asked::Slow;
         };
         if let Some(head) = &head {
@@ -598,7 +615,9 @@ impl Relay {
                     memo.class(span.of(body), &self.classes, self.generation)
                 }
             };
-            if let Some(flow) = class.and_then(|class| self.flow(head.context, class, &found)) {
+            if let Some(flow) =
+                class.and_then(|class| self.flow(head.context, class, &found, &head.recent))
+            {
                 let came = Came {
                     client,
                     head: Some(head.clone()),
@@ -630,10 +649,11 @@ impl Relay {
         slow: &impl SlowLane,
     ) -> Asked {
         self.candidate = None;
-        let Some(found) = request::read(message, self.limits.depth) else {
+        let Some(from) = self.clients.get_mut(client) else {
             return Asked::Slow;
         };
-        let Some(from) = self.clients.get_mut(client) else {
+        let known = from.memo.known(self.generation);
+        let Some(found) = request::read(message, self.limits.depth, known) else {
             return Asked::Slow;
         };
         let context = from.context;
@@ -643,7 +663,8 @@ impl Relay {
                 .memo
                 .class(span.of(message), &self.classes, self.generation),
         };
-        if let Some(flow) = class.and_then(|class| self.flow(context, class, &found)) {
+        let recent = from.recent.clone();
+        if let Some(flow) = class.and_then(|class| self.flow(context, class, &found, &recent)) {
             let came = Came {
                 client,
                 head: None,
@@ -669,7 +690,22 @@ impl Relay {
             .cloned()
     }
 
-    fn flow(&mut self, context: u64, class: u32, found: &Request<'_>) -> Option<Rc<Flow>> {
+    fn flow(
+        &mut self,
+        context: u64,
+        class: u32,
+        found: &Request<'_>,
+        recent: &RefCell<Option<Recent>>,
+    ) -> Option<Rc<Flow>> {
+        if let Some(last) = &*recent.borrow()
+            && last.generation == self.generation
+            && last.class == class
+            && last.method == found.method
+            && *last.name == *found.name_text
+            && self.is_open(&last.flow)
+        {
+            return Some(last.flow.clone());
+        }
         flow_key(
             &mut self.key,
             context,
@@ -679,7 +715,15 @@ impl Relay {
         );
         let flow = self.flows.get(self.key.as_slice())?;
         if self.is_open(flow) {
-            return Some(flow.clone());
+            let flow = flow.clone();
+            recent.replace(Some(Recent {
+                generation: self.generation,
+                class,
+                method: found.method,
+                name: (*found.name_text).into(),
+                flow: flow.clone(),
+            }));
+            return Some(flow);
         }
         self.flows.remove(self.key.as_slice());
         None
@@ -764,7 +808,7 @@ impl Relay {
         let relayed = self.in_flight_at(decision.upstream);
         if self.pending.len() + slow.in_flight() >= self.limits.in_flight
             || !slow.has_room(decision.upstream, relayed, decision.max_in_flight)
-            || (decision.may_task && memchr::memmem::find(message, b"\"task\"").is_some())
+            || (decision.may_task && TASK.find(message).is_some())
             || (decision.request_head.is_none() && memchr::memchr2(b'\n', b'\r', message).is_some())
         {
             return false;
@@ -886,7 +930,7 @@ impl Relay {
         };
         let call = number(id.of(message)).and_then(|number| {
             let upstream = self.upstreams.get(upstream)?;
-            upstream.pending.get(&number).copied()
+            upstream.pending.get(number)
         });
         let Some(call) = call else {
             return Answer::Foreign;
@@ -913,7 +957,10 @@ impl Relay {
                 None
             }
         };
-        match (found.response.feed(data), call) {
+        let Some(pool) = self.pools.get_mut(found.pool) else {
+            return Heard::Odd(call);
+        };
+        match (found.response.feed(data, &mut pool.known), call) {
             (Step::More, _) => Heard::More,
             (Step::Ended, None) => {
                 self.give(channel, now_s);
@@ -1029,7 +1076,7 @@ impl Relay {
         }
         let failed = flow.is_tool
             && message.len() <= JUDGED_BYTES
-            && memchr::memmem::find(message, b"\"isError\"").is_some()
+            && IS_ERROR.find(message).is_some()
             && json::find_member(message, "isError", result)
                 .ok()
                 .flatten()
@@ -1115,7 +1162,7 @@ impl Relay {
     fn forget(&mut self, call: usize) -> Option<Pending> {
         let pending = self.pending.remove(call)?;
         if let Some(upstream) = self.upstreams.get_mut(pending.flow.decision.upstream) {
-            upstream.pending.remove(&pending.upstream_id);
+            upstream.pending.remove(pending.upstream_id);
         }
         if let Some(client) = self.clients.get_mut(pending.client) {
             client.pending.retain(|&other| other != call);
@@ -1143,9 +1190,7 @@ impl Relay {
         let Some(upstream) = self.upstreams.get(upstream) else {
             return Vec::new();
         };
-        let mut calls: Vec<_> = upstream.pending.iter().collect();
-        calls.sort_unstable();
-        calls.into_iter().map(|(_, &call)| call).collect()
+        upstream.pending.calls()
     }
 
     /// The calls in one scope.
@@ -1230,7 +1275,7 @@ impl Relay {
         else {
             return false;
         };
-        let Some(id) = request::read(&message, self.limits.depth).map(|found| found.id) else {
+        let Some(id) = request::read(&message, self.limits.depth, b"").map(|found| found.id) else {
             return false;
         };
         if head.is_some()
@@ -1305,7 +1350,8 @@ impl Relay {
             generation: self.generation,
             before,
             after,
-            memo: std::cell::RefCell::default(),
+            memo: RefCell::default(),
+            recent: RefCell::default(),
         });
         self.heads.insert(key, head.clone());
         head

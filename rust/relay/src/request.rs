@@ -27,9 +27,10 @@ pub(crate) struct Request<'a> {
     pub(crate) meta: Option<Span>,
 }
 
-/// `None` for all else, faulty messages among them: the slow lane says what is wrong with them.
-pub(crate) fn read(message: &[u8], depth: usize) -> Option<Request<'_>> {
-    let found = json::scan(message, depth).ok()?;
+/// `None` for all else, faulty messages among them: the slow lane says what is wrong with them. `known`: the `_meta` that is
+/// expected, as of `scan_knowing`.
+pub(crate) fn read<'a>(message: &'a [u8], depth: usize, known: &[u8]) -> Option<Request<'a>> {
+    let found = json::scan_knowing(message, depth, known).ok()?;
     if found.kind != json::MessageKind::Request || found.progress_token.is_some() {
         return None;
     }

@@ -2,6 +2,8 @@
 //!
 //! All bytes are kept until it is certain that they are that, so that the slow lane can have them if they are not.
 
+use crate::head::body_behind;
+use tidegate_codec::Span;
 use tidegate_codec::http::{self, ChunkDecoder};
 use tidegate_codec::sse::SseDecoder;
 
@@ -42,6 +44,8 @@ enum Stage {
         start: usize,
         end: usize,
         events: bool,
+        /// Of the length.
+        digits: Span,
     },
     Chunked(Box<Chunked>),
 }
@@ -53,6 +57,13 @@ struct Chunked {
     fed: usize,
     /// For an event stream.
     events: Option<SseDecoder>,
+}
+
+/// The head of a response that was understood: one that differs only in the digits of its length means the same.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHead {
+    before: Vec<u8>,
+    after: Vec<u8>,
 }
 
 /// One response, as it arrives.
@@ -88,15 +99,28 @@ impl Response {
         self.answered = false;
     }
 
-    /// What follows of it.
-    pub(crate) fn feed(&mut self, data: &[u8]) -> Step {
+    /// What follows of it. `known`: the head of one before it.
+    pub(crate) fn feed(&mut self, data: &[u8], known: &mut KnownHead) -> Step {
         if self.raw.is_empty() && matches!(self.stage, Stage::Head) {
+            if !known.before.is_empty()
+                && let Some(body) = body_behind(&known.before, &known.after, data)
+            {
+                return Step::Message {
+                    place: Place::Data(data.len() - body.len()),
+                    ended: true,
+                };
+            }
             match staged(data) {
                 Ok(Some(Stage::Sized {
                     start,
                     end,
                     events: false,
+                    digits,
                 })) if end == data.len() => {
+                    known.before.clear();
+                    known.before.extend_from_slice(&data[..digits.start]);
+                    known.after.clear();
+                    known.after.extend_from_slice(&data[digits.end..start]);
                     return Step::Message {
                         place: Place::Data(start),
                         ended: true,
@@ -216,8 +240,15 @@ fn staged(data: &[u8]) -> Result<Option<Stage>, ()> {
     };
     let fields = &head.fields;
     let mut kind: Option<&[u8]> = None;
+    let mut digits = None;
     for (name, value) in &fields.headers {
         match name.as_str() {
+            // Twice the same is one to the parser, but would not be to whoever knows only one of them.
+            "content-length" if digits.is_some() => return Err(()),
+            "content-length" => {
+                let start = value.as_ptr() as usize - data.as_ptr() as usize;
+                digits = Some(Span::new(start, start + value.len()));
+            }
             "content-type" if kind.is_some() => return Err(()),
             "content-type" => kind = Some(value),
             "content-encoding" => return Err(()),
@@ -250,6 +281,7 @@ fn staged(data: &[u8]) -> Result<Option<Stage>, ()> {
             start,
             end: start + length,
             events,
+            digits: digits.ok_or(())?,
         })),
         _ => Err(()),
     }

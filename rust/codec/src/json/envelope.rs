@@ -67,7 +67,9 @@ struct Found {
 
 /// What the pass notes; judged when it is over.
 #[derive(Default)]
-struct Seen {
+struct Seen<'k> {
+    /// The bytes of `params._meta` as they are expected.
+    known_meta: &'k [u8],
     jsonrpc: Option<Found>,
     id: Option<Found>,
     id_twice: bool,
@@ -93,9 +95,21 @@ struct Seen {
 /// `InvalidUtf8`, `Parse`, `DepthExceeded`, `DuplicateKey`, `InvalidRequest`; the last three with the id if it
 /// could be read.
 pub fn scan(buf: &[u8], max_depth: usize) -> Result<Envelope<'_>> {
+    scan_knowing(buf, max_depth, b"")
+}
+
+/// As `scan`, for a message whose `params._meta` is likely to be `known`: the very bytes of one that was scanned before,
+/// under the same `max_depth`, and had no `progressToken`. Where it is, it is not looked at again.
+///
+/// # Errors
+/// Those of `scan`.
+pub fn scan_knowing<'a>(buf: &'a [u8], max_depth: usize, known: &[u8]) -> Result<Envelope<'a>> {
     let text = utf8(buf, Span::new(0, buf.len()))?;
     let mut cursor = Cursor::new(buf, 0);
-    let mut seen = Seen::default();
+    let mut seen = Seen {
+        known_meta: known,
+        ..Seen::default()
+    };
     cursor.space();
     let first = cursor.peek();
     let walked = if first == Some(b'{') {
@@ -155,7 +169,7 @@ fn found(
     }))
 }
 
-impl Seen {
+impl Seen<'_> {
     fn top(&mut self, cursor: &mut Cursor<'_>, room: usize) -> Walked {
         let room = inside(room)?;
         let mut keys = KeySet::new();
@@ -197,7 +211,12 @@ impl Seen {
                 b"uri" => self.uri = found(cursor, |c| c.value(room))?,
                 b"arguments" => self.arguments = found(cursor, |c| c.value(room))?,
                 b"progressToken" => self.params_token = found(cursor, |c| c.value(room))?,
-                b"_meta" => self.params_meta = found(cursor, |c| self.params_meta(c, room))?,
+                b"_meta" => {
+                    self.params_meta = match self.known(cursor) {
+                        None => found(cursor, |c| self.params_meta(c, room))?,
+                        known => known,
+                    }
+                }
                 _ => {
                     cursor.value(room)?;
                 }
@@ -205,6 +224,19 @@ impl Seen {
             Ok(())
         })?;
         Ok(Shape::Object)
+    }
+
+    /// Steps over the `_meta` that is known. It is one whole object, so nothing can follow that belongs to it.
+    fn known(&self, cursor: &mut Cursor<'_>) -> Option<Found> {
+        let start = cursor.pos;
+        if self.known_meta.is_empty() || !cursor.buf()[start..].starts_with(self.known_meta) {
+            return None;
+        }
+        cursor.pos += self.known_meta.len();
+        Some(Found {
+            shape: Shape::Object,
+            span: Span::new(start, cursor.pos),
+        })
     }
 
     fn params_meta(&mut self, cursor: &mut Cursor<'_>, room: usize) -> Walked<Shape> {
