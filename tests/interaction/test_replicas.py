@@ -59,7 +59,7 @@ class Replica(ScriptedServer):
         """Its address."""
 
         def make() -> asyncio.Protocol:
-            made = HttpBackendProtocol(self) if self.transport == "http" else StreamChannel(self)
+            made = StreamChannel(self) if self.transport == "tcp" else HttpBackendProtocol(self)
             self._made.append(made)
             return made
 
@@ -78,8 +78,9 @@ class Replica(ScriptedServer):
 
 
 def backend(places: Sequence[str], transport: str, **fields: Json) -> Backend:
-    ends = tuple(f"http://{place}/mcp" if transport == "http" else place for place in places)
-    where: Json = {"url": ends[0]} if transport == "http" else {"address": ends[0]}
+    path = "/mcp" if transport == "http" else "/sse"
+    ends = tuple(place if transport == "tcp" else f"http://{place}{path}" for place in places)
+    where: Json = {"address": ends[0]} if transport == "tcp" else {"url": ends[0]}
     return Backend("pair", cast(Json, transport), replicas=len(ends), endpoints=ends, **where, **fields)
 
 
@@ -134,8 +135,18 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- who gets a request -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", ["http", "tcp"])
-@pytest.mark.parametrize(("era", "server_era"), [("modern", "modern"), ("session", "modern"), ("modern", "session")])
+@pytest.mark.parametrize(
+    ("era", "server_era", "transport"),
+    [
+        ("modern", "modern", "http"),
+        ("modern", "modern", "tcp"),
+        ("session", "modern", "http"),
+        ("session", "modern", "tcp"),
+        ("modern", "session", "http"),
+        ("modern", "session", "tcp"),
+        ("modern", "session", "sse"),
+    ],
+)
 @pytest.mark.parametrize("balance", ["least_loaded", "round_robin"])
 async def test_calls_one_after_the_other_are_spread_evenly(
     era: str, server_era: str, transport: str, balance: str
@@ -368,6 +379,35 @@ async def test_a_call_that_waits_for_its_turn_survives_the_replica_it_waited_for
         await until(lambda: sum(call.answer.done() for call in held) == 1)
         two.calls.items[0].text("two")
         assert {(await call.reply()).text for call in waiting} <= {"one", "two"}
+
+
+async def test_replicas_that_turn_out_to_speak_the_older_transport_are_all_reached_by_it(
+    soon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = HttpBackendProtocol._request
+
+    def request(self: HttpBackendProtocol, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
+        if method == "POST" and not target.startswith("/messages"):
+            self.respond(405, b"")
+        else:
+            usual(self, method, target, headers, body)
+
+    monkeypatch.setattr(HttpBackendProtocol, "_request", request)
+    one, two = Replica("session", "one", "sse"), Replica("session", "two", "sse")
+    async with replicated(one, two) as home:
+        places = service(home).config.endpoints
+        both = Backend("pair", "http", url=places[0], endpoints=places, replicas=2)
+        await home.daemon.take_up(replace(home.daemon.snapshot, backends=(both,)))
+        client = await home.client("tcp", "modern")
+        await client.names()
+        await labels(client, 1)
+        await until(lambda: ready(home) == 2)
+        assert service(home).transport == "sse"
+        assert await labels(client, 10) == {"one": 5, "two": 5}
+        one.die()
+        await until(lambda: any(slot.down for slot in slots(home)))
+        assert service(home).transport == "sse"
+        assert await labels(client, 4) == {"two": 4}
 
 
 # -- what is known of it ------------------------------------------------------------------------------------------

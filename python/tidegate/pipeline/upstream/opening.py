@@ -111,19 +111,16 @@ class Opening:
                     self._host.stateless, self._host.keeps_session = known
                 raise
             return None
+        transport = self._host.transport
         connection = await self._linked(slot)
         try:
             await handshake(connection, slot.client, config.start_timeout_s)
         except HandshakeRefused as refused:
             await connection.aclose()
+            if transport == "http" and refused.data in _HTTP_NOT_STREAMABLE and self._host.stateless is not True:
+                return await self._connect_older(slot, refused)
             if self._host.others_agree(slot):
                 raise
-            if (
-                self._host.transport == "http"
-                and refused.data in _HTTP_NOT_STREAMABLE
-                and self._host.stateless is not True
-            ):
-                return await self._connect_older(slot, refused)
             await self._try_stateless(slot, refused)
             return None
         except BaseException:
@@ -185,20 +182,22 @@ class Opening:
         await self._host.put(slot, connection, listing)
 
     async def _connect_older(self, slot: Slot, refused: TidegateError) -> Connection | None:
-        self._host.transport = "sse"
+        before, self._host.transport = self._host.transport, "sse"
         connection = None
         try:
             connection = await self._linked(slot)
             await handshake(connection, slot.client, self._host.config.start_timeout_s)
         except BaseException as error:
-            self._host.transport = "http"
+            self._host.transport = before
             if connection is not None:
                 await connection.aclose()
-            if not isinstance(error, UpstreamError):
+            if not isinstance(error, UpstreamError) or self._host.others_agree(slot):
                 raise
             # One that has the older transport said there why not.
             await self._try_stateless(slot, refused if connection is None else error)
             return None
+        # Another replica may have failed meanwhile.
+        self._host.transport = "sse"
         self._host.keeps_session = True
         return connection
 

@@ -76,8 +76,10 @@ class Replicas:
             return self._first_to_open(siblings)
         self._turn = at + 1
         slot = siblings[at]
-        if _OUT in loads and (config.balance == "round_robin" or loads[at] > (slot.listen is not None)):
-            self._wake(siblings)
+        if _OUT in loads:
+            busy = loads[at] > (slot.listen is not None)
+            if busy or config.balance == "round_robin" or self._at_once:
+                self._wake(siblings)
         return slot
 
     def choices(self, siblings: Sequence[Slot], client: ClientView) -> Sequence[Slot]:
