@@ -34,3 +34,10 @@ fn only_whole_and_unambiguous_requests_are_relayed() {
         twin::frame(&input);
     }
 }
+
+#[test]
+fn responses_in_pieces_are_read_as_they_are_at_once() {
+    for input in inputs("relay_response") {
+        twin::respond(&input);
+    }
+}

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tidegate_codec::{coding, http};
+use tidegate_relay as core;
 
 /// The fields of a head, in order, and where the body begins; `None` unless `data` is one request, all of it and
 /// nothing else, in the one way of writing that no two readers frame differently.
@@ -28,7 +29,17 @@ pub fn whole_request(data: &[u8]) -> Option<(Vec<String>, usize)> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => lengths.push(value.to_owned()),
             "transfer-encoding" | "content-encoding" | "upgrade" | "expect" => return None,
-            "connection" if value.to_ascii_lowercase().contains("close") => return None,
+            "connection" => {
+                let options = value
+                    .split(',')
+                    .map(|option| option.trim_matches([' ', '\t']));
+                if options
+                    .into_iter()
+                    .any(|option| option.eq_ignore_ascii_case("close"))
+                {
+                    return None;
+                }
+            }
             _ => {}
         }
     }
@@ -41,6 +52,19 @@ pub fn whole_request(data: &[u8]) -> Option<(Vec<String>, usize)> {
     let request: Vec<_> = lines[0].split(' ').collect();
     (whole && request.len() == 3 && request[0] == "POST" && request[2] == "HTTP/1.1")
         .then_some((lines, start))
+}
+
+/// What the relay writes now, when this was its input.
+pub fn written(relay: &core::Relay, input: &[u8]) -> Vec<u8> {
+    let mut written = Vec::new();
+    for piece in &relay.pieces {
+        written.extend_from_slice(match piece {
+            core::Piece::Input(range) => &input[range.clone()],
+            core::Piece::Scratch(range) => &relay.scratch[range.clone()],
+            core::Piece::Gathered(range) => &relay.gathered[range.clone()],
+        });
+    }
+    written
 }
 
 /// The response with this head and this body, compressed or not, and nothing behind it.

@@ -303,14 +303,7 @@ impl Scenario<'_> {
 
     /// What is written now.
     fn written(&mut self, input: &[u8]) -> Vec<u8> {
-        let mut written = Vec::new();
-        for piece in &self.relay.pieces {
-            written.extend_from_slice(match piece {
-                core::Piece::Input(range) => &input[range.clone()],
-                core::Piece::Scratch(range) => &self.relay.scratch[range.clone()],
-                core::Piece::Gathered(range) => &self.relay.gathered[range.clone()],
-            });
-        }
+        let written = framing::written(&self.relay, input);
         self.note(&format!("to {:?} ", self.relay.to), &written);
         written
     }
