@@ -208,7 +208,8 @@ class Daemon:
             "added": [f"{listener.place.role} {listener.where}" for listener in opened.values()],
             "removed": [f"{listener.place.role} {listener.where}" for listener in gone],
         }
-        return {**report(found), "listeners": listeners}
+        settings = [name for name in ("relay", "access_log") if getattr(old, name) != getattr(snapshot, name)]
+        return {**report(found), "listeners": listeners, "settings": settings}
 
     def _log_access(self, wanted: bool) -> None:
         if wanted and self._access_log is None:

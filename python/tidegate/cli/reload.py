@@ -77,6 +77,8 @@ def _lines(outcome: Mapping[str, Any]) -> list[str]:
         lines.append(f"  limits: {_names(limits['now'])}")
     if limits.get("new_connections"):
         lines.append(f"  limits, for connections opened from now on: {_names(limits['new_connections'])}")
+    if changed.get("settings"):
+        lines.append(f"  settings: {_names(changed['settings'])}")
     unchanged = changed.get("backends", {}).get("unchanged", [])
     if unchanged:
         lines.append(f"  {len(unchanged)} backend{'s' if len(unchanged) != 1 else ''} untouched")
