@@ -355,7 +355,7 @@ class Relay:
         of durations, ascending. `now_s`: of the monotonic clock, by which all times here are.
         """
 
-    def take_up(self, in_flight: int, header_bytes: int, body_bytes: int, depth: int) -> None:
+    def take_up(self, in_flight: int, header_bytes: int, body_bytes: int, result_bytes: int, depth: int) -> None:
         """Other bounds; voids every flow."""
 
     @property

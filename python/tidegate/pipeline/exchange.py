@@ -232,7 +232,7 @@ class Exchange:
             assert span is not None
             if self.on_result is not None:
                 self.on_result(message, envelope)
-            if b'"isError"' in message and len(message) <= _JUDGED_BYTES and self.envelope.method == "tools/call":
+            if len(message) <= _JUDGED_BYTES and b'"isError"' in message and self.envelope.method == "tools/call":
                 at = find_member(message, "isError", *envelope.result_span) if envelope.result_span else None
                 self.tool_failed = at is not None and message[at[0] : at[1]] == b"true"
             self._finish(None)

@@ -45,6 +45,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// A body over HTTP.
     pub body_bytes: usize,
+    /// A message of a server.
+    pub result_bytes: usize,
     /// Nested containers in a message.
     pub depth: usize,
 }
@@ -960,7 +962,12 @@ impl Relay {
         let Some(pool) = self.pools.get_mut(found.pool) else {
             return Heard::Odd(call);
         };
-        match (found.response.feed(data, &mut pool.known), call) {
+        match (
+            found
+                .response
+                .feed(data, &mut pool.known, self.limits.result_bytes),
+            call,
+        ) {
             (Step::More, _) => Heard::More,
             (Step::Ended, None) => {
                 self.give(channel, now_s);
@@ -1022,6 +1029,14 @@ impl Relay {
         let is_it = found.kind == json::MessageKind::Result
             && found.id.and_then(|id| number(id.of(message))) == expected;
         is_it && self.reply(call, message, &found, source, now_s) == Answer::Relayed
+    }
+
+    /// Bytes held of the response on a connection.
+    #[must_use]
+    pub fn held_on(&self, channel: usize) -> usize {
+        self.channels
+            .get(channel)
+            .map_or(0, |channel| channel.response.held())
     }
 
     /// The relayed call on a connection to a server over HTTP.

@@ -9,8 +9,8 @@ use tidegate_codec::sse::SseDecoder;
 
 /// Of a response head, as in the slow lane.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Longer responses are the slow lane's.
-const MOST_BYTES: usize = 256 * 1024;
+/// Of chunks, beside their payload.
+const FRAMING_BYTES: usize = 64 * 1024;
 /// A buffer larger than this is given back after its response.
 const KEEP_BYTES: usize = 16 * 1024;
 
@@ -99,8 +99,13 @@ impl Response {
         self.answered = false;
     }
 
-    /// What follows of it. `known`: the head of one before it.
-    pub(crate) fn feed(&mut self, data: &[u8], known: &mut KnownHead) -> Step {
+    /// Bytes held of it.
+    pub(crate) fn held(&self) -> usize {
+        self.raw.len() + self.body.len()
+    }
+
+    /// What follows of it. `known`: the head of one before it. `most_bytes`: a longer message is the slow lane's.
+    pub(crate) fn feed(&mut self, data: &[u8], known: &mut KnownHead, most_bytes: usize) -> Step {
         if self.raw.is_empty() && matches!(self.stage, Stage::Head) {
             if !known.before.is_empty()
                 && let Some(body) = body_behind(&known.before, &known.after, data)
@@ -110,7 +115,7 @@ impl Response {
                     ended: true,
                 };
             }
-            match staged(data) {
+            match staged(data, most_bytes) {
                 Ok(Some(Stage::Sized {
                     start,
                     end,
@@ -134,12 +139,15 @@ impl Response {
                 }
             }
         }
+        if let Stage::Sized { end, .. } = self.stage {
+            self.raw.reserve_exact(end.saturating_sub(self.raw.len()));
+        }
         self.raw.extend_from_slice(data);
-        if self.raw.len() > MOST_BYTES {
+        if self.raw.len() > most_bytes.saturating_mul(2).saturating_add(FRAMING_BYTES) {
             return Step::Odd;
         }
         if matches!(self.stage, Stage::Head) {
-            match staged(&self.raw) {
+            match staged(&self.raw, most_bytes) {
                 Ok(Some(stage)) => self.stage = stage,
                 Ok(None) => return Step::More,
                 Err(()) => return Step::Odd,
@@ -156,7 +164,7 @@ impl Response {
                         ended: true,
                     };
                 }
-                let mut decoder = SseDecoder::new(MOST_BYTES);
+                let mut decoder = SseDecoder::new(most_bytes);
                 let start = *start;
                 match sole(&mut decoder, &self.raw[start..], &mut self.body) {
                     Ok(true) => Step::Message {
@@ -234,7 +242,7 @@ fn sole(decoder: &mut SseDecoder, data: &[u8], body: &mut Vec<u8>) -> Result<boo
 }
 
 /// What follows the head, once that is whole. `Err` for a response that is not for the relay.
-fn staged(data: &[u8]) -> Result<Option<Stage>, ()> {
+fn staged(data: &[u8], most_bytes: usize) -> Result<Option<Stage>, ()> {
     let Some(head) = http::parse_response_head(data, HEAD_BYTES).map_err(|_| ())? else {
         return Ok(None);
     };
@@ -271,13 +279,13 @@ fn staged(data: &[u8]) -> Result<Option<Stage>, ()> {
     let start = fields.head_len;
     if fields.chunked {
         return Ok(Some(Stage::Chunked(Box::new(Chunked {
-            chunks: ChunkDecoder::new(MOST_BYTES),
+            chunks: ChunkDecoder::new(most_bytes),
             fed: start,
-            events: events.then(|| SseDecoder::new(MOST_BYTES)),
+            events: events.then(|| SseDecoder::new(most_bytes)),
         }))));
     }
     match fields.content_length.map(usize::try_from) {
-        Some(Ok(length)) if length > 0 && length <= MOST_BYTES => Ok(Some(Stage::Sized {
+        Some(Ok(length)) if length > 0 && length <= most_bytes => Ok(Some(Stage::Sized {
             start,
             end: start + length,
             events,

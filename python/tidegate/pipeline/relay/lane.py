@@ -77,7 +77,7 @@ class FastLane:
         self.settle()
         self.native.on = on
         self.depth = limits.depth
-        self.native.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.depth)
+        self.native.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.result_bytes, limits.depth)
         self._note_void("configuration")
 
     # -- what stands before the protocols of the slow lane --------------------------------------------------------

@@ -1,6 +1,7 @@
 //! Connections to servers over HTTP.
 
 use super::{ChannelPort, Relay, place_at};
+use crate::room::room;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -148,6 +149,12 @@ impl HttpChannel {
     fn data_received(&self, py: Python<'_>, data: Bound<'_, PyBytes>) -> PyResult<()> {
         let relay = self.relay.borrow(py);
         let bytes = data.as_bytes();
+        let held = relay.core.borrow().held_on(self.number.get());
+        if room((held + bytes.len()) * 3).is_err() {
+            // The slow lane says so to whom it concerns.
+            let call = relay.core.borrow().call_on(self.number.get());
+            relay.promote(py, call.into_iter().collect());
+        }
         let now_s = relay.now_s();
         let heard = relay
             .core

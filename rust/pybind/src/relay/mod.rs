@@ -436,6 +436,7 @@ impl Relay {
             in_flight: 0,
             header_bytes: 0,
             body_bytes: 0,
+            result_bytes: 0,
             depth: 0,
         };
         Self {
@@ -452,11 +453,19 @@ impl Relay {
         }
     }
 
-    fn take_up(&self, in_flight: usize, header_bytes: usize, body_bytes: usize, depth: usize) {
+    fn take_up(
+        &self,
+        in_flight: usize,
+        header_bytes: usize,
+        body_bytes: usize,
+        result_bytes: usize,
+        depth: usize,
+    ) {
         self.core.borrow_mut().take_up(core::Limits {
             in_flight,
             header_bytes,
             body_bytes,
+            result_bytes,
             depth,
         });
     }

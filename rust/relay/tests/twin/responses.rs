@@ -46,7 +46,7 @@ fn read(raw: &[u8]) -> Option<Read> {
         messages: Vec::new(),
         ended: false,
     };
-    if raw.len() > MOST_BYTES {
+    if raw.len() > 2 * MOST_BYTES + 64 * 1024 {
         return None;
     }
     let Some(head) = http::parse_response_head(raw, 64 * 1024).ok()? else {
@@ -161,6 +161,7 @@ impl Exchange {
             in_flight: 10,
             header_bytes: HEADER_BYTES,
             body_bytes: BODY_BYTES,
+            result_bytes: 256 * 1024,
             depth: DEPTH,
         };
         let mut relay = core::Relay::new(limits, &[1.0]);

@@ -53,6 +53,7 @@ const LIMITS: core::Limits = core::Limits {
     in_flight: MOST_IN_FLIGHT,
     header_bytes: HEADER_BYTES,
     body_bytes: BODY_BYTES,
+    result_bytes: 256 * 1024,
     depth: DEPTH,
 };
 

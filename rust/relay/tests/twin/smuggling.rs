@@ -59,6 +59,7 @@ fn taught(first: &[u8], body: &[u8]) -> Option<(core::Relay, usize)> {
         in_flight: 10,
         header_bytes: HEADER_BYTES,
         body_bytes: BODY_BYTES,
+        result_bytes: 256 * 1024,
         depth: DEPTH,
     };
     let mut relay = core::Relay::new(limits, &[1.0]);
