@@ -1375,10 +1375,11 @@ impl Relay {
     /// Forgets every flow. Calls in flight go on.
     pub fn void(&mut self) {
         self.candidate = None;
+        // Clients remember what they said last, even if it led to no flow.
+        self.generation += 1;
         if self.flows.is_empty() && self.heads.is_empty() {
             return;
         }
-        self.generation += 1;
         self.voided += 1;
         self.flows.clear();
         self.heads.clear();
