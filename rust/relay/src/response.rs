@@ -109,6 +109,7 @@ impl Response {
         if self.raw.is_empty() && matches!(self.stage, Stage::Head) {
             if !known.before.is_empty()
                 && let Some(body) = body_behind(&known.before, &known.after, data)
+                && body.len() <= most_bytes
             {
                 return Step::Message {
                     place: Place::Data(data.len() - body.len()),
