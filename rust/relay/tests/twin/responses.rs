@@ -7,14 +7,19 @@ use tidegate_codec::json::{self, MessageKind};
 use tidegate_codec::sse::SseDecoder;
 use tidegate_relay as core;
 
-/// As in the relay.
-const MOST_BYTES: usize = 256 * 1024;
+/// Of one message: little, so that some are longer.
+const RESULT_BYTES: usize = 300;
+/// As in the relay: chunks and events that say nothing.
+const FRAMING_BYTES: usize = 64 * 1024;
 const REQUEST_HEAD: &str = "POST /mcp HTTP/1.1\r\nhost: b\r\ncontent-length: ";
 const REPLY_HEAD: &str = "HTTP/1.1 200 OK\r\n";
 const ASKED: &str =
     r#"{"jsonrpc":"2.0","id":"own","method":"tools/call","params":{"name":"echo"}}"#;
 /// Between pieces: in nothing that is valid.
 const CUT: u8 = 0xff;
+
+/// Shorter and longer ones are not compressed.
+const COMPRESSED_BYTES: (usize, usize) = (60, 250);
 
 struct Idle;
 
@@ -46,7 +51,7 @@ fn read(raw: &[u8]) -> Option<Read> {
         messages: Vec::new(),
         ended: false,
     };
-    if raw.len() > 2 * MOST_BYTES + 64 * 1024 {
+    if raw.len() > 2 * RESULT_BYTES + FRAMING_BYTES {
         return None;
     }
     let Some(head) = http::parse_response_head(raw, 64 * 1024).ok()? else {
@@ -70,13 +75,14 @@ fn read(raw: &[u8]) -> Option<Read> {
         || fields.minor != 1
         || !fields.keep_alive
         || !all("content-encoding").is_empty()
+        || all("content-length").len() > 1
         || !(events || kind.starts_with("application/json"))
     {
         return None;
     }
     let rest = &raw[fields.head_len..];
     let (payload, ended) = if fields.chunked {
-        let mut decoder = ChunkDecoder::new(MOST_BYTES);
+        let mut decoder = ChunkDecoder::new(RESULT_BYTES);
         let payload = decoder.feed(rest).ok()?;
         if !decoder.rest().is_empty() {
             return None;
@@ -84,7 +90,7 @@ fn read(raw: &[u8]) -> Option<Read> {
         (payload, decoder.done())
     } else {
         let length = usize::try_from(fields.content_length?).ok()?;
-        if length == 0 || length > MOST_BYTES || rest.len() > length {
+        if length == 0 || length > RESULT_BYTES || rest.len() > length {
             return None;
         }
         (rest.to_vec(), rest.len() == length)
@@ -98,7 +104,7 @@ fn read(raw: &[u8]) -> Option<Read> {
         return Some(nothing);
     }
     let mut messages = Vec::new();
-    SseDecoder::new(MOST_BYTES)
+    SseDecoder::new(RESULT_BYTES)
         .feed(&payload, |event| messages.push(event.data))
         .ok()?;
     messages.retain(|data| !data.is_empty());
@@ -161,7 +167,7 @@ impl Exchange {
             in_flight: 10,
             header_bytes: HEADER_BYTES,
             body_bytes: BODY_BYTES,
-            result_bytes: 256 * 1024,
+            result_bytes: RESULT_BYTES,
             depth: DEPTH,
         };
         let mut relay = core::Relay::new(limits, &[1.0]);
@@ -207,7 +213,7 @@ impl Exchange {
             } else {
                 core::Coding::None
             },
-            compressed_bytes: (60, 1000),
+            compressed_bytes: COMPRESSED_BYTES,
             answers: core::Answers {
                 complete: false,
                 foreign: [].into(),
@@ -294,7 +300,7 @@ impl Exchange {
                 assert_eq!(self.relay.to, core::To::Client(self.client));
                 let written = self.written(piece);
                 if self.over_http {
-                    framing::is_reply(&written, REPLY_HEAD, &own, self.coding, (60, 1000));
+                    framing::is_reply(&written, REPLY_HEAD, &own, self.coding, COMPRESSED_BYTES);
                 } else {
                     assert_eq!(written, [&*own, b"\n"].concat());
                 }

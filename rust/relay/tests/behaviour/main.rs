@@ -1,0 +1,8 @@
+//! What the relay does, one promise a test.
+
+mod admission;
+mod answers;
+mod flows;
+mod handing_over;
+mod memory;
+mod scene;

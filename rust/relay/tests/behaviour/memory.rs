@@ -1,0 +1,88 @@
+//! What is remembered is bounded, and nothing of one call is left for the next.
+
+use crate::scene::{HEAD, Scene, call, call_with, post, result};
+use tidegate_relay::Asked;
+
+/// More than the relay remembers, whatever it is: after so much of it, less is there than was learnt.
+const MANY: usize = 12_000;
+
+#[test]
+fn names_without_end_are_forgotten_all_at_once() {
+    let mut scene = Scene::new();
+    let mut most = 0;
+    for number in 0..MANY {
+        scene.learn(&call("1", &format!("tool{number}")));
+        most = most.max(scene.relay.flows());
+    }
+    assert!(scene.relay.voided > 0);
+    // 4 MiB, at a few hundred bytes each.
+    assert!((4_000..12_000).contains(&most), "{most}");
+    assert!(scene.relays(&call("1", &format!("tool{}", MANY - 1))));
+}
+
+#[test]
+fn heads_without_end_are_forgotten_all_at_once() {
+    let mut scene = Scene::new();
+    let (http, message) = (scene.http, call("1", "echo"));
+    let mut most = 0;
+    for number in 0..900 {
+        let head = HEAD.replace(
+            "Host: a",
+            &format!("Host: a\r\nX: {number}{}", "x".repeat(3000)),
+        );
+        assert_eq!(
+            scene.asked_over_http(http, &post(&head, &message)),
+            Asked::Slow
+        );
+        scene.decide(&message, |_| ());
+        most = most.max(scene.relay.flows());
+    }
+    assert!(scene.relay.voided > 0);
+    assert!((300..1_400).contains(&most), "{most}");
+}
+
+#[test]
+fn clients_without_end_are_forgotten_all_at_once() {
+    let mut scene = Scene::new();
+    let client = |number: usize| {
+        let info = format!(
+            "\"io.modelcontextprotocol/clientInfo\":{{\"name\":\"{number}{}\"}}",
+            "x".repeat(3000)
+        );
+        call_with(&format!("\"_meta\":{{{info}}}"))
+    };
+    let mut most = 0;
+    for number in 0..1_700 {
+        scene.learn(&client(number));
+        most = most.max(scene.relay.flows());
+    }
+    assert!(scene.relay.voided > 0);
+    assert!((300..1_500).contains(&most), "{most}");
+    assert!(scene.relays(&client(1_699)));
+}
+
+#[test]
+fn a_buffer_that_is_used_again_has_nothing_of_what_was_in_it() {
+    let mut scene = Scene::new();
+    scene.learn(&call("1", "echo"));
+    let long = call_with(&format!(
+        "\"arguments\":{{\"x\":\"{}\"}}",
+        "secret".repeat(400)
+    ));
+    scene.sent(&long);
+    scene.replied(&result(1, "{}"));
+    scene.sent(&call("1", "echo"));
+    assert_eq!(scene.take_all()[0].request, call("1", "echo").as_bytes());
+    // However many are in flight at once.
+    for round in 0..3 {
+        for number in 0..8 {
+            scene.sent(&call(&format!("\"{round} {number}\""), "echo"));
+        }
+        let first = scene.relay.ids_given(scene.upstream) - 7;
+        for number in (0..8).rev() {
+            let own = format!("\"id\":\"{round} {number}\"");
+            let answer = result(first + number, "{}");
+            assert!(scene.replied(&answer).contains(&own));
+        }
+    }
+}
