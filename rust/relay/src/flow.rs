@@ -116,4 +116,12 @@ pub(crate) struct Flow {
     pub(crate) tally: RefCell<Tally>,
     /// It is on the list of those that counted something.
     pub(crate) counted: Cell<bool>,
+    /// Tags of flows that nobody has any more.
+    pub(crate) freed: Rc<RefCell<Vec<usize>>>,
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.freed.borrow_mut().push(self.decision.tag);
+    }
 }

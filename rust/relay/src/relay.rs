@@ -10,7 +10,8 @@ use crate::slab::Slab;
 use crate::tally::{Counted, Ended, Journal, Outcome, Total};
 use memchr::memmem::Finder;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::LazyLock;
@@ -24,7 +25,16 @@ pub const FRESH_S: f64 = 1.5;
 /// The number of a server or pool that is gone.
 const NOBODY: usize = usize::MAX;
 /// What a flow is counted as.
-const FLOW_BYTES: usize = 400;
+const FLOW_BYTES: usize = 600;
+/// What a head is counted as, beside its bytes.
+const HEAD_BYTES: usize = 200;
+/// Fewer flows and heads are never looked through for those that are of no use any more.
+const LEAST_SWEPT: usize = 64;
+/// With so many heads, further ones are remembered only when they come a second time: some clients send another one with each
+/// request, and must not push out what others have.
+const MANY_HEADS: usize = 256;
+/// Heads that came once are known by a hash, so many of them.
+const SEEN: usize = 4096;
 /// Calls of one scope that are looked through for an id that is in use.
 const MOST_IN_SCOPE: usize = 64;
 /// As in the slow lane: longer answers are not looked at for `isError`.
@@ -272,6 +282,12 @@ pub struct Relay {
     candidate: Option<Candidate>,
     decided: Option<Decided>,
     counted: Vec<Rc<Flow>>,
+    /// Tags of flows that are gone.
+    freed: Rc<RefCell<Vec<usize>>>,
+    /// With so many flows and heads it is time to look for those that are of no use any more.
+    sweep_at: usize,
+    /// Hashes of heads that were seen once, each in its place.
+    seen: Vec<u64>,
     spare: Vec<Vec<u8>>,
     key: Vec<u8>,
     /// Whose answer was passed on last.
@@ -315,6 +331,9 @@ impl Relay {
             candidate: None,
             decided: None,
             counted: Vec::new(),
+            freed: Rc::default(),
+            sweep_at: LEAST_SWEPT,
+            seen: Vec::new(),
             spare: Vec::new(),
             key: Vec::new(),
             answered_by: 0,
@@ -630,6 +649,9 @@ impl Relay {
                 return self.send(flow, came, &found, slow);
             }
         }
+        if head.is_none() && self.heads.len() >= MANY_HEADS && !self.seen_before() {
+            return Asked::Slow;
+        }
         let place = match (head, digits) {
             (Some(head), _) => Place::Known(head),
             (None, Some(cut)) => Place::New {
@@ -692,6 +714,18 @@ impl Relay {
             .cloned()
     }
 
+    /// Whether the head that `known_head` did not find came before, not too long ago.
+    fn seen_before(&mut self) -> bool {
+        let mut hasher = DefaultHasher::new();
+        self.key.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.seen.is_empty() {
+            self.seen = vec![0; SEEN];
+        }
+        let place = usize::try_from(hash % SEEN as u64).unwrap_or(0);
+        std::mem::replace(&mut self.seen[place], hash) == hash
+    }
+
     fn flow(
         &mut self,
         context: u64,
@@ -727,6 +761,7 @@ impl Relay {
             }));
             return Some(flow);
         }
+        self.held_bytes -= FLOW_BYTES + self.key.len();
         self.flows.remove(self.key.as_slice());
         None
     }
@@ -1164,12 +1199,16 @@ impl Relay {
             self.counted.push(flow.clone());
         }
         if self.journal.kept {
-            self.journal.add(Ended {
-                tag: flow.decision.tag,
-                outcome,
-                began_s,
-                ended_s: now_s,
-            });
+            let tag = flow.decision.tag;
+            self.journal.add(
+                flow,
+                Ended {
+                    tag,
+                    outcome,
+                    began_s,
+                    ended_s: now_s,
+                },
+            );
         }
         self.relayed += 1;
     }
@@ -1319,6 +1358,9 @@ impl Relay {
         if candidate.message != message {
             return false;
         }
+        if self.flows.len() + self.heads.len() >= self.sweep_at {
+            self.sweep();
+        }
         if self.held_bytes + self.classes.bytes > MOST_BYTES {
             self.void();
         }
@@ -1343,9 +1385,12 @@ impl Relay {
             is_tool: candidate.method == Method::ToolsCall,
             tally: std::cell::RefCell::default(),
             counted: std::cell::Cell::new(false),
+            freed: self.freed.clone(),
         });
-        self.held_bytes += FLOW_BYTES + self.key.len();
-        self.flows.insert(self.key.as_slice().into(), flow.clone());
+        let key = self.key.as_slice();
+        if self.flows.insert(key.into(), flow.clone()).is_none() {
+            self.held_bytes += FLOW_BYTES + key.len();
+        }
         self.installed += 1;
         self.decided = Some(Decided {
             client: candidate.client,
@@ -1359,7 +1404,7 @@ impl Relay {
     fn note_head(&mut self, before: Box<[u8]>, after: Box<[u8]>) -> Rc<Head> {
         self.contexts += 1;
         let key: Box<[u8]> = [&*before, &*after].concat().into();
-        self.held_bytes += 2 * key.len() + 200;
+        self.held_bytes += HEAD_BYTES + 2 * key.len();
         let head = Rc::new(Head {
             context: self.contexts,
             generation: self.generation,
@@ -1385,6 +1430,29 @@ impl Relay {
         self.heads.clear();
         self.classes.clear();
         self.held_bytes = 0;
+        self.sweep_at = LEAST_SWEPT;
+    }
+
+    /// Forgets the flows whose scope or server is gone, and heads that lead to none.
+    fn sweep(&mut self) {
+        let flows = std::mem::take(&mut self.flows);
+        self.flows = flows
+            .into_iter()
+            .filter(|(_, flow)| self.is_open(flow))
+            .collect();
+        let contexts: HashSet<_> = self.flows.keys().map(|key| context_of(key)).collect();
+        self.heads
+            .retain(|_, head| contexts.contains(&head.context));
+        let flows = self.flows.keys().map(|key| FLOW_BYTES + key.len());
+        let heads = self.heads.keys().map(|key| HEAD_BYTES + 2 * key.len());
+        self.held_bytes = flows.chain(heads).sum();
+        self.sweep_at = LEAST_SWEPT.max(2 * (self.flows.len() + self.heads.len()));
+    }
+
+    /// Tags that no flow has any more, since the last time: others may have them.
+    #[must_use]
+    pub fn freed(&mut self) -> Vec<usize> {
+        std::mem::take(&mut *self.freed.borrow_mut())
     }
 
     /// What was counted since the last time, a flow at a time.
@@ -1418,6 +1486,12 @@ impl Relay {
         tags.dedup();
         tags
     }
+}
+
+/// The number that a key begins with.
+fn context_of(key: &[u8]) -> u64 {
+    key.first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 fn flow_key(key: &mut Vec<u8>, context: u64, class: u32, method: Method, name: &str) {

@@ -1,5 +1,8 @@
 //! What happened on a flow: how often, how it ended, how long it took. Since somebody last asked, and in all.
 
+use crate::flow::Flow;
+use std::rc::Rc;
+
 /// How relayed calls end. All other ends are told by the slow lane, which has taken the call over by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -137,7 +140,7 @@ pub struct Ended {
 pub struct Journal {
     /// Whether anybody does.
     pub kept: bool,
-    ended: Vec<Ended>,
+    ended: Vec<(Rc<Flow>, Ended)>,
     lost: u64,
 }
 
@@ -147,9 +150,9 @@ impl Journal {
     /// With so many it is time to ask.
     pub const MANY: usize = 1024;
 
-    pub(crate) fn add(&mut self, ended: Ended) {
+    pub(crate) fn add(&mut self, flow: &Rc<Flow>, ended: Ended) {
         if self.ended.len() < Self::MOST {
-            self.ended.push(ended);
+            self.ended.push((flow.clone(), ended));
         } else {
             self.lost += 1;
         }
@@ -163,13 +166,14 @@ impl Journal {
 
     /// Whose calls are in it.
     pub(crate) fn tags(&self) -> impl Iterator<Item = usize> {
-        self.ended.iter().map(|ended| ended.tag)
+        self.ended.iter().map(|(_, ended)| ended.tag)
     }
 
     /// The calls since the last time, in the order in which they ended, and how many more there were.
     pub fn take(&mut self) -> (Vec<Ended>, u64) {
+        let ended = std::mem::take(&mut self.ended);
         (
-            std::mem::take(&mut self.ended),
+            ended.into_iter().map(|(_, ended)| ended).collect(),
             std::mem::take(&mut self.lost),
         )
     }

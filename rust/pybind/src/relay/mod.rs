@@ -122,6 +122,8 @@ struct Ports {
     scopes: Vec<Option<Py<PyDict>>>,
     /// By tag.
     decisions: Vec<Option<Py<PyAny>>>,
+    /// Tags of none.
+    free: Vec<usize>,
 }
 
 /// The relay of one gateway.
@@ -280,6 +282,20 @@ impl Relay {
             }
         };
         Ok(write.map(|write| (write, bytes)))
+    }
+
+    /// Lets go of decisions that no flow and no call is by any more.
+    fn free_places(&self) {
+        let freed = self.core.borrow_mut().freed();
+        let mut ports = self.ports.borrow_mut();
+        let gone: Vec<_> = freed
+            .iter()
+            .map(|&tag| ports.decisions[tag].take())
+            .collect();
+        ports.free.extend(freed);
+        // Their ends may run Python, for which nothing may be borrowed.
+        drop(ports);
+        drop(gone);
     }
 
     /// Sends what the core has just made.
@@ -584,6 +600,7 @@ impl Relay {
         decision: Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let said: Said = decision.extract()?;
+        self.free_places();
         let mut core = self.core.borrow_mut();
         let coding = match said.coding.as_str() {
             "gzip" => core::Coding::Gzip,
@@ -591,16 +608,8 @@ impl Relay {
             _ => core::Coding::None,
         };
         let mut ports = self.ports.borrow_mut();
-        if ports.decisions.len() >= 1024 {
-            // Those whose flows are gone give their places.
-            let used = core.tags();
-            for (tag, place) in ports.decisions.iter_mut().enumerate() {
-                if used.binary_search(&tag).is_err() {
-                    *place = None;
-                }
-            }
-        }
-        let tag = place(&mut ports.decisions, decision.unbind());
+        let tag = ports.free.pop().unwrap_or(ports.decisions.len());
+        place_at(&mut ports.decisions, tag, decision.unbind());
         let installed = core.install(
             message,
             core::Decision {
@@ -628,6 +637,7 @@ impl Relay {
         );
         if !installed {
             ports.decisions[tag] = None;
+            ports.free.push(tag);
         }
         Ok(installed)
     }
@@ -651,6 +661,7 @@ impl Relay {
     /// Forgets every flow; calls in flight go on as they are.
     fn void(&self) {
         self.core.borrow_mut().void();
+        self.free_places();
     }
 
     /// Hands all calls that came before `before_s` over to the slow lane.
