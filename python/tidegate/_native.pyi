@@ -405,8 +405,8 @@ class Relay:
     def void(self) -> None:
         """Forgets every flow. Calls in flight go on."""
 
-    def promote_before(self, before_s: float) -> None:
-        """Calls that came before are the slow lane's from now on."""
+    def promote_before(self, before_s: float, most: int = ...) -> bool:
+        """Calls that came before are the slow lane's from now on, `most` of them at once. Whether that was all."""
 
     def settle(self) -> None:
         """All calls are."""

@@ -46,6 +46,7 @@ pub(crate) fn words(raw: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut words = Vec::new();
+    let mut versioned = false;
     for (key, value) in json::member_spans(raw, Span::new(0, raw.len())).ok()? {
         let read = READ.iter().position(|&read| read == key);
         // The slow lane looks for some of these as they are mostly spelled.
@@ -53,12 +54,13 @@ pub(crate) fn words(raw: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         if let Some(number) = read {
+            versioned = versioned || number == 0;
             words.push(u8::try_from(number).ok()?);
             words.extend_from_slice(&u32::try_from(value.end - value.start).ok()?.to_le_bytes());
             words.extend_from_slice(value.of(raw));
         }
     }
-    if words.is_empty() && memchr::memmem::find(raw, VERSION).is_some() {
+    if !versioned && memchr::memmem::find(raw, VERSION).is_some() {
         return None;
     }
     Some(words)

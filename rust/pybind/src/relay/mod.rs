@@ -155,7 +155,7 @@ enum Why {
     Session,
     /// It takes long.
     Slow,
-    /// All calls are to be the slow lane's: the configuration changes, the gateway stops.
+    /// All calls are to be the slow lane's: the relay is turned off, the gateway stops.
     All,
 }
 
@@ -664,10 +664,14 @@ impl Relay {
         self.free_places();
     }
 
-    /// Hands all calls that came before `before_s` over to the slow lane.
-    fn promote_before(&self, py: Python<'_>, before_s: f64) {
-        let calls = self.core.borrow().calls_before(before_s);
+    /// Hands calls that came before `before_s` over to the slow lane, `most` at once. Whether that was all of them.
+    #[pyo3(signature = (before_s, most = usize::MAX))]
+    fn promote_before(&self, py: Python<'_>, before_s: f64, most: usize) -> bool {
+        let mut calls = self.core.borrow().calls_before(before_s);
+        let all = calls.len() <= most;
+        calls.truncate(most);
         self.hand_over(py, calls, Why::Slow);
+        all
     }
 
     /// Hands all calls over to the slow lane.
