@@ -393,7 +393,7 @@ class Relay:
         """Notes how `message`, the present one, was decided. False: it is not the one that the relay has seen.
 
         `decision`: has `name`, `reply_head`, `coding`, `compress_min_bytes`, `compress_max_bytes`, `complete`,
-        `foreign`, `may_task`, `max_in_flight`, `upstream`, `request_head`, `repeatable`, `bucket`, `scope`; and
+        `foreign`, `may_task`, `balance`, `max_in_flight`, `upstream`, `request_head`, `repeatable`, `bucket`, `scope`; and
         `promote(protocol, request, start, upstream_id, began_s, sent_on, received)`.
         """
 
@@ -401,6 +401,9 @@ class Relay:
         """For tests: the call whose decision was just installed, which the slow lane has sent under this id, is the
         relay's from now on, and must be forgotten elsewhere. False: there is none.
         """
+
+    def share(self, decision: object) -> bool:
+        """Calls like the one whose decision was just installed may be given to another replica, too, by this one."""
 
     def void(self) -> None:
         """Forgets every flow. Calls in flight go on."""
@@ -512,6 +515,9 @@ class HttpChannel(asyncio.Protocol):
     @property
     def number(self) -> int:
         """By which `Relay.adopt` knows it."""
+
+    def take_uses(self) -> int:
+        """Relayed calls that it carried since this was last asked."""
 
     def give(self) -> bool:
         """The slow lane has no use for the connection at the moment. False: nor has the relay."""

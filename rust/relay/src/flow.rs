@@ -1,6 +1,7 @@
 //! Flows: decisions, and what is needed to repeat them.
 
 use crate::bucket::Bucket;
+use crate::choice::Choice;
 use crate::request::Method;
 use crate::tally::Tally;
 use std::cell::{Cell, RefCell};
@@ -90,6 +91,8 @@ pub struct Decision {
     pub answers: Answers,
     /// A call with this word in it may become a task, which is the slow lane's affair.
     pub may_task: bool,
+    /// Replicas get calls in turn; else whichever has least to do gets the next.
+    pub in_turn: bool,
     /// So many calls may be in flight at the server.
     pub max_in_flight: usize,
     /// Of the caller.
@@ -105,7 +108,7 @@ pub(crate) struct Recent {
     pub(crate) class: u32,
     pub(crate) method: Method,
     pub(crate) name: Box<str>,
-    pub(crate) flow: Rc<Flow>,
+    pub(crate) choice: Rc<Choice>,
 }
 
 /// A decision in use.

@@ -7,6 +7,7 @@
 //! under way, all that the slow lane needs to go on with it (`Taken`).
 
 pub mod bucket;
+mod choice;
 pub mod flow;
 mod head;
 mod ids;

@@ -1,5 +1,6 @@
 //! The state machine: clients, servers, flows between them, and the calls in flight.
 
+use crate::choice::Choice;
 use crate::flow::{Coding, Decision, Flow, Recent, Scope};
 use crate::head::{self, Head};
 use crate::ids::Ids;
@@ -65,6 +66,8 @@ pub struct Limits {
 pub trait SlowLane {
     /// Requests in the whole gateway, without the relayed ones.
     fn in_flight(&self) -> usize;
+    /// Requests of the slow lane in flight at `upstream`.
+    fn load(&self, upstream: usize) -> usize;
     /// Whether `upstream` takes one more call at once, when it may have `most` and has `relayed` by the relay.
     fn has_room(&self, upstream: usize, relayed: usize, most: usize) -> bool;
     /// Whether a request of the slow lane in this scope has this id (raw JSON).
@@ -196,6 +199,8 @@ struct Pool {
 #[derive(Debug)]
 struct Channel {
     pool: usize,
+    /// Calls that it carried since somebody asked.
+    uses: u32,
     use_: Use,
     response: Response,
 }
@@ -249,6 +254,7 @@ struct Decided {
     client: usize,
     head: Option<Rc<Head>>,
     flow: Rc<Flow>,
+    choice: Rc<Choice>,
     message: Vec<u8>,
 }
 
@@ -272,7 +278,7 @@ pub struct Relay {
     pools: Slab<Pool>,
     channels: Slab<Channel>,
     pending: Slab<Pending>,
-    flows: HashMap<Box<[u8]>, Rc<Flow>>,
+    flows: HashMap<Box<[u8]>, Rc<Choice>>,
     heads: HashMap<Box<[u8]>, Rc<Head>>,
     classes: Classes,
     held_bytes: usize,
@@ -406,6 +412,7 @@ impl Relay {
     pub fn add_channel(&mut self, pool: usize) -> usize {
         self.channels.insert(Channel {
             pool,
+            uses: 0,
             use_: Use::Slow,
             response: Response::new(),
         })
@@ -572,8 +579,11 @@ impl Relay {
             .collect()
     }
 
-    fn open_flows(&self) -> impl Iterator<Item = &Rc<Flow>> {
-        self.flows.values().filter(|flow| self.is_open(flow))
+    fn open_flows(&self) -> impl Iterator<Item = Rc<Flow>> {
+        self.flows
+            .values()
+            .flat_map(|choice| choice.flows())
+            .filter(|flow| self.is_open(flow))
     }
 
     /// Neither its scope nor its server is gone.
@@ -636,8 +646,8 @@ impl Relay {
                     memo.class(span.of(body), &self.classes, self.generation)
                 }
             };
-            if let Some(flow) =
-                class.and_then(|class| self.flow(head.context, class, &found, &head.recent))
+            if let Some(choice) =
+                class.and_then(|class| self.choice(head.context, class, &found, &head.recent))
             {
                 let came = Came {
                     client,
@@ -646,7 +656,7 @@ impl Relay {
                     start,
                     now_s,
                 };
-                return self.send(flow, came, &found, slow);
+                return self.send(&choice, came, &found, slow);
             }
         }
         if head.is_none() && self.heads.len() >= MANY_HEADS && !self.seen_before() {
@@ -688,7 +698,7 @@ impl Relay {
                 .class(span.of(message), &self.classes, self.generation),
         };
         let recent = from.recent.clone();
-        if let Some(flow) = class.and_then(|class| self.flow(context, class, &found, &recent)) {
+        if let Some(choice) = class.and_then(|class| self.choice(context, class, &found, &recent)) {
             let came = Came {
                 client,
                 head: None,
@@ -696,7 +706,7 @@ impl Relay {
                 start: 0,
                 now_s,
             };
-            return self.send(flow, came, &found, slow);
+            return self.send(&choice, came, &found, slow);
         }
         self.propose(client, Place::Stream(context), &found, message);
         Asked::Slow
@@ -726,21 +736,21 @@ impl Relay {
         std::mem::replace(&mut self.seen[place], hash) == hash
     }
 
-    fn flow(
+    fn choice(
         &mut self,
         context: u64,
         class: u32,
         found: &Request<'_>,
         recent: &RefCell<Option<Recent>>,
-    ) -> Option<Rc<Flow>> {
+    ) -> Option<Rc<Choice>> {
         if let Some(last) = &*recent.borrow()
             && last.generation == self.generation
             && last.class == class
             && last.method == found.method
             && *last.name == *found.name_text
-            && self.is_open(&last.flow)
+            && last.choice.any(|flow| self.is_open(flow))
         {
-            return Some(last.flow.clone());
+            return Some(last.choice.clone());
         }
         flow_key(
             &mut self.key,
@@ -749,19 +759,19 @@ impl Relay {
             found.method,
             &found.name_text,
         );
-        let flow = self.flows.get(self.key.as_slice())?;
-        if self.is_open(flow) {
-            let flow = flow.clone();
+        let choice = self.flows.get(self.key.as_slice())?;
+        if choice.any(|flow| self.is_open(flow)) {
+            let choice = choice.clone();
             recent.replace(Some(Recent {
                 generation: self.generation,
                 class,
                 method: found.method,
                 name: (*found.name_text).into(),
-                flow: flow.clone(),
+                choice: choice.clone(),
             }));
-            return Some(flow);
+            return Some(choice);
         }
-        self.held_bytes -= FLOW_BYTES + self.key.len();
+        self.held_bytes -= bytes_of(&self.key, choice);
         self.flows.remove(self.key.as_slice());
         None
     }
@@ -787,7 +797,7 @@ impl Relay {
     /// Repeats a decision, if everything that may change from call to call allows it.
     fn send(
         &mut self,
-        flow: Rc<Flow>,
+        choice: &Choice,
         came: Came<'_>,
         found: &Request<'_>,
         slow: &impl SlowLane,
@@ -800,6 +810,14 @@ impl Relay {
             now_s,
         } = came;
         let message = &data[start..];
+        let load = |flow: &Flow| {
+            let upstream = flow.decision.upstream;
+            self.is_open(flow)
+                .then(|| slow.load(upstream) + self.in_flight_at(upstream))
+        };
+        let Some(flow) = choice.next(load) else {
+            return Asked::Slow;
+        };
         let decision = &flow.decision;
         let channel = match &decision.request_head {
             None => None,
@@ -935,6 +953,7 @@ impl Relay {
             self.keep_back(channel);
             if let Some(channel) = self.channels.get_mut(channel) {
                 channel.use_ = Use::Call(at);
+                channel.uses += 1;
             }
         }
     }
@@ -1064,6 +1083,13 @@ impl Relay {
         let is_it = found.kind == json::MessageKind::Result
             && found.id.and_then(|id| number(id.of(message))) == expected;
         is_it && self.reply(call, message, &found, source, now_s) == Answer::Relayed
+    }
+
+    /// How many calls a connection has carried since this was last asked.
+    pub fn take_uses(&mut self, channel: usize) -> u32 {
+        self.channels
+            .get_mut(channel)
+            .map_or(0, |channel| std::mem::take(&mut channel.uses))
     }
 
     /// Bytes held of the response on a connection.
@@ -1325,6 +1351,7 @@ impl Relay {
             head,
             flow,
             message,
+            ..
         }) = self.decided.take()
         else {
             return false;
@@ -1387,17 +1414,37 @@ impl Relay {
             counted: std::cell::Cell::new(false),
             freed: self.freed.clone(),
         });
+        let choice = Rc::new(Choice::new(flow.clone()));
         let key = self.key.as_slice();
-        if self.flows.insert(key.into(), flow.clone()).is_none() {
-            self.held_bytes += FLOW_BYTES + key.len();
+        self.held_bytes += bytes_of(key, &choice);
+        if let Some(before) = self.flows.insert(key.into(), choice.clone()) {
+            self.held_bytes -= bytes_of(key, &before);
         }
         self.installed += 1;
         self.decided = Some(Decided {
             client: candidate.client,
             head,
             flow,
+            choice,
             message: candidate.message,
         });
+        true
+    }
+
+    /// Notes that calls like the present one, which was just installed, may be given to another replica, too.
+    pub fn share(&mut self, decision: Decision) -> bool {
+        let Some(decided) = &self.decided else {
+            return false;
+        };
+        let flow = Rc::new(Flow {
+            decision,
+            is_tool: decided.flow.is_tool,
+            tally: RefCell::default(),
+            counted: std::cell::Cell::new(false),
+            freed: self.freed.clone(),
+        });
+        self.held_bytes += FLOW_BYTES;
+        decided.choice.add(flow);
         true
     }
 
@@ -1438,12 +1485,12 @@ impl Relay {
         let flows = std::mem::take(&mut self.flows);
         self.flows = flows
             .into_iter()
-            .filter(|(_, flow)| self.is_open(flow))
+            .filter(|(_, choice)| choice.any(|flow| self.is_open(flow)))
             .collect();
         let contexts: HashSet<_> = self.flows.keys().map(|key| context_of(key)).collect();
         self.heads
             .retain(|_, head| contexts.contains(&head.context));
-        let flows = self.flows.keys().map(|key| FLOW_BYTES + key.len());
+        let flows = self.flows.iter().map(|(key, choice)| bytes_of(key, choice));
         let heads = self.heads.keys().map(|key| HEAD_BYTES + 2 * key.len());
         self.held_bytes = flows.chain(heads).sum();
         self.sweep_at = LEAST_SWEPT.max(2 * (self.flows.len() + self.heads.len()));
@@ -1473,6 +1520,7 @@ impl Relay {
         let mut tags: Vec<_> = self
             .flows
             .values()
+            .flat_map(|choice| choice.flows())
             .map(|flow| flow.decision.tag)
             .chain(self.counted.iter().map(|flow| flow.decision.tag))
             .chain(self.journal.tags())
@@ -1486,6 +1534,11 @@ impl Relay {
         tags.dedup();
         tags
     }
+}
+
+/// What a choice is counted as.
+fn bytes_of(key: &[u8], choice: &Choice) -> usize {
+    choice.flows().len() * FLOW_BYTES + key.len()
 }
 
 /// The number that a key begins with.

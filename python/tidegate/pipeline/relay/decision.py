@@ -43,6 +43,7 @@ class Decision:
         "_server_name",
         "_timeout_s",
         "_transport",
+        "balance",
         "bucket",
         "client",
         "coding",
@@ -110,6 +111,8 @@ class Decision:
         self.bucket = bucket
         """Of the caller, unless it may make as many requests as it likes."""
         self.scope = origin.scope_of(exchange.client)
+        self.balance = config.balance
+        """Of the replicas of one server."""
         self.max_in_flight = config.max_in_flight
 
     def promote(

@@ -25,13 +25,14 @@ from tidegate.pipeline.codec import (
     Upstream,
 )
 from tidegate.pipeline.era.bridge.results import foreign_words
-from tidegate.pipeline.exchange import Exchange
+from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.relay.decision import Decision
 from tidegate.pipeline.relay.origin import Done
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
+from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
 TICK_S: Final = 1.0
@@ -114,14 +115,11 @@ class FastLane:
 
     def learn(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, call: Call) -> None:
         """This is how the present message was decided: is that how the next one like it will be?"""
-        upstream = connection.relayed
         client = exchange.client
         if (
             not self.native.has_candidate
-            or upstream is None
-            or not upstream.attached
+            or connection.relayed is None
             or exchange.done
-            or target.service.config.replicas > 1
             or exchange.on_result is not None
             or exchange.envelope.method not in _METHODS
             or target.by_arguments
@@ -137,10 +135,14 @@ class FastLane:
             return
         foreign = () if client.stateless else foreign_words(exchange.envelope.method, client.version)
         bucket = self._admission.bucket_of(exchange.principal).state if exchange.principal.rate_per_s > 0 else None
-        self.native.install(
-            exchange.message,
-            Decision(self, exchange, target, slot, connection, origin, form, foreign, upstream, bucket, call),
-        )
+        decisions = [
+            Decision(self, exchange, target, slot, replica, origin, form, foreign, upstream, bucket, call)
+            for replica in _replicas(target.service, client, connection)
+            if (upstream := replica.relayed) is not None and upstream.attached
+        ]
+        if decisions and self.native.install(exchange.message, decisions[0]):
+            for decision in decisions[1:]:
+                self.native.share(decision)
         self._note_void("full")
 
     def void(self, why: str, backend: str = "") -> None:
@@ -229,3 +231,16 @@ class FastLane:
         """What could be repeated now, those that were used last first."""
         found = sorted(self.native.flows(), key=lambda flow: flow[4] or flow[0].since_s, reverse=True)
         return [decision.row(*counts) for decision, *counts in found[:most]]
+
+
+def _replicas(service: Service, client: ClientView, connection: Connection) -> list[Connection]:
+    """The connections that a request like the present one, which went on `connection`, may go on: that one first, the
+    others as their turn comes.
+    """
+    if service.config.replicas == 1:
+        return [connection]
+    found = service.connections_for(client)
+    if connection not in found:
+        return []
+    at = found.index(connection)
+    return [one for one in found[at:] + found[:at] if one.keeps_session is connection.keeps_session]

@@ -117,6 +117,9 @@ class HttpConnection(asyncio.Protocol):
     def resume(self, call: HttpCall, sent_s: float) -> None:
         """The relay has sent it here, and gives it up."""
         call.pool = self._pool
+        if self.relayed is not None:
+            # Less this one.
+            self._used += max(0, self.relayed.take_uses() - 1)
         self._carry(call, sent_s)
 
     def freed(self) -> None:

@@ -111,6 +111,13 @@ impl HttpChannel {
         self.number.get()
     }
 
+    /// Relayed calls that it carried since this was last asked.
+    fn take_uses(&self, py: Python<'_>) -> u32 {
+        let relay = self.relay.borrow(py);
+        let mut core = relay.core.borrow_mut();
+        core.take_uses(self.number.get())
+    }
+
     /// From the slow lane, which has no use for the connection at the moment. False: the relay has none either.
     fn give(&self, py: Python<'_>) -> PyResult<bool> {
         let relay = self.relay.borrow(py);

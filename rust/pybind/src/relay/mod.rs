@@ -178,6 +178,12 @@ impl core::SlowLane for Slow<'_, '_> {
             .unwrap_or(usize::MAX / 2)
     }
 
+    fn load(&self, upstream: usize) -> usize {
+        let ports = self.relay.ports.borrow();
+        let port = ports.upstreams.get(upstream).and_then(Option::as_ref);
+        port.map_or(0, |port| port.pending.bind(self.py).len())
+    }
+
     fn has_room(&self, upstream: usize, relayed: usize, most: usize) -> bool {
         let ports = self.relay.ports.borrow();
         let Some(Some(port)) = ports.upstreams.get(upstream) else {
@@ -400,6 +406,62 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Has `noted` by the core what Python says.
+    fn note(
+        &self,
+        py: Python<'_>,
+        decision: Bound<'_, PyAny>,
+        noted: impl FnOnce(&mut core::Relay, core::Decision) -> bool,
+    ) -> PyResult<bool> {
+        let said: Said = decision.extract()?;
+        self.free_places();
+        let mut core = self.core.borrow_mut();
+        let mut ports = self.ports.borrow_mut();
+        let tag = ports.free.pop().unwrap_or(ports.decisions.len());
+        place_at(&mut ports.decisions, tag, decision.unbind());
+        let installed = noted(&mut core, said.decision(py, tag));
+        if !installed {
+            ports.decisions[tag] = None;
+            ports.free.push(tag);
+        }
+        Ok(installed)
+    }
+}
+
+impl Said {
+    fn decision(self, py: Python<'_>, tag: usize) -> core::Decision {
+        let coding = match self.coding.as_str() {
+            "gzip" => core::Coding::Gzip,
+            "zstd" => core::Coding::Zstd,
+            _ => core::Coding::None,
+        };
+        core::Decision {
+            tag,
+            upstream: self.upstream.borrow(py).number(),
+            request_head: self.request_head.map(Vec::into_boxed_slice),
+            repeatable: self.repeatable,
+            name: self.name.map(Vec::into_boxed_slice),
+            reply_head: self.reply_head.into_boxed_slice(),
+            coding,
+            compressed_bytes: (self.compress_min_bytes, self.compress_max_bytes),
+            answers: core::Answers {
+                complete: self.complete,
+                foreign: self
+                    .foreign
+                    .into_iter()
+                    .map(Vec::into_boxed_slice)
+                    .collect(),
+            },
+            may_task: self.may_task,
+            in_turn: self.balance == "round_robin",
+            max_in_flight: self.max_in_flight,
+            bucket: self.bucket.map(|bucket| bucket.borrow(py).0.clone()),
+            scope: self.scope.map(|scope| scope.borrow(py).scope.clone()),
+        }
+    }
+}
+
 /// A decision, calls that went well, tool errors, calls by duration, seconds.
 type Count = (Py<PyAny>, u64, u64, Vec<u64>, f64);
 
@@ -430,6 +492,7 @@ struct Said {
     complete: bool,
     foreign: Vec<Vec<u8>>,
     may_task: bool,
+    balance: String,
     max_in_flight: usize,
     upstream: Py<Upstream>,
     request_head: Option<Vec<u8>>,
@@ -599,47 +662,14 @@ impl Relay {
         message: &[u8],
         decision: Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        let said: Said = decision.extract()?;
-        self.free_places();
-        let mut core = self.core.borrow_mut();
-        let coding = match said.coding.as_str() {
-            "gzip" => core::Coding::Gzip,
-            "zstd" => core::Coding::Zstd,
-            _ => core::Coding::None,
-        };
-        let mut ports = self.ports.borrow_mut();
-        let tag = ports.free.pop().unwrap_or(ports.decisions.len());
-        place_at(&mut ports.decisions, tag, decision.unbind());
-        let installed = core.install(
-            message,
-            core::Decision {
-                tag,
-                upstream: said.upstream.borrow(py).number(),
-                request_head: said.request_head.map(Vec::into_boxed_slice),
-                repeatable: said.repeatable,
-                name: said.name.map(Vec::into_boxed_slice),
-                reply_head: said.reply_head.into_boxed_slice(),
-                coding,
-                compressed_bytes: (said.compress_min_bytes, said.compress_max_bytes),
-                answers: core::Answers {
-                    complete: said.complete,
-                    foreign: said
-                        .foreign
-                        .into_iter()
-                        .map(Vec::into_boxed_slice)
-                        .collect(),
-                },
-                may_task: said.may_task,
-                max_in_flight: said.max_in_flight,
-                bucket: said.bucket.map(|bucket| bucket.borrow(py).0.clone()),
-                scope: said.scope.map(|scope| scope.borrow(py).scope.clone()),
-            },
-        );
-        if !installed {
-            ports.decisions[tag] = None;
-            ports.free.push(tag);
-        }
-        Ok(installed)
+        self.note(py, decision, |core, decision| {
+            core.install(message, decision)
+        })
+    }
+
+    /// Calls like the one whose decision was just installed may be given to another replica, too.
+    fn share(&self, py: Python<'_>, decision: Bound<'_, PyAny>) -> PyResult<bool> {
+        self.note(py, decision, core::Relay::share)
     }
 
     /// The call whose decision was just installed, in flight under this id, is the relay's from now on.

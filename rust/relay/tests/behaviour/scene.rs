@@ -20,6 +20,10 @@ impl SlowLane for Scripted {
         self.in_flight.get()
     }
 
+    fn load(&self, _: usize) -> usize {
+        0
+    }
+
     fn has_room(&self, _: usize, relayed: usize, most: usize) -> bool {
         self.room.get() && relayed < most
     }
@@ -99,6 +103,7 @@ impl Scene {
                 complete: false,
                 foreign: [].into(),
             },
+            in_turn: false,
             may_task: false,
             max_in_flight: 100,
             bucket: None,

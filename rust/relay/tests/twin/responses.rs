@@ -28,6 +28,10 @@ impl core::SlowLane for Idle {
         0
     }
 
+    fn load(&self, _: usize) -> usize {
+        0
+    }
+
     fn has_room(&self, _: usize, _: usize, _: usize) -> bool {
         true
     }
@@ -218,6 +222,7 @@ impl Exchange {
                 complete: false,
                 foreign: [].into(),
             },
+            in_turn: false,
             may_task: false,
             max_in_flight: 10,
             bucket: None,

@@ -24,6 +24,10 @@ impl core::SlowLane for Slow<'_> {
         self.0.slow_in_flight
     }
 
+    fn load(&self, _: usize) -> usize {
+        0
+    }
+
     fn has_room(&self, upstream: usize, relayed: usize, most: usize) -> bool {
         assert_eq!(relayed, self.0.calls_at(upstream).len());
         self.0.room && relayed < most
@@ -420,6 +424,7 @@ impl Scenario<'_> {
                     .map(|word| word.as_bytes().into())
                     .collect(),
             },
+            in_turn: false,
             may_task: decided.may_task,
             max_in_flight: decided.most,
             bucket: decided.bucket.map(|bucket| self.buckets[bucket].clone()),

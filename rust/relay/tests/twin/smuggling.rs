@@ -44,6 +44,10 @@ impl core::SlowLane for Idle {
         0
     }
 
+    fn load(&self, _: usize) -> usize {
+        0
+    }
+
     fn has_room(&self, _: usize, _: usize, _: usize) -> bool {
         true
     }
@@ -82,6 +86,7 @@ fn taught(first: &[u8], body: &[u8]) -> Option<(core::Relay, usize)> {
             complete: false,
             foreign: [].into(),
         },
+        in_turn: false,
         may_task: false,
         max_in_flight: 10,
         bucket: None,
