@@ -85,7 +85,7 @@ class Gateway:
             snapshot.limits, clock, events, self.admission, self._done, self._repeated, on=snapshot.relay
         )
         self.calls.relay = self.relay
-        self.sessions.before_judging = self.relay.settle
+        self.sessions.before_judging = self.relay.publish
         self._links = Links(snapshot.limits, clock, self.relay, max_in_flight=_most_in_flight(snapshot))
         self._retiring: set[Service] = set()
         self._session_end: list[Callable[[Session], None]] = []
@@ -179,6 +179,7 @@ class Gateway:
         """Sessions of callers that are no more."""
         for session in self.sessions:
             if session.principal.revoked:
+                session.settle()
                 for exchange in list(session.exchanges.values()):
                     exchange.failed(Unauthorized("the token of this session is not valid any more"))
                 self.sessions.end(session)

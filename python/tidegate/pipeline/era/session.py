@@ -182,7 +182,7 @@ class Session:
         """One request within the session; None when it was refused at once."""
         exchange = SessionExchange(message, envelope, self, self.transport, outlet)
         request_id = envelope.id or b""
-        self._settle()
+        self.settle()
         if request_id in self.exchanges:
             exchange.send_error(InvalidRequest(f"the id {request_id.decode()} is already in use"))
             return None
@@ -218,13 +218,13 @@ class Session:
             self._scope = self._front.relay_scope(self.exchanges)
         return self._scope
 
-    def _settle(self) -> None:
-        """Before ids are looked up: those that the relay has are ours from now on."""
+    def settle(self) -> None:
+        """Before calls are looked up in `exchanges`: those that the relay has are there from now on."""
         if self._scope is not None and self._scope.in_flight:
             self._scope.settle()
 
     def notification(self, message: bytes, envelope: Envelope) -> None:
-        self._settle()
+        self.settle()
         method = envelope.method
         if method == "notifications/initialized":
             self.initialized = True
@@ -383,6 +383,11 @@ class Session:
         if self.revision < _SINCE.get(envelope.method or "", ""):
             return False
         return envelope.method != "notifications/message" or self.level is None or reaches(message, self.level)
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests run in it."""
+        return bool(self.exchanges) or (self._scope is not None and self._scope.in_flight > 0)
 
     # -- the end ----------------------------------------------------------------------------------------------
 

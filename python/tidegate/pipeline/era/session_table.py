@@ -103,4 +103,4 @@ class SessionTable:
 
 def _idle(session: Session) -> bool:
     """Nothing runs in it and no stream of it is open."""
-    return not session.exchanges and (session.general is None or not session.general.alive)
+    return not session.busy and (session.general is None or not session.general.alive)

@@ -74,8 +74,13 @@ class FastLane:
         self.take_up(limits, on=on)
 
     def take_up(self, limits: Limits, *, on: bool) -> None:
-        """Other bounds, and other rules: nothing that was learnt is true any more."""
-        self.settle()
+        """Other bounds, and other rules: nothing that was learnt is true any more.
+
+        Calls in flight were let in, and stay where they are, unless the slow lane could not read one again later.
+        """
+        if not on or limits.depth < self.depth:
+            self.settle()
+        self.publish()
         self.native.on = on
         self.depth = limits.depth
         self.native.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.result_bytes, limits.depth)
