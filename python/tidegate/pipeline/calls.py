@@ -13,13 +13,14 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError, UpstreamClosed
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
-from tidegate.pipeline.era.bridge.open_call import Send
+from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.rounds import Rounds
 from tidegate.pipeline.era.bridge.state_seal import request_digest
 from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall, read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.log_level import rank
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.relay.decision import Begin
 from tidegate.pipeline.relay.lane import FastLane
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.tasks.requests import Tasks
@@ -100,8 +101,8 @@ class Calls:
         )
         if call is not None:
             exchange.abandon = call.abandon
-            if self.relay is not None and waited_s == 0.0:
-                self.relay.learn(exchange, target, slot, connection, call)
+            if waited_s == 0.0:
+                self._show(exchange, target, slot, connection, call, _begin_straight)
 
     def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float) -> Send:
         """How the request, or what is made of it, is sent on."""
@@ -113,6 +114,32 @@ class Calls:
             return self.tasks.making.sending(exchange, target, slot, connection, as_client)
         return as_client(exchange.client)
 
+    # -- what the relay is shown ------------------------------------------------------------------------------
+
+    def _show(
+        self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, call: Call, begin: Begin
+    ) -> None:
+        if self.relay is not None:
+            words = self.tasks.making.odd_words(exchange, connection)
+            if exchange.client.stateless and connection.keeps_session:
+                words += _RETRY_BYTES
+            self.relay.learn(exchange, target, slot, connection, call, begin, words)
+
+    def _shown(
+        self, way: Send, exchange: Exchange, target: Target, slot: Slot, connection: Connection, begin: Begin
+    ) -> Send:
+        """The same way, seen by the relay when the request itself goes it."""
+        if self.tasks.making.concerns(exchange, target, connection):
+            return way
+
+        def send(listener: CallListener, message: bytes, envelope: Envelope) -> OpenCall | None:
+            call = way(listener, message, envelope)
+            if isinstance(call, Call) and message is exchange.message:
+                self._show(exchange, target, slot, connection, call, begin)
+            return call
+
+        return send
+
     def close(self) -> None:
         self.tasks.close()
         self.suspended.close()
@@ -123,7 +150,11 @@ class Calls:
         self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float
     ) -> None:
         way = self._way(exchange, target, slot, connection, waited_s)
+        if waited_s == 0.0:
+            way = self._shown(way, exchange, target, slot, connection, partial(self._begin_rounds, target))
+        self._begin_rounds(target, exchange, way)
 
+    def _begin_rounds(self, target: Target, exchange: Exchange, way: Send) -> None:
         def reach(go: Callable[[Send], None]) -> None:
             def use(slot: Slot, connection: Connection) -> None:
                 if connection.keeps_session:
@@ -152,7 +183,7 @@ class Calls:
         else:
             service.acquire(
                 exchange.client,
-                lambda slot, connection: use(slot, connection, lambda finished: None),
+                lambda slot, connection: use(slot, connection, _nothing_leased),
                 exchange.failed,
             )
 
@@ -190,7 +221,14 @@ class Calls:
 
         way = self._way(exchange, target, slot, connection, waited_s)
         alone = envelope.method in ASKABLE and slot.leased
+        if waited_s == 0.0 and not slot.leased and _is_at_level(slot, connection, exchange.client, alone):
+            way = self._shown(way, exchange, target, slot, connection, partial(self._begin_suspendable, target))
         _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
+
+    def _begin_suspendable(self, target: Target, exchange: Exchange, way: Send) -> None:
+        """On a connection that is not leased."""
+        call = SuspendableCall(exchange, self.suspended, target.service.config.call_timeout_s, _nothing_leased)
+        call.start(way, exchange.message, exchange.envelope)
 
     def _resumed(self, exchange: Exchange, *, ours_only: bool = False) -> bool:
         """Whether the request is seen to: it goes on with a call that waits for it, or was refused.
@@ -247,19 +285,30 @@ def _without_retry(message: bytes, envelope: Envelope, depth: int) -> tuple[byte
     return stripped, scan(stripped, depth)
 
 
+def _begin_straight(exchange: Exchange, way: Send) -> None:
+    call = way(exchange, exchange.message, exchange.envelope)
+    if call is not None:
+        exchange.abandon = call.abandon
+
+
+def _nothing_leased(finished: bool) -> None: ...
+
+
+def _is_at_level(slot: Slot, connection: Connection, client: ClientView, alone: bool) -> bool:
+    wanted = rank(client.log_level)
+    if wanted is None or "logging" not in connection.capabilities:
+        return True
+    return slot.level is not None and (slot.level == wanted or (slot.level < wanted and not alone))
+
+
 def _at_level(slot: Slot, connection: Connection, client: ClientView, alone: bool, go_on: Callable[[], None]) -> None:
     """Goes on once the server logs at the level that this request wants, or at a more talkative one.
 
     A lane follows the request that has it `alone`; what others share only grows more talkative, and the client is
     spared the rest on its way back.
     """
-    wanted = rank(client.log_level)
-    if wanted is None or "logging" not in connection.capabilities:
+    if _is_at_level(slot, connection, client, alone):
         go_on()
         return
-    enough = slot.level is not None and (slot.level == wanted or (slot.level < wanted and not alone))
-    if enough:
-        go_on()
-        return
-    slot.level = wanted
+    slot.level = rank(client.log_level)
     connection.request_then(go_on, "logging/setLevel", {"level": client.log_level}, _LEVEL_TIMEOUT_S)

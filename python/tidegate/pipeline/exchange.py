@@ -16,6 +16,7 @@ from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
 
 if TYPE_CHECKING:
+    from tidegate.pipeline.era.bridge.results import ResultEdits
     from tidegate.pipeline.relay.origin import Origin, ReplyForm
 
 _JUDGED_BYTES: Final = 64 * 1024
@@ -281,6 +282,11 @@ class Exchange:
     @property
     def reply_form(self) -> ReplyForm | None:
         """What would be written around a good answer."""
+        return None
+
+    @property
+    def result_edits(self) -> ResultEdits | None:
+        """What `send_result` would do with a good answer."""
         return None
 
     # -- for era/ -----------------------------------------------------------------------------------------

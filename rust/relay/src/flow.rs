@@ -3,7 +3,9 @@
 use crate::bucket::Bucket;
 use crate::choice::Choice;
 use crate::request::Method;
+use crate::rewriting::{Answers, Meta};
 use crate::tally::Tally;
+use memchr::memmem::Finder;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -28,15 +30,6 @@ impl Coding {
             Self::Zstd => "zstd",
         }
     }
-}
-
-/// Which results pass as they are, but for their id. All others are the slow lane's.
-#[derive(Debug, Clone)]
-pub struct Answers {
-    /// Only with `"resultType":"complete"` (the stateless era); else only without any.
-    pub complete: bool,
-    /// Words (JSON strings, quotes included) that the client's revision may not see in a result: none of them may be in it.
-    pub foreign: Rc<[Box<[u8]>]>,
 }
 
 /// Where requests are told apart by their id alone: a session, or a stream of a client.
@@ -87,12 +80,14 @@ pub struct Decision {
     pub coding: Coding,
     /// Shorter bodies are not compressed, and longer ones than the second neither.
     pub compressed_bytes: (usize, usize),
-    /// Which results pass.
+    /// What the server is told in `params._meta`.
+    pub meta: Meta,
+    /// What becomes of results.
     pub answers: Answers,
-    /// A call with this word in it may become a task, which is the slow lane's affair.
-    pub may_task: bool,
     /// Replicas get calls in turn; else whichever has least to do gets the next.
     pub in_turn: bool,
+    /// Calls with one of these in them are another affair, which is the slow lane's.
+    pub odd_words: Box<[Finder<'static>]>,
     /// So many calls may be in flight at the server.
     pub max_in_flight: usize,
     /// Of the caller.

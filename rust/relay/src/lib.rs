@@ -15,10 +15,12 @@ mod meta;
 pub mod relay;
 mod request;
 mod response;
+pub mod rewriting;
 mod slab;
 pub mod tally;
 
 pub use bucket::Bucket;
-pub use flow::{Answers, Coding, Decision, Scope};
+pub use flow::{Coding, Decision, Scope};
 pub use relay::{Answer, Asked, Heard, Limits, Piece, Relay, SlowLane, Taken, To};
+pub use rewriting::{Answers, Change, Edit, Fitting, Meta, Words, finder};
 pub use tally::{Counted, Outcome, Total};

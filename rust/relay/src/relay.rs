@@ -44,7 +44,6 @@ const JUDGED_BYTES: usize = 64 * 1024;
 const SPARE: usize = 64;
 const SPARE_BYTES: usize = 4096;
 
-static TASK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"task\""));
 static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"isError\""));
 
 /// Bounds, as the configuration has them.
@@ -826,11 +825,24 @@ impl Relay {
                 None => return Asked::Slow,
             },
         };
+        let Ok(meta) = decision.meta.edit(message, found) else {
+            return Asked::Slow;
+        };
         if !self.allows(decision, found, message, now_s, slow) {
             return Asked::Slow;
         }
         let upstream_id = self.next_id(decision.upstream);
-        self.write_request(decision, channel, upstream_id, found, data, start);
+        let digits = Decimal::new(upstream_id);
+        let name = decision.name.as_deref();
+        let (meta_at, meta) = meta.unwrap_or((Span::new(message.len(), message.len()), Vec::new()));
+        let mut edits: [(Span, &[u8]); 3] = [
+            (found.id, digits.as_bytes()),
+            (found.name, name.unwrap_or_else(|| found.name.of(message))),
+            (meta_at, &meta),
+        ];
+        // What is inserted behind a name stays there.
+        edits.sort_by_key(|(span, _)| span.start);
+        self.write_request(decision, channel, &edits, data, start);
         let mut kept = self.spare.pop().unwrap_or_default();
         kept.extend_from_slice(message);
         if head.is_some()
@@ -863,7 +875,10 @@ impl Relay {
         let relayed = self.in_flight_at(decision.upstream);
         if self.pending.len() + slow.in_flight() >= self.limits.in_flight
             || !slow.has_room(decision.upstream, relayed, decision.max_in_flight)
-            || (decision.may_task && TASK.find(message).is_some())
+            || decision
+                .odd_words
+                .iter()
+                .any(|word| word.find(message).is_some())
             || (decision.request_head.is_none() && memchr::memchr2(b'\n', b'\r', message).is_some())
         {
             return false;
@@ -894,40 +909,22 @@ impl Relay {
         &mut self,
         decision: &Decision,
         channel: Option<usize>,
-        upstream_id: u64,
-        found: &Request<'_>,
+        edits: &[(Span, &[u8])],
         data: &[u8],
         start: usize,
     ) {
         let message = &data[start..];
-        let digits = Decimal::new(upstream_id);
-        let name = decision.name.as_deref();
-        let mut edits: [(Span, &[u8]); 2] = [
-            (found.id, digits.as_bytes()),
-            (found.name, name.unwrap_or_else(|| found.name.of(message))),
-        ];
-        if edits[1].0.start < edits[0].0.start {
-            edits.swap(0, 1);
-        }
         let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
         if let (Some(channel), Some(head)) = (channel, &decision.request_head) {
             self.to = To::Channel(channel);
-            let length = edits.iter().fold(message.len(), |length, (span, with)| {
-                length - (span.end - span.start) + with.len()
-            });
+            let length = length_with(edits, message.len());
             out.bytes(head);
             out.bytes(Decimal::new(length as u64).as_bytes());
             out.bytes(b"\r\n\r\n");
         } else {
             self.to = To::Upstream(decision.upstream);
         }
-        let mut at = 0;
-        for (span, with) in edits {
-            out.input(at..span.start);
-            out.bytes(with);
-            at = span.end;
-        }
-        out.input(at..message.len());
+        out.edited(edits, message.len());
         if channel.is_none() {
             out.bytes(b"\n");
         }
@@ -1139,17 +1136,14 @@ impl Relay {
         else {
             return Answer::Promote(call);
         };
-        let passes = match found.result_type {
-            Some(kind) => decision.answers.complete && kind.of(message) == b"\"complete\"",
-            None => !decision.answers.complete,
-        };
+        let kind = found.result_type.map(|kind| kind.of(message));
         let over_http = pending.head.is_some();
-        if !passes
-            || (!over_http && memchr::memchr2(b'\n', b'\r', message).is_some())
-            || !fits(result.of(message), &decision.answers.foreign)
-        {
+        if !over_http && memchr::memchr2(b'\n', b'\r', message).is_some() {
             return Answer::Promote(call);
         }
+        let Ok(changed) = decision.answers.edit(result.of(message), kind) else {
+            return Answer::Promote(call);
+        };
         let failed = flow.is_tool
             && message.len() <= JUDGED_BYTES
             && IS_ERROR.find(message).is_some()
@@ -1158,6 +1152,12 @@ impl Relay {
                 .flatten()
                 .is_some_and(|span| span.of(message) == b"true");
         let own_id = pending.id.of(&pending.message);
+        let (at, with) = match &changed {
+            Some(changed) => (result, &changed[..]),
+            None => (Span::new(message.len(), message.len()), &[][..]),
+        };
+        let mut edits = [(id, own_id), (at, with)];
+        edits.sort_by_key(|(span, _)| span.start);
         self.to = To::Client(pending.client);
         let start = if let Source::Data(start) = source {
             start
@@ -1167,15 +1167,19 @@ impl Relay {
         let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
         out.gathered = source == Source::Gathered;
         if over_http {
-            let length = message.len() - (id.end - id.start) + own_id.len();
+            let length = length_with(&edits, message.len());
             let (least, most) = decision.compressed_bytes;
             let coded = decision.coding != Coding::None && length >= least && length <= most;
             out.bytes(&decision.reply_head);
             if coded {
                 let mut body = Vec::with_capacity(length);
-                body.extend_from_slice(&message[..id.start]);
-                body.extend_from_slice(own_id);
-                body.extend_from_slice(&message[id.end..]);
+                let mut at = 0;
+                for (span, with) in edits {
+                    body.extend_from_slice(&message[at..span.start]);
+                    body.extend_from_slice(with);
+                    at = span.end;
+                }
+                body.extend_from_slice(&message[at..]);
                 let Ok(body) = coding::compress(decision.coding.name(), &body, 3) else {
                     return Answer::Promote(call);
                 };
@@ -1189,14 +1193,10 @@ impl Relay {
                 out.bytes(b"content-length: ");
                 out.bytes(Decimal::new(length as u64).as_bytes());
                 out.bytes(b"\r\n\r\n");
-                out.input(0..id.start);
-                out.bytes(own_id);
-                out.input(id.end..message.len());
+                out.edited(&edits, message.len());
             }
         } else {
-            out.input(0..id.start);
-            out.bytes(own_id);
-            out.input(id.end..message.len());
+            out.edited(&edits, message.len());
             out.bytes(b"\n");
         }
         let outcome = if failed {
@@ -1555,11 +1555,11 @@ fn flow_key(key: &mut Vec<u8>, context: u64, class: u32, method: Method, name: &
     key.extend_from_slice(name.as_bytes());
 }
 
-/// Whether a result says nothing that the client's revision does not know.
-fn fits(result: &[u8], foreign: &[Box<[u8]>]) -> bool {
-    !foreign
-        .iter()
-        .any(|word| memchr::memmem::find(result, word).is_some())
+/// How long a message of `length` is once these ranges are replaced.
+fn length_with(edits: &[(Span, &[u8])], length: usize) -> usize {
+    edits.iter().fold(length, |length, (span, with)| {
+        length - (span.end - span.start) + with.len()
+    })
 }
 
 /// A positive integer as the relay writes it.
@@ -1643,6 +1643,17 @@ impl<'a> Out<'a> {
         } else {
             Piece::Input(range)
         });
+    }
+
+    /// A message of the input with these ranges replaced, which are in order.
+    fn edited(&mut self, edits: &[(Span, &[u8])], length: usize) {
+        let mut at = 0;
+        for (span, with) in edits {
+            self.input(at..span.start);
+            self.bytes(with);
+            at = span.end;
+        }
+        self.input(at..length);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

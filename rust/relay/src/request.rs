@@ -24,6 +24,7 @@ pub(crate) struct Request<'a> {
     /// The token.
     pub(crate) name: Span,
     pub(crate) name_text: Cow<'a, str>,
+    pub(crate) params: Span,
     pub(crate) meta: Option<Span>,
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn read<'a>(message: &'a [u8], depth: usize, known: &[u8]) -> Option<
         id,
         name,
         name_text: found.name_text?,
+        params: found.params?,
         meta: found.meta,
     })
 }

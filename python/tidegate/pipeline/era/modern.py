@@ -18,6 +18,7 @@ from tidegate.errors import (
 from tidegate.pipeline.codec import Envelope, patch_object, splice
 from tidegate.pipeline.era.bridge.abilities import asked_abilities, undeclared
 from tidegate.pipeline.era.bridge.entries import capabilities_for
+from tidegate.pipeline.era.bridge.results import ResultEdits, members_for_modern
 from tidegate.pipeline.era.front import OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS, rank, reaches
 from tidegate.pipeline.era.wire import error_message
@@ -127,6 +128,10 @@ class StatelessExchange(Exchange):
     def reply_form(self) -> ReplyForm | None:
         return self.outlet.reply_form
 
+    @property
+    def result_edits(self) -> ResultEdits:
+        return ResultEdits(members_for_modern(self.envelope.method or ""), None)
+
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         if envelope.method == "notifications/message":
             level = rank(self.client.log_level)
@@ -150,10 +155,7 @@ class StatelessExchange(Exchange):
             self.outlet.reply(splice(message, [id_edit]), None)
             return
         # From a server of the session era.
-        changes: list[tuple[str, bytes | None]] = [("resultType", b'"complete"')]
-        if self.envelope.method == "resources/read":
-            changes += [("ttlMs", b"0"), ("cacheScope", b'"private"')]
-        result = patch_object(message[span[0] : span[1]], changes)
+        result = patch_object(message[span[0] : span[1]], members_for_modern(self.envelope.method or ""))
         edits = sorted([id_edit, (span[0], span[1], result)])
         self.outlet.reply(splice(message, edits), None)
 

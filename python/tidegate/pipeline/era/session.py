@@ -13,7 +13,7 @@ from tidegate.errors import INTERNAL_ERROR, InvalidParams, InvalidRequest, Metho
 from tidegate.pipeline.codec import Envelope, Scope, find_member, splice
 from tidegate.pipeline.era.bridge.abilities import asked_abilities
 from tidegate.pipeline.era.bridge.entries import capabilities_for
-from tidegate.pipeline.era.bridge.results import result_for
+from tidegate.pipeline.era.bridge.results import ResultEdits, fitting_for, result_for
 from tidegate.pipeline.era.front import Front, OpeningFacts
 from tidegate.pipeline.era.log_level import LEVELS, reaches
 from tidegate.pipeline.era.wire import error_message
@@ -65,6 +65,11 @@ class SessionExchange(Exchange):
     @property
     def reply_form(self) -> ReplyForm | None:
         return self.outlet.reply_form
+
+    @property
+    def result_edits(self) -> ResultEdits:
+        fitting = fitting_for(self.envelope.method or "", self.session.revision)
+        return ResultEdits(None if self.session.newest else fitting, fitting)
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         if self.session.wants(message, envelope):
@@ -223,6 +228,12 @@ class Session:
         if self._scope is not None and self._scope.in_flight:
             self._scope.settle()
 
+    def _forget_flows(self) -> None:
+        """A stateless server is told of the log level with every request."""
+        if self._scope is not None:
+            self._scope.close()
+            self._scope = None
+
     def notification(self, message: bytes, envelope: Envelope) -> None:
         self.settle()
         method = envelope.method
@@ -263,6 +274,7 @@ class Session:
             return
         self.level = LEVELS.index(level)
         self.client.log_level = level
+        self._forget_flows()
         self._front.log_level(self.client, level, exchange)
 
     def _follow(self, exchange: SessionExchange, envelope: Envelope) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from tidegate.clock import Clock
 from tidegate.events import ExchangeDone, ExchangesDone
-from tidegate.pipeline.codec import Bucket, Upstream
-from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.codec import Bucket, Envelope, Upstream
+from tidegate.pipeline.era.bridge.open_call import Send
+from tidegate.pipeline.era.bridge.results import ResultEdits
+from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
 from tidegate.pipeline.json_text import json_value
 from tidegate.pipeline.relay.origin import Done, Origin, ReplyForm
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call
 from tidegate.pipeline.upstream.slot import Slot
+
+Begin = Callable[[Exchange, Send], None]
+"""Has an exchange's request sent, and whatever comes back understood."""
 
 _MAX_NAME_CHARS: Final = 100
 """A client may call itself anything, of any length."""
@@ -35,6 +41,7 @@ class Decision:
 
     __slots__ = (
         "_backend",
+        "_begin",
         "_connection",
         "_exposed_name",
         "_lane",
@@ -50,10 +57,10 @@ class Decision:
         "complete",
         "compress_max_bytes",
         "compress_min_bytes",
-        "foreign",
         "max_in_flight",
-        "may_task",
+        "meta_changes",
         "name",
+        "odd_words",
         "principal",
         "repeatable",
         "reply_head",
@@ -61,6 +68,7 @@ class Decision:
         "scope",
         "since_s",
         "slot",
+        "untyped",
         "upstream",
     )
 
@@ -73,13 +81,16 @@ class Decision:
         connection: Connection,
         origin: Origin,
         form: ReplyForm,
-        foreign: tuple[str, ...],
+        edits: ResultEdits,
         upstream: Upstream,
         bucket: Bucket | None,
         call: Call,
+        begin: Begin,
+        odd_words: tuple[bytes, ...],
     ) -> None:
         config = target.service.config
         self._lane = lane
+        self._begin = begin
         self._origin = origin
         self._connection = connection
         self._backend = exchange.backend
@@ -99,11 +110,10 @@ class Decision:
         self.coding = form.coding
         self.compress_min_bytes = form.compress_min_bytes
         self.compress_max_bytes = form.compress_max_bytes
-        self.complete = self.client.stateless
-        """A result of the stateless era says that it is one."""
-        self.foreign = [b'"' + word.encode() + b'"' for word in foreign]
-        """Words that the client's revision may not see in a result."""
-        self.may_task = not self.client.stateless and self._method == "tools/call"
+        self.meta_changes = connection.dialect.meta_changes(exchange.client) if connection.dialect is not None else []
+        self.untyped, self.complete = edits
+        self.odd_words = list(odd_words)
+        """Calls with one of these in them are another affair."""
         self.upstream = upstream
         self.request_head = connection.request_head(call)
         """Over HTTP: what the request is sent after."""
@@ -136,17 +146,27 @@ class Decision:
         exchange.started_s = began_s
         exchange.backend = self._backend
         lane.resumed()
-        span = exchange.envelope.name_span
-        self._connection.resume(
-            exchange,
-            self.client,
-            b"%d" % upstream_id,
-            name=self._server_name,
-            edits=[(*span, self.name)] if self.name is not None and span is not None else [],
-            timeout_s=self._timeout_s,
-            began_s=began_s,
-            sent_on=(sent_on, received) if sent_on is not None else None,
-        )
+        sent: Call | None = None
+
+        def send(listener: CallListener, message: bytes, envelope: Envelope) -> Call:
+            nonlocal sent
+            span = envelope.name_span
+            sent = self._connection.resume(
+                listener,
+                self.client,
+                message,
+                envelope,
+                b"%d" % upstream_id,
+                name=self._server_name,
+                edits=[(*span, self.name)] if self.name is not None and span is not None else [],
+                timeout_s=self._timeout_s,
+                began_s=began_s,
+            )
+            return sent
+
+        self._begin(exchange, send)
+        if sent is not None and sent_on is not None:
+            self._connection.take_over(sent, sent_on, received, began_s)
 
     def done(self, ok: int, tool_error: int, counts: list[int], sum_s: float) -> ExchangesDone:
         """What the relay counted."""

@@ -24,10 +24,9 @@ from tidegate.pipeline.codec import (
     StreamDownstream,
     Upstream,
 )
-from tidegate.pipeline.era.bridge.results import foreign_words
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.policy.admission import Admission
-from tidegate.pipeline.relay.decision import Decision
+from tidegate.pipeline.relay.decision import Begin, Decision
 from tidegate.pipeline.relay.origin import Done
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
@@ -118,8 +117,20 @@ class FastLane:
 
     # -- what it learns -------------------------------------------------------------------------------------------
 
-    def learn(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, call: Call) -> None:
-        """This is how the present message was decided: is that how the next one like it will be?"""
+    def learn(
+        self,
+        exchange: Exchange,
+        target: Target,
+        slot: Slot,
+        connection: Connection,
+        call: Call,
+        begin: Begin,
+        odd_words: tuple[bytes, ...],
+    ) -> None:
+        """This is how the present message was decided: is that how the next one like it will be?
+
+        `begin`: what the slow lane does with the next one, if it must go on with it. `odd_words`: it has none of them.
+        """
         client = exchange.client
         if (
             not self.native.has_candidate
@@ -136,12 +147,14 @@ class FastLane:
             return
         origin = exchange.origin
         form = exchange.reply_form
-        if origin is None or form is None:
+        edits = exchange.result_edits
+        if origin is None or form is None or edits is None:
             return
-        foreign = () if client.stateless else foreign_words(exchange.envelope.method, client.version)
         bucket = self._admission.bucket_of(exchange.principal).state if exchange.principal.rate_per_s > 0 else None
         decisions = [
-            Decision(self, exchange, target, slot, replica, origin, form, foreign, upstream, bucket, call)
+            Decision(
+                self, exchange, target, slot, replica, origin, form, edits, upstream, bucket, call, begin, odd_words
+            )
             for replica in _replicas(target.service, client, connection)
             if (upstream := replica.relayed) is not None and upstream.attached
         ]

@@ -43,6 +43,7 @@ from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
+_TASK: Final = b'"task"'
 _ENDLESS_S: Final = 86_400.0
 """How long a task without a `ttl` is known."""
 _GRACE_S: Final = 60.0
@@ -73,10 +74,15 @@ class TaskMaking:
             return False
         client = exchange.client
         if connection.keeps_session:
-            return target.needs_task or b'"task"' in exchange.message
+            return target.needs_task or _TASK in exchange.message
         if client.stateless:
             return "extensions" in client.features or connection.offers_extensions
-        return connection.offers_extensions or b'"task"' in exchange.message
+        return connection.offers_extensions or _TASK in exchange.message
+
+    def odd_words(self, exchange: Exchange, connection: Connection) -> tuple[bytes, ...]:
+        """Of a call that is of no concern: another one like it is of none, too, as long as none of these is in it."""
+        stateless = exchange.client.stateless and not connection.keeps_session
+        return (_TASK,) if exchange.envelope.method == "tools/call" and not stateless else ()
 
     def sending(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, carry: Carry) -> Send:
         """How to send a call that `concerns` named."""

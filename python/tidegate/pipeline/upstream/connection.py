@@ -254,32 +254,34 @@ class Connection:
 
     def resume(
         self,
-        exchange: Exchange,
+        listener: CallListener,
         client: ClientView,
+        message: bytes,
+        envelope: Envelope,
         upstream_id: bytes,
         *,
         name: str | None,
         edits: list[Edit],
         timeout_s: float,
         began_s: float,
-        sent_on: tuple[object, bytes] | None,
-    ) -> None:
-        """This call was sent by the relay, as `call` would have sent it.
-
-        `sent_on`: over HTTP, the link's own connection that it is on, and what came there in answer.
-        """
-        message, envelope = exchange.message, exchange.envelope
-        call = Call(self, exchange, upstream_id, envelope.method or "", name)
+    ) -> Call:
+        """This call was sent by the relay, as `call` would have sent it. Over HTTP, `take_over` follows."""
+        call = Call(self, listener, upstream_id, envelope.method or "", name)
         call.principal = client.principal
         call.sent = client, message, envelope, edits
         call.timeout_s = timeout_s
         call.deadline_s = began_s + timeout_s
         self._pending[upstream_id] = call
         self._deadlines.watch(call)
-        exchange.abandon = call.abandon
-        if sent_on is not None and self.dialect is not None:
-            shaped = self.dialect.shape(message, envelope, client, upstream_id, edits)
-            self.link.take_over(call, shaped, *sent_on, began_s)
+        return call
+
+    def take_over(self, call: Call, connection: object, received: bytes, began_s: float) -> None:
+        """A resumed call is on this connection of the link's, where so much came in answer."""
+        if call.sent is not None and self.dialect is not None:
+            client, message, envelope, edits = call.sent
+            self.link.take_over(
+                call, self.dialect.shape(message, envelope, client, call.id, edits), connection, received, began_s
+            )
 
     def request(self, listener: CallListener, method: str, params: dict[str, object], timeout_s: float) -> Call:
         """Sends a request of the gateway's own; `params` must already be in the server's dialect."""

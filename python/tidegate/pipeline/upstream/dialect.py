@@ -22,16 +22,23 @@ from tidegate.protocol.meta_keys import (
 )
 from tidegate.protocol.revisions import LATEST_MODERN
 
-_STRIP: Final[list[tuple[str, bytes | None]]] = [(key, None) for key in (*REQUEST_ENVELOPE, TOKEN)]
+_STRIP: Final[list[Change]] = [(key, None) for key in (*REQUEST_ENVELOPE, TOKEN)]
 _TOKEN_BYTES: Final = TOKEN.encode()
 
 Edit = tuple[int, int, bytes]
+Change = tuple[str, bytes | None]
+"""A member to be set to raw JSON, or to be taken out."""
 
 
 class Dialect(Protocol):
     """An era, as the upstream side writes it."""
 
     keeps_session: bool
+
+    def meta_changes(self, client: ClientView) -> list[Change]:
+        """What is changed in the `_meta` of a request that has neither progress token nor bearer token. Where it has no
+        `_meta` and something is to be set, one is written behind all other `params`.
+        """
 
     def shape(
         self, message: bytes, envelope: Envelope, client: ClientView, upstream_id: bytes, edits: list[Edit]
@@ -59,6 +66,9 @@ class SessionDialect:
 
     keeps_session = True
 
+    def meta_changes(self, client: ClientView) -> list[Change]:
+        return list(_STRIP) if client.stateless else []
+
     def shape(
         self, message: bytes, envelope: Envelope, client: ClientView, upstream_id: bytes, edits: list[Edit]
     ) -> bytes:
@@ -80,6 +90,9 @@ class StatelessDialect:
     def __init__(self, version: str = LATEST_MODERN) -> None:
         self.version = version
 
+    def meta_changes(self, client: ClientView) -> list[Change]:
+        return [] if client.stateless else self._envelope(client)
+
     def shape(
         self, message: bytes, envelope: Envelope, client: ClientView, upstream_id: bytes, edits: list[Edit]
     ) -> bytes:
@@ -87,7 +100,7 @@ class StatelessDialect:
         span = envelope.meta_span
         if client.stateless:
             if span is not None and _TOKEN_BYTES in message[span[0] : span[1]]:
-                changes: list[tuple[str, bytes | None]] = [(TOKEN, None)]
+                changes: list[Change] = [(TOKEN, None)]
                 if meta is not None:
                     changes.append((PROGRESS_TOKEN, upstream_id))
                 meta = (span[0], span[1], patch_object(message[span[0] : span[1]], changes))
@@ -107,8 +120,8 @@ class StatelessDialect:
         # The edits shifted everything behind them, so the members are looked up anew.
         return _patch_member(shaped, "params", [("_meta", entries)])
 
-    def _envelope(self, client: ClientView) -> list[tuple[str, bytes | None]]:
-        changes: list[tuple[str, bytes | None]] = [
+    def _envelope(self, client: ClientView) -> list[Change]:
+        changes: list[Change] = [
             (PROTOCOL_VERSION, json.dumps(self.version).encode()),
             (CLIENT_CAPABILITIES, client.abilities),
         ]
@@ -119,7 +132,7 @@ class StatelessDialect:
         return changes
 
 
-def _patch_member(message: bytes, key: str, changes: list[tuple[str, bytes | None]]) -> bytes:
+def _patch_member(message: bytes, key: str, changes: list[Change]) -> bytes:
     span = find_member(message, key)
     assert span is not None
     return splice(message, [(span[0], span[1], patch_object(message[span[0] : span[1]], changes))])

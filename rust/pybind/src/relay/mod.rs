@@ -445,15 +445,16 @@ impl Said {
             reply_head: self.reply_head.into_boxed_slice(),
             coding,
             compressed_bytes: (self.compress_min_bytes, self.compress_max_bytes),
+            meta: core::Meta::new(changes(self.meta_changes)),
             answers: core::Answers {
-                complete: self.complete,
-                foreign: self
-                    .foreign
-                    .into_iter()
-                    .map(Vec::into_boxed_slice)
-                    .collect(),
+                untyped: edit(self.untyped),
+                complete: edit(self.complete),
             },
-            may_task: self.may_task,
+            odd_words: self
+                .odd_words
+                .iter()
+                .map(|word| core::finder(word))
+                .collect(),
             in_turn: self.balance == "round_robin",
             max_in_flight: self.max_in_flight,
             bucket: self.bucket.map(|bucket| bucket.borrow(py).0.clone()),
@@ -481,6 +482,47 @@ impl Relay {
     }
 }
 
+type Changes = Vec<(String, Option<Vec<u8>>)>;
+
+/// `Fitting` of Python, or members that are set.
+#[derive(FromPyObject)]
+enum SaidEdit {
+    Fit {
+        members: Vec<String>,
+        entries: Vec<String>,
+        structured: Option<Vec<u8>>,
+        place: String,
+        words: Vec<String>,
+    },
+    Set(Changes),
+}
+
+fn changes(said: Changes) -> Box<[core::Change]> {
+    said.into_iter()
+        .map(|(key, value)| (key.into(), value.map(Vec::into_boxed_slice)))
+        .collect()
+}
+
+fn edit(said: Option<SaidEdit>) -> core::Edit {
+    match said {
+        None => core::Edit::Pass,
+        Some(SaidEdit::Set(said)) => core::Edit::Set(changes(said)),
+        Some(SaidEdit::Fit {
+            members,
+            entries,
+            structured,
+            place,
+            words,
+        }) => core::Edit::Fit(Rc::new(core::Fitting {
+            members: core::Words::new(members),
+            entries: core::Words::new(entries),
+            structured: structured.map(Vec::into_boxed_slice),
+            place: place.into(),
+            words: core::Words::new(words),
+        })),
+    }
+}
+
 /// What a decision is made of, as Python says it.
 #[derive(FromPyObject)]
 struct Said {
@@ -489,9 +531,10 @@ struct Said {
     coding: String,
     compress_min_bytes: usize,
     compress_max_bytes: usize,
-    complete: bool,
-    foreign: Vec<Vec<u8>>,
-    may_task: bool,
+    meta_changes: Changes,
+    untyped: Option<SaidEdit>,
+    complete: Option<SaidEdit>,
+    odd_words: Vec<Vec<u8>>,
     balance: String,
     max_in_flight: usize,
     upstream: Py<Upstream>,

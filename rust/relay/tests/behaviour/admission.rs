@@ -3,7 +3,7 @@
 use crate::scene::{HEAD, Scene, call, call_with, post};
 use std::cell::RefCell;
 use std::rc::Rc;
-use tidegate_relay::{Asked, Bucket, Scope};
+use tidegate_relay::{Asked, Bucket, Scope, finder};
 
 #[test]
 fn no_more_calls_than_the_gateway_and_the_server_may_have() {
@@ -79,9 +79,11 @@ fn without_a_scope_ids_are_the_clients_own_affair() {
 }
 
 #[test]
-fn what_may_become_a_task_is_the_slow_lanes() {
+fn calls_with_an_odd_word_are_the_slow_lanes() {
     let mut scene = Scene::new();
-    scene.learn_as(&call("1", "echo"), |decision| decision.may_task = true);
+    scene.learn_as(&call("1", "echo"), |decision| {
+        decision.odd_words = [finder(b"\"task\"")].into();
+    });
     assert!(!scene.relays(&call_with(r#""task":{}"#)));
     assert!(scene.relays(&call_with(r#""arguments":{"tasks":1}"#)));
     scene.learn(&call("1", "add"));

@@ -1,9 +1,10 @@
 //! Which answers are passed on, to whom, in which form.
 
 use crate::scene::{HEAD, REPLY_HEAD, Scene, call, post, result};
+use std::rc::Rc;
 use tidegate_codec::coding::inflate;
 use tidegate_codec::http::parse_response_head;
-use tidegate_relay::{Answer, Answers, Coding, To};
+use tidegate_relay::{Answer, Coding, Edit, Fitting, To, Words};
 
 #[test]
 fn the_one_who_asked_is_answered_once_under_its_own_id() {
@@ -68,11 +69,19 @@ fn compressed_where_the_client_takes_it_and_it_is_worth_it() {
     }
 }
 
+/// Content in `x` may not say `new`.
+fn without_new_content() -> Edit {
+    Edit::Fit(Rc::new(Fitting {
+        place: "x".into(),
+        words: Words::new(["new".to_owned()]),
+        ..Fitting::default()
+    }))
+}
+
 #[test]
 fn anything_but_a_plain_result_is_the_slow_lanes() {
     let cases = [
         r#"{"jsonrpc":"2.0","id":@,"error":{"code":1,"message":"no"}}"#,
-        r#"{"jsonrpc":"2.0","id":@,"result":{"resultType":"complete"}}"#,
         r#"{"jsonrpc":"2.0","id":@,"result":{"resultType":"input_required"}}"#,
         r#"{"jsonrpc":"2.0","id":@,"result":{"x":["new"]}}"#,
         "{\"jsonrpc\":\"2.0\",\"id\":@,\r\"result\":{}}",
@@ -80,7 +89,8 @@ fn anything_but_a_plain_result_is_the_slow_lanes() {
     for (number, case) in (1..).zip(cases) {
         let mut scene = Scene::new();
         scene.learn_as(&call("1", "echo"), |decision| {
-            decision.answers.foreign = [(*b"\"new\"").into()].into();
+            decision.answers.untyped = without_new_content();
+            decision.answers.complete = without_new_content();
         });
         scene.sent(&call("1", "echo"));
         let waiting = scene.relay.calls_at(scene.upstream)[0];
@@ -95,37 +105,6 @@ fn anything_but_a_plain_result_is_the_slow_lanes() {
         assert!(scene.relay.take(waiting).is_some());
         assert_eq!(scene.answered(&message), Answer::Foreign);
     }
-}
-
-#[test]
-fn the_stateless_era_says_that_a_result_is_complete() {
-    let mut scene = Scene::new();
-    scene.learn_as(&call("1", "echo"), |decision| {
-        decision.answers = Answers {
-            complete: true,
-            foreign: [].into(),
-        };
-    });
-    let sent = scene.sent(&call("1", "echo"));
-    assert!(sent.contains("\"id\":1"));
-    let complete = result(1, r#"{"resultType":"complete"}"#);
-    assert_eq!(scene.replied(&complete), complete + "\n");
-    scene.sent(&call("1", "echo"));
-    assert!(matches!(
-        scene.answered(&result(2, "{}")),
-        Answer::Promote(_)
-    ));
-}
-
-#[test]
-fn a_word_that_is_foreign_to_a_result_may_stand_elsewhere() {
-    let mut scene = Scene::new();
-    scene.learn_as(&call("1", "echo"), |decision| {
-        decision.answers.foreign = [(*b"\"new\"").into()].into();
-    });
-    scene.sent(&call("1", "echo"));
-    let answer = r#"{"new":1,"jsonrpc":"2.0","id":1,"result":{"x":"new "}}"#;
-    assert_eq!(scene.replied(answer), answer.to_owned() + "\n");
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod answers;
 mod flows;
 mod handing_over;
 mod memory;
+mod rewriting;
 mod scene;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use tidegate_relay::{
-    Answer, Answers, Asked, Coding, Decision, Limits, Piece, Relay, SlowLane, Taken,
+    Answer, Answers, Asked, Coding, Decision, Edit, Limits, Meta, Piece, Relay, SlowLane, Taken,
 };
 
 pub const HEAD: &str = "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: ";
@@ -99,12 +99,13 @@ impl Scene {
             reply_head: REPLY_HEAD.as_bytes().into(),
             coding: Coding::None,
             compressed_bytes: (0, 0),
+            meta: Meta::default(),
             answers: Answers {
-                complete: false,
-                foreign: [].into(),
+                untyped: Edit::Pass,
+                complete: Edit::Pass,
             },
             in_turn: false,
-            may_task: false,
+            odd_words: [].into(),
             max_in_flight: 100,
             bucket: None,
             scope: None,

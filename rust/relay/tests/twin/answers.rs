@@ -85,16 +85,37 @@ pub fn passes(answer: usize, decided: &Decided, over_http: bool) -> bool {
     let Says::Result(kind, _, line) = ANSWERS[answer].1 else {
         return false;
     };
-    let kind = if decided.complete {
-        kind == Some("complete")
-    } else {
-        kind.is_none()
-    };
-    kind && (line || over_http)
-        && decided
-            .foreign
-            .is_none_or(|word| !ANSWERS[answer].0.contains(word))
+    matches!(kind, None | Some("complete"))
+        && (line || over_http)
+        && (decided.complete
+            || decided
+                .foreign
+                .is_none_or(|word| !ANSWERS[answer].0.contains(&format!("\"{word}\""))))
 }
+
+/// As the client has it.
+pub fn passed_on(answer: usize, decided: &Decided, id: &str) -> String {
+    let said = text(answer, id);
+    let typed = matches!(ANSWERS[answer].1, Says::Result(Some(_), ..));
+    match (decided.complete, typed) {
+        (true, false) => {
+            let start = said.find("\"result\"").unwrap();
+            let start = start + said[start..].find('{').unwrap();
+            let mut open = 0;
+            let ends = |mark| {
+                open += i32::from(mark == '{') - i32::from(mark == '}');
+                open == 0
+            };
+            let end = start + said[start..].find(ends).unwrap();
+            let comma = if end == start + 1 { "" } else { "," };
+            format!("{}{comma}{TYPE}{}", &said[..end], &said[end..])
+        }
+        (false, true) => said.replace(&format!("{TYPE},"), "").replace(TYPE, ""),
+        _ => said,
+    }
+}
+
+const TYPE: &str = r#""resultType":"complete""#;
 
 pub fn failed(answer: usize, decided: &Decided) -> bool {
     decided.is_tool && matches!(ANSWERS[answer].1, Says::Result(_, true, _))

@@ -218,12 +218,13 @@ impl Exchange {
                 core::Coding::None
             },
             compressed_bytes: COMPRESSED_BYTES,
+            meta: core::Meta::default(),
             answers: core::Answers {
-                complete: false,
-                foreign: [].into(),
+                untyped: core::Edit::Pass,
+                complete: core::Edit::Pass,
             },
             in_turn: false,
-            may_task: false,
+            odd_words: [].into(),
             max_in_flight: 10,
             bucket: None,
             scope: None,

@@ -386,7 +386,7 @@ impl Scenario<'_> {
         };
         if different & 4 != 0 {
             decided.name = Some("\"its own \\\"name\\\"\"");
-            decided.foreign = Some("\"foreign\"");
+            decided.foreign = Some("foreign");
         }
         if different & 8 != 0 {
             decided.coding = *self.choices.one_of(&[Some("gzip"), Some("zstd")]);
@@ -403,6 +403,14 @@ impl Scenario<'_> {
     }
 
     fn as_core(&self, tag: usize, decided: &Decided) -> core::Decision {
+        let typed = ("resultType".into(), Some(b"\"complete\"".as_slice().into()));
+        let words = |words: &[&str]| core::Words::new(words.iter().map(ToString::to_string));
+        let fitting = Rc::new(core::Fitting {
+            members: words(&["resultType"]),
+            place: "links".into(),
+            words: words(decided.foreign.as_slice()),
+            ..core::Fitting::default()
+        });
         core::Decision {
             tag,
             upstream: decided.upstream,
@@ -416,16 +424,27 @@ impl Scenario<'_> {
                 None => core::Coding::None,
             },
             compressed_bytes: decided.compressed,
-            answers: core::Answers {
-                complete: decided.complete,
-                foreign: decided
-                    .foreign
-                    .iter()
-                    .map(|word| word.as_bytes().into())
-                    .collect(),
+            meta: core::Meta::default(),
+            answers: if decided.complete {
+                core::Answers {
+                    untyped: core::Edit::Set([typed].into()),
+                    complete: core::Edit::Pass,
+                }
+            } else {
+                core::Answers {
+                    untyped: match decided.foreign {
+                        None => core::Edit::Pass,
+                        Some(_) => core::Edit::Fit(fitting.clone()),
+                    },
+                    complete: core::Edit::Fit(fitting),
+                }
             },
             in_turn: false,
-            may_task: decided.may_task,
+            odd_words: decided
+                .may_task
+                .then(|| core::finder(b"\"task\""))
+                .into_iter()
+                .collect(),
             max_in_flight: decided.most,
             bucket: decided.bucket.map(|bucket| self.buckets[bucket].clone()),
             scope: decided.scope.map(|scope| self.scopes[scope].clone()),
@@ -567,7 +586,7 @@ impl Scenario<'_> {
         }
         assert_eq!(answer, core::Answer::Relayed);
         assert_eq!(self.relay.to, core::To::Client(call.client));
-        let own = answers::text(number, &call.own_id).into_bytes();
+        let own = answers::passed_on(number, &decided, &call.own_id).into_bytes();
         let written = self.written(&message);
         if call.over_http {
             framing::is_reply(

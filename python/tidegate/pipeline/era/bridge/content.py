@@ -65,6 +65,11 @@ def annotated_for(value: bytes, revision: str) -> bytes:
     return within(value, "annotations", lambda notes: without(notes, late)) if mentions(value, late) else value
 
 
+def structured_starts(revision: str) -> bytes:
+    """What `structuredContent` may begin with, in revisions with sessions: an object only, or nothing at all."""
+    return b"{" if revision >= STRUCTURED else b""
+
+
 def structured_for(holder: bytes, revision: str) -> bytes:
     """A tool's result without `structuredContent` that the revision cannot have.
 
@@ -75,7 +80,7 @@ def structured_for(holder: bytes, revision: str) -> bytes:
         return holder
     known = members(holder)
     value = known.get("structuredContent")
-    if value is None or (revision >= STRUCTURED and value.startswith(b"{")):
+    if value is None or value[0] in structured_starts(revision):
         return holder
     blocks = known.get("content")
     if value != b"null" and not any(text_of(members(block).get("type")) == "text" for block in elements(blocks or b"")):
