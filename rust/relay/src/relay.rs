@@ -40,6 +40,8 @@ const SEEN: usize = 4096;
 const MOST_IN_SCOPE: usize = 64;
 /// As in the slow lane: longer answers are not looked at for `isError`.
 const JUDGED_BYTES: usize = 64 * 1024;
+/// A buffer that is larger is given back when what it held is written.
+const KEPT_BYTES: usize = 64 * 1024;
 /// Buffers of requests that are kept for the next ones, and how large they may be.
 const SPARE: usize = 64;
 const SPARE_BYTES: usize = 4096;
@@ -988,7 +990,7 @@ impl Relay {
         let Some(call) = call else {
             return Answer::Foreign;
         };
-        self.reply(call, message, &found, Source::Input, now_s)
+        self.reply(call, message, &found, Source::Data(0), now_s)
     }
 
     /// What came on a connection to a server over HTTP.
@@ -1039,13 +1041,19 @@ impl Relay {
                 let mut response = std::mem::replace(&mut found.response, Response::new());
                 let (message, source) = match place {
                     Where::Data(start) => (&data[start..], Source::Data(start)),
-                    Where::Raw(start) => (&response.raw[start..], Source::Gathered),
-                    Where::Body => (&response.body[..], Source::Gathered),
+                    Where::Raw(start) => (&response.raw[start..], Source::Gathered(start)),
+                    Where::Body => (&response.body[..], Source::Gathered(0)),
                 };
                 let relayed = self.say(call, message, source, now_s);
-                if relayed && source == Source::Gathered {
-                    self.gathered.clear();
-                    self.gathered.extend_from_slice(message);
+                match place {
+                    // Whole, so nothing more of it will be asked for.
+                    Where::Raw(_) if relayed => {
+                        std::mem::swap(&mut self.gathered, &mut response.raw);
+                    }
+                    Where::Body if relayed => {
+                        std::mem::swap(&mut self.gathered, &mut response.body);
+                    }
+                    _ => {}
                 }
                 if !relayed && response.raw.is_empty() {
                     response.raw.extend_from_slice(data);
@@ -1080,6 +1088,16 @@ impl Relay {
         let is_it = found.kind == json::MessageKind::Result
             && found.id.and_then(|id| number(id.of(message))) == expected;
         is_it && self.reply(call, message, &found, source, now_s) == Answer::Relayed
+    }
+
+    /// The last write was made. What was large in it is given back.
+    pub fn written(&mut self) {
+        if self.gathered.capacity() > KEPT_BYTES {
+            self.gathered = Vec::new();
+        }
+        if self.scratch.capacity() > KEPT_BYTES {
+            self.scratch = Vec::new();
+        }
     }
 
     /// How many calls a connection has carried since this was last asked.
@@ -1159,13 +1177,9 @@ impl Relay {
         let mut edits = [(id, own_id), (at, with)];
         edits.sort_by_key(|(span, _)| span.start);
         self.to = To::Client(pending.client);
-        let start = if let Source::Data(start) = source {
-            start
-        } else {
-            0
-        };
+        let (Source::Data(start) | Source::Gathered(start)) = source;
         let mut out = Out::new(&mut self.pieces, &mut self.scratch, start);
-        out.gathered = source == Source::Gathered;
+        out.gathered = matches!(source, Source::Gathered(_));
         if over_http {
             let length = length_with(&edits, message.len());
             let (least, most) = decision.compressed_bytes;
@@ -1613,12 +1627,10 @@ struct Out<'a> {
 /// Where a message lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// It is the input.
-    Input,
     /// It begins there in the input.
     Data(usize),
-    /// It is `Relay::gathered`.
-    Gathered,
+    /// It begins there in what will be `Relay::gathered`.
+    Gathered(usize),
 }
 
 impl<'a> Out<'a> {

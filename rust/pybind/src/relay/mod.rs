@@ -306,7 +306,9 @@ impl Relay {
 
     /// Sends what the core has just made.
     fn flush(&self, py: Python<'_>, input: &[u8]) -> PyResult<()> {
-        if let Some((write, bytes)) = self.written(py, input)? {
+        let written = self.written(py, input);
+        self.core.borrow_mut().written();
+        if let Some((write, bytes)) = written? {
             write.call1(py, (bytes,))?;
         }
         Ok(())
