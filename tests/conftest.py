@@ -12,11 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from relay_modes import for_the_whole_run
+
 # What one test's gateway remembers is none of another's, and none of the person's who runs them.
 os.environ["TIDEGATE_STATE"] = ""
 # Some daemons are started without any variable of ours.
 _STATE = tempfile.TemporaryDirectory(prefix="tg-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
+
+for_the_whole_run()
 
 
 def self_signed(name: str) -> bytes:
