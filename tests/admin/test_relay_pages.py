@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from gateway import House
-from scripted_server import ScriptedServer, tool
+from scripted_server import Received, ScriptedServer, tool
 from watched import ROADS, ask, keep_busy, page, watched
 
 from tidegate.admin import flows as flow_page
@@ -163,3 +164,33 @@ async def test_rows_are_bounded_and_those_that_were_used_last_are_shown(monkeypa
         found = await flows(home)
         assert found["flows"] == 4
         assert [row["name"] for row in found["rows"]] == ["tool1", "tool3"]
+
+
+class Prompt(ScriptedServer):
+    """Answers calls by itself."""
+
+    def serve(self, received: Received) -> None:
+        if received.method == "tools/call":
+            received.reply(self.complete({"content": []}))
+        else:
+            super().serve(received)
+
+
+async def test_each_replica_has_a_row_with_its_number() -> None:
+    other = Prompt("modern", "two")
+    async with watched(Prompt("modern")) as home:
+        snapshot = home.daemon.snapshot
+        (first,) = snapshot.backends
+        second = await other.listen("tcp", home.folder)
+        both = replace(first, replicas=2, endpoints=(first.address, second.address), balance="round_robin")
+        await home.daemon.take_up(replace(snapshot, backends=(both,)))
+        client = await home.client("tcp", "modern")
+        found: Any = {"rows": []}
+        for _ in range(200):
+            await client.call("tools/call", {"name": "echo"})
+            found = await flows(home)
+            if len(found["rows"]) == 2 and all(row["calls"] for row in found["rows"]):
+                break
+        other.close()
+        assert sorted(row["replica"] for row in found["rows"]) == [1, 2]
+        assert found["flows"] == 2

@@ -201,6 +201,7 @@ class Decision:
         """For operators: what is repeated for whom, and what it did so far. No id of a session, no token."""
         now_s = self._lane.clock.now_s()
         calls = ok + tool_error
+        own = (slot for slot in self.slot.siblings if slot.connection is self._connection)
         return {
             "transport": self._transport,
             "era": "stateless" if self.client.stateless else "session",
@@ -210,7 +211,7 @@ class Decision:
             "name": self._exposed_name or "",
             "backend": self._backend,
             "serves": self.slot.serves,
-            "replica": self.slot.replica + 1,
+            "replica": next(own, self.slot).replica + 1,
             "calls": calls,
             "tool_errors": tool_error,
             "mean_s": round(sum_s / calls, 6) if calls else None,
