@@ -4,6 +4,7 @@
 
 mod answers;
 mod asks;
+mod channels;
 mod choices;
 mod framing;
 mod model;

@@ -39,6 +39,49 @@ pub struct Client {
 pub struct Upstream {
     pub open: bool,
     pub next_id: u64,
+    /// Over HTTP: of its connections.
+    pub pool: Option<usize>,
+}
+
+/// What a connection to a server over HTTP is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    Slow,
+    /// Nothing, since then.
+    Idle(u64),
+    /// A call, by server and id.
+    Call(usize, u64),
+    /// The end of a response of this server, since then.
+    End(u64, usize),
+}
+
+/// Where to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Line,
+    On(usize),
+    Nowhere,
+}
+
+pub struct Channel {
+    pub pool: usize,
+    pub use_: Use,
+    /// Of the present response.
+    pub raw: Vec<u8>,
+    /// What the server is about to say, and what it means.
+    pub rest: Vec<(Vec<u8>, Part)>,
+}
+
+/// What has come with a piece of a response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Nothing,
+    /// One of `ANSWERS`; whether it ends the response.
+    Answer(usize, bool),
+    /// Something after the answer.
+    Late,
+    End,
+    Odd,
 }
 
 #[derive(Clone)]
@@ -52,6 +95,7 @@ pub struct Call {
     pub start: usize,
     pub over_http: bool,
     pub tag: usize,
+    pub channel: Option<usize>,
     /// In quarters of a second.
     pub began: u64,
 }
@@ -103,6 +147,9 @@ pub enum Fate {
 pub struct Model {
     pub clients: BTreeMap<usize, Client>,
     pub upstreams: BTreeMap<usize, Upstream>,
+    pub channels: BTreeMap<usize, Channel>,
+    /// By pool, the one used last at the end.
+    pub idle: BTreeMap<usize, Vec<usize>>,
     pub flows: BTreeMap<Key, usize>,
     pub decided: Vec<Decided>,
     /// Closed, by number.
@@ -188,18 +235,48 @@ impl Model {
             self.flows.remove(&key);
             return Fate::Slow(Some(key));
         }
-        if self.admitted(&decided, ask) {
+        if self.way(&decided) != Way::Nowhere && self.admitted(&decided, ask) {
             Fate::Relayed(tag)
         } else {
             Fate::Slow(None)
         }
     }
 
+    /// Which way a call would go now.
+    pub fn way(&self, decided: &Decided) -> Way {
+        let Some(pool) = self.upstreams[&decided.upstream].pool else {
+            return Way::Line;
+        };
+        let Some(&last) = self.idle.get(&pool).and_then(|idle| idle.last()) else {
+            return Way::Nowhere;
+        };
+        match self.channels[&last].use_ {
+            // One and a half seconds. Whoever may be asked twice is the one whose answers are complete.
+            Use::Idle(since) if decided.complete || self.now - since <= 6 => Way::On(last),
+            _ => Way::Nowhere,
+        }
+    }
+
+    /// Another use of a connection.
+    pub fn put(&mut self, number: usize, use_: Use) {
+        let channel = self.channels.get_mut(&number).unwrap();
+        let idle = self.idle.entry(channel.pool).or_default();
+        idle.retain(|&other| other != number);
+        if matches!(use_, Use::Idle(_)) {
+            idle.push(number);
+        }
+        if matches!(use_, Use::Idle(_) | Use::Slow) {
+            channel.raw.clear();
+            channel.rest.clear();
+        }
+        channel.use_ = use_;
+    }
+
     fn admitted(&mut self, decided: &Decided, ask: &Ask) -> bool {
         if self.calls.len() + self.slow_in_flight >= MOST_IN_FLIGHT
             || !self.room
             || self.calls_at(decided.upstream).len() >= decided.most
-            || ask.extra() == Extra::Broken
+            || (ask.extra() == Extra::Broken && self.upstreams[&decided.upstream].pool.is_none())
             || (decided.may_task && ask.text().contains("\"task\""))
         {
             return false;

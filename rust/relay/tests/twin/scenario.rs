@@ -5,13 +5,15 @@ use super::asks::{Ask, BODY_BYTES, DEPTH, HEADER_BYTES, HttpAsk};
 use super::choices::Choices;
 use super::framing;
 use super::model::{
-    Bucket, Call, Client, Decided, Fate, Key, Kind, MOST_IN_FLIGHT, Model, Place, Upstream,
+    Bucket, Call, Client, Decided, Fate, Key, Kind, MOST_IN_FLIGHT, Model, Place, Upstream, Use,
+    Way,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
 use tidegate_codec::json;
 use tidegate_relay as core;
 
+const REQUEST_HEAD: &str = "POST /mcp HTTP/1.1\r\nhost: b\r\ncontent-length: ";
 const REPLY_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 const BOUNDS_S: [f64; 2] = [0.25, 1.0];
 /// Longer ones say nothing that shorter ones do not.
@@ -41,14 +43,15 @@ impl core::SlowLane for Slow<'_> {
     }
 }
 
-struct Scenario<'a> {
-    choices: Choices<'a>,
-    relay: core::Relay,
-    model: Model,
+pub struct Scenario<'a> {
+    pub choices: Choices<'a>,
+    pub relay: core::Relay,
+    pub model: Model,
+    pub pools: Vec<usize>,
     scopes: Vec<Rc<core::Scope>>,
     buckets: Vec<Rc<RefCell<core::Bucket>>>,
     serial: usize,
-    relayed: u64,
+    pub relayed: u64,
     /// All that the relay did, in order.
     log: Vec<Vec<u8>>,
 }
@@ -67,6 +70,7 @@ const LIMITS: core::Limits = core::Limits {
 /// Where relay and twin part.
 pub fn play(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut scenario = Scenario {
+        pools: Vec::new(),
         choices: Choices::new(bytes),
         relay: core::Relay::new(LIMITS, &BOUNDS_S),
         model: Model::new(),
@@ -78,7 +82,11 @@ pub fn play(bytes: &[u8]) -> Vec<Vec<u8>> {
     };
     scenario.add_client(Kind::Http);
     scenario.add_client(Kind::Stream);
-    scenario.add_upstream();
+    scenario.add_upstream(None);
+    let pool = scenario.relay.add_pool();
+    scenario.pools.push(pool);
+    scenario.add_channel(pool);
+    scenario.add_upstream(Some(pool));
     for _ in 0..MOST_STEPS {
         if scenario.choices.done() {
             break;
@@ -94,11 +102,17 @@ impl Scenario<'_> {
         match self.choices.below(32) {
             0..=7 => self.ask_over_http(),
             8..=12 => self.ask_on_stream(),
-            13..=19 => self.answer(),
+            13..=16 => self.answer(),
+            17..=18 => self.hear(),
+            19 => self.lend(),
             20 => self.add_client(Kind::Http),
             21 => self.add_client(Kind::Stream),
             22 => self.remove_client(),
-            23 => self.add_upstream(),
+            23 => {
+                let pools: Vec<_> = self.pools.iter().copied().map(Some).chain([None]).collect();
+                let pool = *self.choices.one_of(&pools);
+                self.add_upstream(pool);
+            }
             24 => self.end_upstream(),
             25 => self.void(),
             26 => self.take(),
@@ -110,11 +124,11 @@ impl Scenario<'_> {
         }
     }
 
-    fn now_s(&self) -> f64 {
+    pub fn now_s(&self) -> f64 {
         f64::from(u32::try_from(self.model.now).unwrap()) / 4.0
     }
 
-    fn note(&mut self, what: &str, bytes: &[u8]) {
+    pub fn note(&mut self, what: &str, bytes: &[u8]) {
         self.log.push([what.as_bytes(), bytes].concat());
     }
 
@@ -160,11 +174,12 @@ impl Scenario<'_> {
         }
     }
 
-    fn add_upstream(&mut self) {
-        let number = self.relay.add_upstream(None);
+    fn add_upstream(&mut self, pool: Option<usize>) {
+        let number = self.relay.add_upstream(pool);
         let upstream = Upstream {
             open: true,
             next_id: 1,
+            pool,
         };
         assert!(self.model.upstreams.insert(number, upstream).is_none());
     }
@@ -180,6 +195,13 @@ impl Scenario<'_> {
             self.relay.remove_upstream(number);
             self.model.upstreams.remove(&number);
             self.model.flows.clear();
+            for channel in self.model.channels.values_mut() {
+                if let Use::End(since, of) = channel.use_
+                    && of == number
+                {
+                    channel.use_ = Use::End(since, usize::MAX);
+                }
+            }
         }
     }
 
@@ -280,7 +302,12 @@ impl Scenario<'_> {
                 assert_eq!(asked, core::Asked::Relayed);
                 assert!(!self.relay.has_candidate());
                 let decided = self.model.decided[tag].clone();
+                let channel = match self.model.way(&decided) {
+                    Way::On(channel) => Some(channel),
+                    _ => None,
+                };
                 let call = Call {
+                    channel,
                     client,
                     upstream: decided.upstream,
                     upstream_id: self.next_id(decided.upstream),
@@ -291,10 +318,18 @@ impl Scenario<'_> {
                     tag,
                     began: self.model.now,
                 };
-                assert_eq!(self.relay.to, core::To::Upstream(decided.upstream));
-                let line = ask.written(&call.upstream_id.to_string(), decided.name) + "\n";
+                let line = ask.written(&call.upstream_id.to_string(), decided.name);
                 let written = self.written(data);
-                assert_eq!(String::from_utf8_lossy(&written), line);
+                if let Some(channel) = channel {
+                    assert_eq!(self.relay.to, core::To::Channel(channel));
+                    let request = format!("{REQUEST_HEAD}{}\r\n\r\n{line}", line.len());
+                    assert_eq!(String::from_utf8_lossy(&written), request);
+                    self.model
+                        .put(channel, Use::Call(call.upstream, call.upstream_id));
+                } else {
+                    assert_eq!(self.relay.to, core::To::Upstream(decided.upstream));
+                    assert_eq!(String::from_utf8_lossy(&written), line + "\n");
+                }
                 self.model.calls.push(call);
             }
         }
@@ -353,10 +388,24 @@ impl Scenario<'_> {
             self.void();
         }
         let upstream = self.model.decided[tag].upstream;
+        let pool = self.model.upstreams[&upstream].pool;
+        let free = self
+            .model
+            .channels
+            .iter()
+            .find(|(_, channel)| Some(channel.pool) == pool && channel.use_ == Use::Slow);
+        let channel = free.map(|(&number, _)| number);
+        if pool.is_some() && channel.is_none() {
+            return;
+        }
         let upstream_id = self.next_id(upstream);
         assert_eq!(self.relay.next_id(upstream), upstream_id);
-        assert!(self.relay.adopt(upstream_id, self.now_s(), None));
+        assert!(self.relay.adopt(upstream_id, self.now_s(), channel));
+        if let Some(channel) = channel {
+            self.model.put(channel, Use::Call(upstream, upstream_id));
+        }
         self.model.calls.push(Call {
+            channel,
             client,
             upstream,
             upstream_id,
@@ -414,8 +463,10 @@ impl Scenario<'_> {
         core::Decision {
             tag,
             upstream: decided.upstream,
-            request_head: None,
-            repeatable: false,
+            request_head: self.model.upstreams[&decided.upstream]
+                .pool
+                .map(|_| REQUEST_HEAD.as_bytes().into()),
+            repeatable: decided.complete,
             name: decided.name.map(|name| name.as_bytes().into()),
             reply_head: REPLY_HEAD.as_bytes().into(),
             coding: match decided.coding {
@@ -530,12 +581,21 @@ impl Scenario<'_> {
         if let Some(bucket) = decided.bucket {
             assert!(self.model.buckets[bucket].take(self.model.now));
         }
+        if let Some(channel) = taken.channel {
+            assert_eq!(self.model.way(&decided), Way::On(channel));
+            self.model.put(channel, Use::Slow);
+        }
         let id = taken.upstream_id.to_string();
         let mut edits = vec![(found.id.unwrap(), id.as_bytes())];
         edits.extend(Some(found.name.unwrap()).zip(decided.name.map(str::as_bytes)));
         edits.sort_by_key(|(span, _)| span.start);
         let expected = json::splice(message, &edits).unwrap();
-        assert_eq!(line, [&*expected, b"\n"].concat());
+        if taken.channel.is_some() {
+            let head = format!("{REQUEST_HEAD}{}\r\n\r\n", expected.len());
+            assert_eq!(line, [head.as_bytes(), &expected].concat());
+        } else {
+            assert_eq!(line, [&*expected, b"\n"].concat());
+        }
         framing::same_but_for_id_and_name(message, &expected, taken.upstream_id, decided.name);
     }
 
@@ -545,6 +605,9 @@ impl Scenario<'_> {
         let Some(upstream) = self.upstream() else {
             return;
         };
+        if self.model.upstreams[&upstream].pool.is_some() {
+            return self.hear();
+        }
         let waiting: Vec<Call> = self.model.calls_at(upstream).into_iter().cloned().collect();
         let asked = (!waiting.is_empty()).then(|| self.choices.one_of(&waiting).clone());
         let (id, whose) = match self.choices.below(16) {
@@ -585,23 +648,30 @@ impl Scenario<'_> {
             return;
         }
         assert_eq!(answer, core::Answer::Relayed);
+        self.passed_on(&call, number, &message);
+        // Once and not again.
+        assert_eq!(
+            self.relay.answer(upstream, &message, now_s),
+            core::Answer::Foreign
+        );
+    }
+
+    /// The client is told, and the call is over.
+    pub fn passed_on(&mut self, call: &Call, number: usize, input: &[u8]) {
+        let decided = self.model.decided[call.tag].clone();
         assert_eq!(self.relay.to, core::To::Client(call.client));
         let own = answers::passed_on(number, &decided, &call.own_id).into_bytes();
-        let written = self.written(&message);
+        let written = self.written(input);
         if call.over_http {
-            framing::is_reply(
-                &written,
-                REPLY_HEAD,
-                &own,
-                decided.coding,
-                decided.compressed,
-            );
+            let (coding, range) = (decided.coding, decided.compressed);
+            framing::is_reply(&written, REPLY_HEAD, &own, coding, range);
         } else {
             assert_eq!(written, [&*own, b"\n"].concat());
         }
+        let this = (call.upstream, call.upstream_id);
         self.model
             .calls
-            .retain(|other| (other.upstream, other.upstream_id) != (upstream, call.upstream_id));
+            .retain(|other| (other.upstream, other.upstream_id) != this);
         let counts = self.model.counts.entry(call.tag).or_default();
         if answers::failed(number, &decided) {
             counts.1 += 1;
@@ -609,11 +679,6 @@ impl Scenario<'_> {
             counts.0 += 1;
         }
         self.relayed += 1;
-        // Once and not again.
-        assert_eq!(
-            self.relay.answer(upstream, &message, now_s),
-            core::Answer::Foreign
-        );
     }
 
     fn count(&mut self) {
@@ -655,7 +720,7 @@ impl Scenario<'_> {
     }
 
     /// By upstream and id.
-    fn take_all(&mut self, calls: Vec<usize>) -> Vec<(usize, u64)> {
+    pub fn take_all(&mut self, calls: Vec<usize>) -> Vec<(usize, u64)> {
         let mut all = Vec::new();
         for call in calls {
             let taken = self.relay.take(call).expect("a call");
@@ -665,6 +730,11 @@ impl Scenario<'_> {
             });
             let call = self.model.calls.remove(place.expect("a call of the twin"));
             assert_eq!(taken.request, call.request);
+            assert_eq!(taken.channel, call.channel);
+            if let Some(channel) = call.channel {
+                assert_eq!(taken.raw, self.model.channels[&channel].raw);
+                self.model.put(channel, Use::Slow);
+            }
             assert_eq!(
                 (taken.tag, taken.client, taken.message, taken.began_s * 4.0),
                 (
@@ -692,6 +762,7 @@ impl Scenario<'_> {
             assert_eq!(relay.in_flight_at(number), calls.len());
             assert_eq!(relay.calls_at(number).len(), calls.len());
         }
+        self.compare_channels();
         for &number in model.clients.keys() {
             assert_eq!(relay.calls_of(number).len(), model.calls_of(number).len());
         }
