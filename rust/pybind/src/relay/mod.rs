@@ -126,11 +126,16 @@ struct Ports {
     free: Vec<usize>,
 }
 
+/// A part of a write that is as long is not joined with others.
+const LONG_BYTES: usize = 16 * 1024;
+
 /// The relay of one gateway.
 #[pyclass(unsendable, module = "tidegate._native")]
 pub struct Relay {
     core: RefCell<core::Relay>,
     ports: RefCell<Ports>,
+    /// Of the write that is being put together.
+    joined: RefCell<Vec<u8>>,
     admission: Py<PyAny>,
     /// Called when the first call comes after a rest.
     woken: Py<PyAny>,
@@ -243,51 +248,60 @@ impl Relay {
         self.start_s + self.started.elapsed().as_secs_f64()
     }
 
-    /// The write that the core has just made, and what to write it by; `input` is the message it was made of.
-    fn written<'py>(
-        &self,
-        py: Python<'py>,
-        input: &[u8],
-    ) -> PyResult<Option<(Py<PyAny>, Bound<'py, PyBytes>)>> {
-        let relay = self.core.borrow();
-        let part = |piece: &core::Piece| match piece {
-            core::Piece::Input(range) => &input[range.clone()],
-            core::Piece::Scratch(range) => &relay.scratch[range.clone()],
-            core::Piece::Gathered(range) => &relay.gathered[range.clone()],
-        };
-        let length = relay.pieces.iter().map(|piece| part(piece).len()).sum();
-        let bytes = PyBytes::new_with(py, length, |out| {
-            let mut at = 0;
-            for piece in &relay.pieces {
-                let part = part(piece);
-                out[at..at + part.len()].copy_from_slice(part);
-                at += part.len();
-            }
-            Ok(())
-        })?;
+    /// What to write the core's last write by, and whether it must be written in one.
+    fn writer(&self, py: Python<'_>) -> Option<(Py<PyAny>, bool)> {
         let ports = self.ports.borrow();
-        let write = match relay.to {
+        match self.core.borrow().to {
             core::To::Upstream(at) => {
-                let upstream = ports.upstreams.get(at).and_then(Option::as_ref);
-                upstream.and_then(|upstream| Some(upstream.write.as_ref()?.clone_ref(py)))
+                let upstream = ports.upstreams.get(at)?.as_ref()?;
+                Some((upstream.write.as_ref()?.clone_ref(py), false))
             }
             core::To::Channel(at) => {
-                let channel = ports.channels.get(at).and_then(Option::as_ref);
-                channel.map(|channel| channel.write.clone_ref(py))
+                let channel = ports.channels.get(at)?.as_ref()?;
+                Some((channel.write.clone_ref(py), false))
             }
             core::To::Client(at) => {
-                let client = ports.clients.get(at).and_then(Option::as_ref);
-                client.and_then(|client| {
-                    if client.stream && client.paused {
-                        // It is asked there whether the client reads at all.
-                        client.slow.getattr(py, intern!(py, "write_line")).ok()
-                    } else {
-                        Some(client.write.as_ref()?.clone_ref(py))
-                    }
-                })
+                let client = ports.clients.get(at)?.as_ref()?;
+                if client.stream && client.paused {
+                    // It is asked there whether the client reads at all.
+                    let write = client.slow.getattr(py, intern!(py, "write_line")).ok()?;
+                    return Some((write, true));
+                }
+                Some((client.write.as_ref()?.clone_ref(py), false))
             }
-        };
-        Ok(write.map(|write| (write, bytes)))
+        }
+    }
+
+    /// The bytes of the core's last write; `input` is the message that it was made of. A long part is by itself, so that it
+    /// is copied once.
+    fn written<'py>(&self, py: Python<'py>, input: &[u8], whole: bool) -> Vec<Bound<'py, PyBytes>> {
+        let relay = self.core.borrow();
+        let mut joined = self.joined.borrow_mut();
+        let mut found = Vec::with_capacity(1);
+        joined.clear();
+        for piece in &relay.pieces {
+            let part = match piece {
+                core::Piece::Input(range) => &input[range.clone()],
+                core::Piece::Scratch(range) => &relay.scratch[range.clone()],
+                core::Piece::Gathered(range) => &relay.gathered[range.clone()],
+            };
+            if whole || part.len() < LONG_BYTES {
+                joined.extend_from_slice(part);
+            } else {
+                if !joined.is_empty() {
+                    found.push(PyBytes::new(py, &joined));
+                    joined.clear();
+                }
+                found.push(PyBytes::new(py, part));
+            }
+        }
+        if !joined.is_empty() {
+            found.push(PyBytes::new(py, &joined));
+        }
+        if joined.capacity() > LONG_BYTES * 4 {
+            *joined = Vec::new();
+        }
+        found
     }
 
     /// Lets go of decisions that no flow and no call is by any more.
@@ -306,10 +320,15 @@ impl Relay {
 
     /// Sends what the core has just made.
     fn flush(&self, py: Python<'_>, input: &[u8]) -> PyResult<()> {
-        let written = self.written(py, input);
+        let writer = self.writer(py);
+        let written = writer
+            .as_ref()
+            .map(|(_, whole)| self.written(py, input, *whole));
         self.core.borrow_mut().written();
-        if let Some((write, bytes)) = written? {
-            write.call1(py, (bytes,))?;
+        if let (Some((write, _)), Some(written)) = (writer, written) {
+            for bytes in written {
+                write.call1(py, (bytes,))?;
+            }
         }
         Ok(())
     }
@@ -566,6 +585,7 @@ impl Relay {
         Self {
             core: RefCell::new(core::Relay::new(limits, &bounds_s)),
             ports: RefCell::default(),
+            joined: RefCell::default(),
             admission,
             woken,
             awake: Cell::new(false),
