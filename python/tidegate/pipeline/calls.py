@@ -11,7 +11,7 @@ from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import TidegateError, UpstreamClosed
+from tidegate.errors import TidegateError, Unauthorized, UpstreamClosed
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.rounds import Rounds
@@ -64,7 +64,7 @@ class Calls:
         self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float | None = None
     ) -> None:
         """`waited_s`: the request has had its turn in the queue after so long."""
-        if exchange.done:
+        if exchange.done or _is_revoked(exchange):
             return
         client = exchange.client
         service = target.service
@@ -199,7 +199,7 @@ class Calls:
         waited_s: float | None = None,
     ) -> None:
         """`waited_s` as in `_use`."""
-        if exchange.done:
+        if exchange.done or _is_revoked(exchange):
             release(True)
             return
         service = target.service
@@ -247,6 +247,14 @@ class Calls:
         except TidegateError as error:
             exchange.failed(error)
         return True
+
+
+def _is_revoked(exchange: Exchange) -> bool:
+    """Whether the caller is no more, since it waited for the server. It is told."""
+    if exchange.principal.revoked:
+        exchange.failed(Unauthorized("the token of this request is not valid any more"))
+        return True
+    return False
 
 
 def _carry(

@@ -6,8 +6,10 @@ and handed to the service that owns the name. The way back needs no decisions: t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Snapshot
@@ -52,6 +54,9 @@ from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
 from tidegate.storage.documents import Documents
 
 _log = logging.getLogger("tidegate.serve")
+
+_TOLD_AT_ONCE: Final = 512
+"""Requests of revoked callers that are ended in one go, in about 30 ms."""
 
 
 class Gateway:
@@ -176,13 +181,25 @@ class Gateway:
         return gone
 
     def _end_revoked(self) -> None:
-        """Sessions of callers that are no more."""
+        """Sessions of callers that are no more. Nothing is served in them from now on; what runs in them is told, some
+        of it at a time.
+        """
+        told = 0
         for session in self.sessions:
-            if session.principal.revoked:
-                session.settle()
-                for exchange in list(session.exchanges.values()):
+            if not session.principal.revoked:
+                continue
+            if told >= _TOLD_AT_ONCE:
+                asyncio.get_running_loop().call_soon(self._end_revoked)
+                return
+            session.settle()
+            for exchange in list(session.exchanges.values()):
+                told += 1
+                try:
                     exchange.failed(Unauthorized("the token of this session is not valid any more"))
-                self.sessions.end(session)
+                except Exception:
+                    # One that goes wrong must not keep the others served.
+                    _log.exception("revoked_request_failed backend=%s", exchange.backend)
+            self.sessions.end(session)
 
     async def _retire(self, service: Service, drain_s: float) -> None:
         try:

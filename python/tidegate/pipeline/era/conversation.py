@@ -110,7 +110,7 @@ class Conversation:
 
     def _one(self, message: bytes, envelope: Envelope, outlet: _StreamOutlet | BatchOutlet) -> None:
         kind = envelope.kind
-        if self._session is not None and self._session.ended:
+        if self._session is not None and (self._session.ended or self._session.principal.revoked):
             # Its principal is no more.
             self._session = None
         if kind == REQUEST:
