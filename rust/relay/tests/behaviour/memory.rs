@@ -12,7 +12,9 @@ fn names_without_end_are_forgotten_all_at_once() {
     let mut most = 0;
     for number in 0..MANY {
         scene.learn(&call("1", &format!("tool{number}")));
-        most = most.max(scene.relay.flows());
+        if number % 100 == 0 {
+            most = most.max(scene.relay.flows());
+        }
     }
     assert!(scene.relay.voided > 0);
     // 4 MiB, at a few hundred bytes each.

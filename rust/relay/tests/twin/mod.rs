@@ -4,7 +4,6 @@
 
 mod answers;
 mod asks;
-mod channels;
 mod choices;
 mod framing;
 mod model;

@@ -17,6 +17,8 @@ pub struct Decided {
     pub foreign: Option<&'static str>,
     pub coding: Option<&'static str>,
     pub compressed: (usize, usize),
+    /// What the server is told in `_meta`, under `v`.
+    pub told: Option<&'static str>,
     pub may_task: bool,
     pub most: usize,
     pub bucket: Option<usize>,
@@ -135,6 +137,14 @@ pub enum Place {
 /// All that a decision depends on.
 pub type Key = (Place, Option<&'static str>, u8, &'static str);
 
+/// Decisions that a call may go by, one for each replica, and whose turn it is.
+pub struct Choice {
+    pub tags: Vec<usize>,
+    pub turn: usize,
+    /// Replicas get calls in turn; else the one with least to do.
+    pub in_turn: bool,
+}
+
 /// What must become of a request.
 pub enum Fate {
     Busy,
@@ -150,7 +160,7 @@ pub struct Model {
     pub channels: BTreeMap<usize, Channel>,
     /// By pool, the one used last at the end.
     pub idle: BTreeMap<usize, Vec<usize>>,
-    pub flows: BTreeMap<Key, usize>,
+    pub flows: BTreeMap<Key, Choice>,
     pub decided: Vec<Decided>,
     /// Closed, by number.
     pub scopes: Vec<bool>,
@@ -222,24 +232,57 @@ impl Model {
             Meta::Opaque | Meta::Progress => return Fate::Slow(None),
         };
         let key = (place, class, method, name);
-        let Some(&tag) = self.flows.get(&key) else {
+        let Some(choice) = self.flows.get(&key) else {
             return Fate::Slow(Some(key));
         };
-        let decided = self.decided[tag].clone();
-        let open = decided.scope.is_none_or(|scope| !self.scopes[scope])
-            && self
-                .upstreams
-                .get(&decided.upstream)
-                .is_some_and(|upstream| upstream.open);
-        if !open {
+        if !choice.tags.iter().any(|&tag| self.is_open(tag)) {
             self.flows.remove(&key);
             return Fate::Slow(Some(key));
         }
+        let Some(tag) = self.next(&key) else {
+            return Fate::Slow(None);
+        };
+        let decided = self.decided[tag].clone();
         if self.way(&decided) != Way::Nowhere && self.admitted(&decided, ask) {
             Fate::Relayed(tag)
         } else {
             Fate::Slow(None)
         }
+    }
+
+    /// Neither scope nor server is gone.
+    pub fn is_open(&self, tag: usize) -> bool {
+        let decided = &self.decided[tag];
+        decided.scope.is_none_or(|scope| !self.scopes[scope])
+            && self
+                .upstreams
+                .get(&decided.upstream)
+                .is_some_and(|upstream| upstream.open)
+    }
+
+    /// Which of the replicas is to have the next call.
+    fn next(&mut self, key: &Key) -> Option<usize> {
+        let Choice {
+            tags,
+            turn,
+            in_turn,
+        } = &self.flows[key];
+        if tags.len() == 1 {
+            return Some(tags[0]);
+        }
+        let load = |tag: usize| self.calls_at(self.decided[tag].upstream).len();
+        let in_order = (0..tags.len()).map(|step| (turn + step) % tags.len());
+        let usable = in_order.filter(|&at| self.is_open(tags[at]));
+        let at = if *in_turn {
+            usable
+                .into_iter()
+                .find(|&at| load(tags[at]) < self.decided[tags[at]].most)
+        } else {
+            usable.into_iter().min_by_key(|&at| load(tags[at]))
+        }?;
+        let choice = self.flows.get_mut(key).unwrap();
+        choice.turn = at + 1;
+        Some(choice.tags[at])
     }
 
     /// Which way a call would go now.

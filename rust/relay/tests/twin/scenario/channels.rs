@@ -1,8 +1,8 @@
 //! Connections to servers over HTTP, in scenarios: lent, used, heard on, taken back.
 
-use super::answers::{self, ANSWERS};
-use super::model::{Channel, Part, Use};
-use super::scenario::Scenario;
+use super::super::answers::{self, ANSWERS};
+use super::super::model::{Channel, Part, Use};
+use super::Scenario;
 use tidegate_relay::Heard;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: ";
@@ -21,13 +21,13 @@ fn chunk(data: &str) -> String {
 }
 
 impl Scenario<'_> {
-    fn channel(&mut self) -> Option<usize> {
+    pub(super) fn channel(&mut self) -> Option<usize> {
         let all: Vec<_> = self.model.channels.keys().copied().collect();
         (!all.is_empty()).then(|| *self.choices.one_of(&all))
     }
 
     /// Between slow lane and relay.
-    pub fn lend(&mut self) {
+    pub(super) fn lend(&mut self) {
         let now_s = self.now_s();
         let before = self.model.now.saturating_sub(self.choices.below(8) as u64);
         let before_s = f64::from(u32::try_from(before).unwrap()) / 4.0;
@@ -89,7 +89,7 @@ impl Scenario<'_> {
         }
     }
 
-    fn old(&self, is: impl Fn(Use) -> bool) -> Vec<usize> {
+    pub(super) fn old(&self, is: impl Fn(Use) -> bool) -> Vec<usize> {
         let channels = self.model.channels.iter();
         channels
             .filter(|(_, channel)| is(channel.use_))
@@ -97,7 +97,7 @@ impl Scenario<'_> {
             .collect()
     }
 
-    pub fn add_channel(&mut self, pool: usize) {
+    pub(super) fn add_channel(&mut self, pool: usize) {
         let number = self.relay.add_channel(pool);
         let channel = Channel {
             pool,
@@ -111,7 +111,7 @@ impl Scenario<'_> {
     }
 
     /// A server says something on one of them.
-    pub fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         let Some(number) = self.channel() else {
             return;
         };
@@ -153,14 +153,14 @@ impl Scenario<'_> {
         }
     }
 
-    fn is_odd(&mut self, number: usize, heard: Heard) {
+    pub(super) fn is_odd(&mut self, number: usize, heard: Heard) {
         let call = self.relay.call_on(number);
         assert!(call.is_some());
         assert_eq!(heard, Heard::Odd(call));
         self.take_all(call.into_iter().collect());
     }
 
-    fn answered_on(
+    pub(super) fn answered_on(
         &mut self,
         number: usize,
         this: (usize, u64),
@@ -194,7 +194,7 @@ impl Scenario<'_> {
     }
 
     /// A response in pieces.
-    fn said(&mut self, id: u64) -> Vec<(Vec<u8>, Part)> {
+    pub(super) fn said(&mut self, id: u64) -> Vec<(Vec<u8>, Part)> {
         // The last one is empty, which no response may be.
         let answer = self.choices.below(ANSWERS.len() - 1);
         let text = answers::text(answer, &id.to_string());
@@ -227,7 +227,7 @@ impl Scenario<'_> {
         parts.into_iter().map(bytes).collect()
     }
 
-    pub fn compare_channels(&self) {
+    pub(super) fn compare_channels(&self) {
         let mut held = 0;
         for (&number, channel) in &self.model.channels {
             let called = matches!(channel.use_, Use::Call(..));
