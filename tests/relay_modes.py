@@ -18,8 +18,11 @@ from tidegate.pipeline.era.session import SessionExchange
 from tidegate.pipeline.era.streams import SessionOutlet, StatelessOutlet
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.relay.lane import FastLane
+from tidegate.pipeline.target import Target
+from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.http_post import Post
 from tidegate.pipeline.upstream.link import Call
+from tidegate.pipeline.upstream.slot import Slot
 
 MODES: Final = ("eager", "on", "off")
 VARIABLE: Final = "TIDEGATE_TEST_RELAY"
@@ -54,13 +57,15 @@ def put_in_force(mode: str, patch: pytest.MonkeyPatch) -> Seen:
     def taking_up(self: FastLane, limits: Limits, *, on: bool) -> None:
         take_up(self, limits, on=on and mode != "off")
 
-    def learning(self: FastLane, exchange: Exchange, *args: Any) -> None:
+    def learning(
+        self: FastLane, exchange: Exchange, target: Target, slot: Slot, connection: Connection, call: Call, *more: Any
+    ) -> None:
         before = self.native.statistics()["installed_total"]
-        learn(self, exchange, *args)
+        learn(self, exchange, target, slot, connection, call, *more)
         if self.native.statistics()["installed_total"] != before:
             seen.decided += 1
             if mode == "eager":
-                _give_to_relay(self, exchange, exchange.abandon.__self__)  # type: ignore[union-attr]
+                _give_to_relay(self, exchange, call)
 
     def resuming(self: FastLane) -> None:
         seen.promoted += 1
