@@ -194,3 +194,13 @@ async def test_each_replica_has_a_row_with_its_number() -> None:
         other.close()
         assert sorted(row["replica"] for row in found["rows"]) == [1, 2]
         assert found["flows"] == 2
+
+
+async def test_a_uri_is_shown_without_its_password() -> None:
+    async with watched(ScriptedServer("modern")) as home:
+        client = await home.client("tcp", "modern")
+        uri = "https://joe:hunter22@example.org/a"
+        for _ in range(3):
+            await ask(home, client, "resources/read", {"uri": uri}, {"contents": []})
+        (row,) = (await flows(home))["rows"]
+        assert row["name"] == "https://joe:…@example.org/a"
