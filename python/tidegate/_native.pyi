@@ -393,8 +393,8 @@ class Relay:
         """Notes how `message`, the present one, was decided. False: it is not the one that the relay has seen.
 
         `decision`: has `name`, `reply_head`, `coding`, `compress_min_bytes`, `compress_max_bytes`, `meta_changes`,
-        `untyped`, `complete`, `odd_words`, `balance`, `max_in_flight`, `upstream`, `request_head`, `repeatable`, `bucket`,
-        `scope`; and `promote(protocol, request, start, upstream_id, began_s, sent_on, received)`.
+        `untyped`, `complete`, `odd_words`, `balance`, `max_in_flight`, `upstream`, `request_head`, `repeatable`,
+        `bucket`, `scope`; and `promote(protocol, request, start, upstream_id, began_s, sent_on, received)`.
         """
 
     def adopt(self, upstream_id: int, began_s: float) -> bool:
