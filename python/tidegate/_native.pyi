@@ -479,6 +479,9 @@ class Upstream:
     def in_flight(self) -> int:
         """Relayed calls."""
 
+    def settle(self) -> None:
+        """All its calls become the slow lane's."""
+
     def close(self) -> None:
         """Nothing new; what is in flight is the slow lane's."""
 

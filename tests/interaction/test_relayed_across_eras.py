@@ -13,7 +13,7 @@ from gateway import House, house
 from heard import Json, within
 from scripted_server import Received, ScriptedServer, dump
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("relay_mode", ["on"], indirect=True)]
 
 INTO_SESSIONS = [("modern", way_in, way_out) for way_in in ("tcp", "http") for way_out in ("stdio", "http", "tcp")]
 INTO_STATELESS = [("session", way_in, way_out) for way_in in ("tcp", "http") for way_out in ("stdio", "http")]
@@ -131,20 +131,24 @@ async def test_a_relayed_call_whose_server_asks_what_nobody_declared(era: str, w
 async def test_what_a_server_logs_during_a_relayed_call(era: str, way_in: str, way_out: str) -> None:
     async with road(era, way_in, way_out) as way:
         meta = {"io.modelcontextprotocol/logLevel": "info"}
-        await way.text(meta=meta)
+        for _ in range(2):
+            await way.text(meta=meta)
+        before = way.handed_over("server")
         pending, call = await way.ask(meta=meta)
         for level in ("debug", "error"):
             call.notify("notifications/message", {"level": level, "data": "late"})
         call.text("ok")
         await pending.reply()
         assert [notice["params"]["level"] for notice in way.client.notices] == ["error"]
+        assert way.handed_over("server") == before + 1
 
 
 @pytest.mark.parametrize("way_out", ["http"])
 async def test_what_is_said_beside_a_relayed_call_is_told_to_its_client(way_out: str) -> None:
     async with road("modern", "tcp", way_out) as way:
         meta = {"io.modelcontextprotocol/logLevel": "info"}
-        await way.text(meta=meta)
+        for _ in range(2):
+            await way.text(meta=meta)
         pending, call = await way.ask(meta=meta)
         call.channel.notify("notifications/message", {"level": "error", "data": "on the session's own stream"})
         await way.client.notices.wait(lambda notice: notice["params"]["level"] == "error")

@@ -452,6 +452,9 @@ class Connection:
                 found.listener.failed(TidegateError(f"the gateway failed over this answer: {error}"))
                 raise
             return True
+        if call is None and self.relayed is not None:
+            # It may concern any request, so all must be known here.
+            self.relayed.settle()
         if kind == NOTIFICATION:
             self._notification(message, envelope, call)
         elif kind == REQUEST:

@@ -28,12 +28,6 @@ impl Upstream {
         self.number.get()
     }
 
-    pub(super) fn settle(&self, py: Python<'_>) {
-        let relay = self.relay.borrow(py);
-        let calls = relay.core.borrow().calls_at(self.number.get());
-        relay.promote(py, calls);
-    }
-
     pub(super) fn pause(&self, py: Python<'_>, paused: bool) {
         let relay = self.relay.borrow(py);
         if let Some(Some(port)) = relay
@@ -109,6 +103,13 @@ impl Upstream {
     #[setter]
     fn set_paused(&self, py: Python<'_>, paused: bool) {
         self.pause(py, paused);
+    }
+
+    /// All its calls become the slow lane's.
+    pub(super) fn settle(&self, py: Python<'_>) {
+        let relay = self.relay.borrow(py);
+        let calls = relay.core.borrow().calls_at(self.number.get());
+        relay.promote(py, calls);
     }
 
     /// Nothing new goes there; what is in flight becomes the slow lane's.
