@@ -103,7 +103,8 @@ impl Scenario<'_> {
         match self.choices.below(32) {
             0..=7 => self.ask_over_http(),
             8..=12 => self.ask_on_stream(),
-            13..=16 => self.answer(),
+            13..=15 => self.answer(),
+            16 => self.answer_something_else(),
             17..=18 => self.hear(),
             19 => self.lend(),
             20 => self.add_client(Kind::Http),

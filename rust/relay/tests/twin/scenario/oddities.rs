@@ -36,6 +36,16 @@ pub(super) fn shaped(message: &[u8], told: Option<&str>) -> String {
 }
 
 impl Scenario<'_> {
+    /// A few bytes here and there.
+    pub(super) fn mutate(&mut self, data: &mut Vec<u8>) {
+        for _ in 0..=self.choices.below(3) {
+            let at = (self.choices.below(256) * 256 + self.choices.below(256)) % (data.len() + 1);
+            let until = (at + self.choices.below(4)).min(data.len());
+            let with = self.choices.bytes();
+            data.splice(at..until, with[..with.len().min(40)].iter().copied());
+        }
+    }
+
     /// Nobody knows what it means: if it is relayed, then by the rules.
     pub(super) fn ask_something_else(&mut self) {
         if self
@@ -58,12 +68,7 @@ impl Scenario<'_> {
         } else {
             ask.ask.text().as_bytes().to_vec()
         };
-        for _ in 0..=self.choices.below(3) {
-            let at = (self.choices.below(256) * 256 + self.choices.below(256)) % (data.len() + 1);
-            let until = (at + self.choices.below(4)).min(data.len());
-            let with = self.choices.bytes();
-            data.splice(at..until, with[..with.len().min(40)].iter().copied());
-        }
+        self.mutate(&mut data);
         let now_s = self.now_s();
         let asked = if over_http {
             self.relay.http(client, &data, now_s, &Slow(&self.model))
