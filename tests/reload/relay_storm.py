@@ -1,6 +1,6 @@
 """Must-show: a reload with 10,000 calls in flight. `python tests/reload/relay_storm.py --streams 160 --posts 400`
 
-A real daemon, servers and clients in processes of their own; calls take 0.2 to 3 s, so that some are in the relay and
+A real daemon, servers and clients in processes of their own; calls take 0.2 to 6 s, so that some are in the relay and
 others were taken over by the slow lane. While they are in flight, the configuration changes: the tool is removed, moved
 to another backend, its server replaced, the token revoked, the rate lowered, the relay turned off, a host disallowed.
 Servers log each call they read, clients each call they make, both by the monotonic clock of the machine.
@@ -45,8 +45,8 @@ class Size:
     streams: int = 160
     width: int = 60
     posts: int = 400
-    delay_s: tuple[float, float] = (0.2, 3.0)
-    before_s: float = 4.0
+    delay_s: tuple[float, float] = (0.2, 6.0)
+    before_s: float = 7.0
     after_s: float = 1.5
 
 

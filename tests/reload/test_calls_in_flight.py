@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 from clients import Pending
+from heard import until
 from scripted_server import Received
-from test_decisions_made_anew import Row, Scene, Step, adjusted, limited, owner, reloaded, served, staged
+from test_decisions_made_anew import Row, Scene, Step, adjusted, limited, moved, owner, reloaded, served, staged
+
+from tidegate.config.snapshot import Limits
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +86,69 @@ async def test_calls_to_a_backend_that_is_gone_have_the_drain_time(era: str, roa
         pending, _ = await held(scene)
         await scene.reload(backends=())
         assert "`drain_s`" in (await pending.reply()).error["message"]
+
+
+# -- calls that wait for the server ----------------------------------------------------------------------------------
+
+
+async def waiting(scene: Scene) -> tuple[Received, Pending]:
+    """A call that the server has, and one that waits until it is answered."""
+    scene.begin()
+    call = await scene.server.next_call("tools/call")
+    behind = scene.begin()
+    await until(lambda: len(scene.home.daemon.gateway.services[0].queue) == 1)
+    return call, behind
+
+
+ONE_AT_A_TIME = Row(served, served, fields={"max_in_flight": 1}, limits=Limits(rate_per_s=0, drain_s=20.0))
+ROADS = pytest.mark.parametrize(("road", "era"), [("tcp", "session"), ("http", "modern")])
+
+
+@ROADS
+@pytest.mark.parametrize("change", [adjusted(exclude=("echo",)), adjusted(prefix="p_"), reloaded(backends=())])
+async def test_one_that_waits_for_what_is_removed_meanwhile_is_not_let_through(
+    road: str, era: str, change: Step
+) -> None:
+    async with staged(ONE_AT_A_TIME, road, era, flow=False) as scene:
+        call, behind = await waiting(scene)
+        await change(scene)
+        call.text("first")
+        assert (await behind.reply()).error["message"] == "Unknown tool: `echo`"
+        assert scene.server.said("tools/call")[-1] is call
+
+
+@ROADS
+async def test_one_that_waits_goes_where_the_tool_is_now(road: str, era: str) -> None:
+    async with staged(ONE_AT_A_TIME, road, era, flow=False) as scene:
+        call, behind = await waiting(scene)
+        await moved(scene)
+        call.text("first")
+        (await scene.home.servers[1].next_call("tools/call")).text("second")
+        assert (await behind.reply()).text == "second"
+        assert scene.server.said("tools/call")[-1] is call
+
+
+@ROADS
+async def test_one_that_waits_keeps_its_place_where_nothing_changes_for_it(road: str, era: str) -> None:
+    async with staged(ONE_AT_A_TIME, road, era, flow=False) as scene:
+        call, behind = await waiting(scene)
+        await scene.adjust(exclude=("other",))
+        late = scene.begin()
+        call.text("first")
+        for number, pending in enumerate((behind, late)):
+            (await scene.server.next_call("tools/call")).text(str(number))
+            assert (await pending.reply()).text == str(number)
+
+
+@ROADS
+async def test_one_that_waits_and_whose_token_is_revoked_is_not_let_through(road: str, era: str) -> None:
+    row = replace(ONE_AT_A_TIME, owners=(owner("a"), owner("b")), token="a")
+    async with staged(row, road, era, flow=False) as scene:
+        call, behind = await waiting(scene)
+        await another_token(scene)
+        call.text("first")
+        assert "token" in (await behind.reply()).error["message"]
+        assert scene.server.said("tools/call")[-1] is call
 
 
 async def test_a_session_with_a_call_in_the_relay_is_not_idle() -> None:

@@ -44,14 +44,20 @@ class Calls:
         self._limits = limits
         self.relay: FastLane | None = None
         """Shown each decision that depends on nothing but what is the same in the next call like it."""
+        self.lead_anew: Callable[[Exchange, Target], bool] | None = None
+        """Asked when another configuration came while a request waited for its server: whether it is now led elsewhere,
+        or refused, and so seen to."""
+        self._generation = 0
 
     def take_up(self, limits: Limits) -> None:
         """Other bounds from now on. What waits already goes on."""
         self._limits = limits
+        self._generation += 1
         self.suspended.take_up(limits)
         self.tasks.making.take_up(limits)
 
     def send(self, exchange: Exchange, target: Target) -> None:
+        target.generation = self._generation
         client = exchange.client
         service = target.service
         if client.stateless and service.stateless is False:
@@ -64,7 +70,7 @@ class Calls:
         self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float | None = None
     ) -> None:
         """`waited_s`: the request has had its turn in the queue after so long."""
-        if exchange.done or _is_revoked(exchange):
+        if exchange.done or _is_revoked(exchange) or self._is_led_elsewhere(exchange, target):
             return
         client = exchange.client
         service = target.service
@@ -103,6 +109,12 @@ class Calls:
             exchange.abandon = call.abandon
             if waited_s == 0.0:
                 self._show(exchange, target, slot, connection, call, _begin_straight)
+
+    def _is_led_elsewhere(self, exchange: Exchange, target: Target) -> bool:
+        if target.generation == self._generation or self.lead_anew is None:
+            return False
+        target.generation = self._generation
+        return self.lead_anew(exchange, target)
 
     def _way(self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float) -> Send:
         """How the request, or what is made of it, is sent on."""
@@ -199,7 +211,7 @@ class Calls:
         waited_s: float | None = None,
     ) -> None:
         """`waited_s` as in `_use`."""
-        if exchange.done or _is_revoked(exchange):
+        if exchange.done or _is_revoked(exchange) or self._is_led_elsewhere(exchange, target):
             release(True)
             return
         service = target.service

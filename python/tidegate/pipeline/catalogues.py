@@ -161,19 +161,24 @@ class Catalogues:
             return
         Gathering(self, client, use, fail).start()
 
+    def now(self, client: ClientView) -> View:
+        """The client's catalogue as far as backends have been heard."""
+        key = self._view_key(client)
+        view = self._ready_views.get(key) or self._partial_views.get(key)
+        if view is None:
+            view = self.build(client)
+            _keep(self._partial_views, _MAX_VIEWS, key, view)
+        return view
+
     def with_route(self, client: ClientView, kind: str, name: str, use: UseView, fail: Fail) -> None:
         """As `with_view`, for whoever asks for one thing by its name: a backend that is still to be heard, such as one
         that a reload has just added, is not waited for where it could not have that name.
         """
-        key = self._view_key(client)
-        ready = self._ready_views.get(key)
+        ready = self._ready_views.get(self._view_key(client))
         if ready is not None:
             use(ready)
             return
-        view = self._partial_views.get(key)
-        if view is None:
-            view = self.build(client)
-            _keep(self._partial_views, _MAX_VIEWS, key, view)
+        view = self.now(client)
         route = view.route(kind, name)
         if route is None or self._may_be_taken(client, kind, name, service_of(route.handle)):
             Gathering(self, client, use, fail).start()

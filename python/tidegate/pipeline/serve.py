@@ -90,6 +90,7 @@ class Gateway:
             snapshot.limits, clock, events, self.admission, self._done, self._repeated, on=snapshot.relay
         )
         self.calls.relay = self.relay
+        self.calls.lead_anew = self._lead_anew
         self.sessions.before_judging = self.relay.publish
         self._links = Links(snapshot.limits, clock, self.relay, max_in_flight=_most_in_flight(snapshot))
         self._retiring: set[Service] = set()
@@ -363,6 +364,26 @@ class Gateway:
             self.calls.send(exchange, target)
 
         self.catalogues.with_route(exchange.client, row.kind, name, lead, exchange.failed)
+
+    def _lead_anew(self, exchange: Exchange, target: Target) -> bool:
+        """As of `Calls.lead_anew`. One that is led as before keeps its place."""
+        row = METHODS.get(exchange.envelope.method or "")
+        name = exchange.envelope.name
+        if row is None or row.handling is not Handling.FORWARD or name is None or row.name == "completion/complete":
+            return False
+        if exchange.principal.may_use(row.kind, name):
+            view = self.catalogues.now(exchange.client)
+            route = view.route(row.kind, name)
+            sole = view.sole() if route is None and row.kind == "resources" else None
+            found = route or sole
+            same_name = route is None or row.kind == "resources" or route.name == target.name
+            if found is not None and found.handle is target.service and same_name:
+                return False
+        try:
+            self._forward(exchange, row)
+        except TidegateError as error:
+            exchange.failed(error)
+        return True
 
     def _complete(self, exchange: Exchange) -> None:
         message = exchange.message

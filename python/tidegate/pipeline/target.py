@@ -9,7 +9,7 @@ from tidegate.pipeline.upstream.service import Service
 class Target:
     """Found by `serve.py` in the catalogue, used by `calls.py` and `tasks/`."""
 
-    __slots__ = ("by_arguments", "edits", "headers", "name", "needs_task", "service")
+    __slots__ = ("by_arguments", "edits", "generation", "headers", "name", "needs_task", "service")
 
     def __init__(
         self,
@@ -25,6 +25,8 @@ class Target:
         self.name = name
         self.edits = edits
         self.headers = headers
+        self.generation = 0
+        """Of the configuration by which it was found, as `Calls` counts them."""
         self.needs_task = needs_task
         """A tool that its session server runs as a task only."""
         self.by_arguments = by_arguments
