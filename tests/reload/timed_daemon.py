@@ -4,6 +4,7 @@ that may have many calls to go through.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -31,7 +32,22 @@ def timed(of: type, name: str) -> None:
     setattr(of, name, run)
 
 
+def time_collections() -> None:
+    """The collector's full rounds, which may fall into any step."""
+    began_s = 0.0
+
+    def run(phase: str, about: dict[str, int]) -> None:
+        nonlocal began_s
+        if about["generation"] == 2 and phase == "start":
+            began_s = time.perf_counter()
+        elif about["generation"] == 2:
+            sys.stderr.write(f"stood gc.collect {(time.perf_counter() - began_s) * 1000:.2f}\n")
+
+    gc.callbacks.append(run)
+
+
 if __name__ == "__main__":
+    time_collections()
     timed(Gateway, "take_up")
     timed(Gateway, "_end_revoked")
     timed(FastLane, "settle")
