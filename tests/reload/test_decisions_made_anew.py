@@ -489,3 +489,41 @@ async def test_the_next_call_is_decided_anew(row: Row, road: str, era: str) -> N
         before = scene.relayed
         await row.then(scene)
         assert scene.relayed == before
+
+
+@pytest.mark.parametrize("era", ["session", "modern"])
+async def test_a_name_that_another_backend_turns_out_to_have_is_decided_anew(era: str) -> None:
+    """Of two that have it, the first one keeps it; that one can be heard only when the other was called already."""
+    first, second = ScriptedServer("neither", "first"), ScriptedServer(era, "second")
+    async with house(first, second, limits=Row(served, served).limits, fields=[{"prefix": ""}] * 2) as home:
+        scene = Scene(home, await home.client("tcp", era))
+        await scene.flow(second)
+        first.era = era
+        await until(lambda: bool(_connections(scene)))
+        before = scene.relayed
+        await scene.answered(first)
+        assert scene.relayed == before
+
+
+@pytest.mark.parametrize(
+    ("what", "road", "era"),
+    [
+        ("a call that may take but 2 s", "tcp", "session"),
+        ("a call that may take but 2 s", "http", "modern"),
+        ("a token in each message", "tcp", "session"),
+        ("a progress token", "tcp", "modern"),
+        ("a method that is no call", "tcp", "session"),
+    ],
+)
+async def test_some_calls_are_decided_each_time(what: str, road: str, era: str) -> None:
+    fields = {"call_timeout_s": 2.0} if "2 s" in what else {}
+    token = "a" if "token in each" in what else ""
+    owners = (owner("a"),) if token else ()
+    async with house(ScriptedServer(era), limits=Row(served, served).limits, fields=[fields], owners=owners) as home:
+        scene = Scene(home, await home.client(road, era, token=token))
+        for number in range(4):
+            if what == "a method that is no call":
+                await scene.client.call("tools/list")
+            else:
+                await scene.answered(meta={"progressToken": number} if what == "a progress token" else None)
+        assert scene.relayed == 0
