@@ -1,8 +1,8 @@
 //! JSON in place: what the Python twins cannot reach comfortably, and the promises of each function once.
 
 use tidegate_codec::json::{
-    MessageKind, array_spans, decode_string, find_member, member_spans, patch_object, scan, splice,
-    unescape,
+    MessageKind, array_spans, decode_string, find_member, member_spans, patch_object, scan,
+    scan_knowing, splice, unescape,
 };
 use tidegate_codec::{Kind, Span};
 
@@ -184,4 +184,30 @@ fn edits_leave_the_rest() {
         &[("b", None), ("a", Some(b"[]")), ("c", Some(b"3"))],
     );
     assert_eq!(patched.unwrap(), br#"{ "a" : [],"c":3 }"#);
+}
+
+#[test]
+fn a_meta_that_is_known_is_not_looked_at_again() {
+    let known = br#"{"a":[1]}"#;
+    let message = |meta: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"_meta": {meta} ,"name":"n"}}}}"#
+        )
+    };
+    for meta in [
+        r#"{"a":[1]}"#,
+        r#"{"a":[1] }"#,
+        r#"{"a":[1]}1"#,
+        r#"{"a":[1]},"_meta":{"a":[1]}"#,
+        r#"{"progressToken":1}"#,
+        "{}",
+    ] {
+        let message = message(meta);
+        let found = scan_knowing(message.as_bytes(), 64, known);
+        assert_eq!(found, scan(message.as_bytes(), 64), "{message}");
+    }
+    // It is taken at its word.
+    let odd = message("{odd}");
+    assert!(scan(odd.as_bytes(), 64).is_err());
+    assert!(scan_knowing(odd.as_bytes(), 64, b"{odd}").is_ok());
 }

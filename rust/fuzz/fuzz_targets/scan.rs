@@ -3,17 +3,37 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use tidegate_codec::json::{MessageKind, scan};
+use tidegate_codec::json::{MessageKind, scan, scan_knowing};
 use tidegate_codec::{Kind, Span};
 
+/// `_meta` objects as they have been scanned before, none with a `progressToken`.
+const KNOWN: [&str; 4] = [
+    "{}",
+    r#"{"a":1}"#,
+    r#"{"a":{"progressToken":1},"b":[[]]}"#,
+    r#"{"io.modelcontextprotocol/protocolVersion":"1"}"#,
+];
+
 fuzz_target!(|data: &[u8]| {
+    let scanned = scan(data, 64);
+    for known in KNOWN {
+        assert_eq!(scan_knowing(data, 64, known.as_bytes()), scanned);
+    }
+    if let Ok(envelope) = &scanned
+        && envelope.kind == MessageKind::Request
+        && envelope.progress_token.is_none()
+        && let Some(meta) = envelope.meta
+        && data[meta.start] == b'{'
+    {
+        assert_eq!(scan_knowing(data, 64, meta.of(data)), scanned);
+    }
     let theirs = std::str::from_utf8(data).map(|text| {
         let mut reader = serde_json::Deserializer::from_str(text);
         reader.disable_recursion_limit();
         let found = <serde::de::IgnoredAny as serde::Deserialize>::deserialize(&mut reader);
         found.is_ok() && reader.end().is_ok()
     });
-    match scan(data, 64) {
+    match scanned {
         Ok(envelope) => {
             assert_eq!(theirs, Ok(true));
             let value = |span: Option<Span>| {
