@@ -298,6 +298,9 @@ class HttpServerProtocol(asyncio.Protocol):
         self._phase = _SERVING
         self.deadline_s = inf
         found = self._request = request_from(head, request[head.head_len :], self)
+        if self.relayed is not None:
+            # What is pipelined behind it waits for its answer.
+            self.relayed.stand_back()
         return found
 
     # -- inside -------------------------------------------------------------------------------------------

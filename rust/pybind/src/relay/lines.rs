@@ -48,6 +48,26 @@ impl LineUpstream {
             }
         }
     }
+
+    /// Gives the slow lane what is its own; `None` is a line that was too long.
+    fn tell(
+        &self,
+        py: Python<'_>,
+        lines: Vec<Option<Bound<'_, PyBytes>>>,
+        thrown: usize,
+    ) -> PyResult<()> {
+        let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
+        if let Some(slow) = slow {
+            slow.call_method1(py, intern!(py, "take"), (PyList::new(py, lines)?, thrown))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a later line may be an answer that is passed on.
+    fn more_to_relay(&self, py: Python<'_>, relay: &Relay) -> bool {
+        let at = self.upstream.borrow(py).number();
+        relay.core.borrow().in_flight_at(at) > 0
+    }
 }
 
 #[pymethods]
@@ -101,12 +121,19 @@ impl LineUpstream {
         lines.feed(bytes, |line| {
             if let Some(line) = line {
                 kept += line.len() + 2;
-                if !self.line(py, &relay, line, now_s) {
-                    rest.push(Some(PyBytes::new(py, line)));
+                if self.line(py, &relay, line, now_s) {
+                    return;
                 }
+                rest.push(Some(PyBytes::new(py, line)));
             } else {
                 self.upstream.borrow(py).settle(py);
                 rest.push(None);
+            }
+            // What the server said first is heard first.
+            if self.more_to_relay(py, &relay)
+                && let Err(error) = self.tell(py, std::mem::take(&mut rest), 0)
+            {
+                error.write_unraisable(py, None);
             }
         });
         self.pending.set(lines.pending());
@@ -115,11 +142,7 @@ impl LineUpstream {
         if rest.is_empty() && thrown < UNTOLD_BYTES {
             return Ok(());
         }
-        let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
-        if let Some(slow) = slow {
-            slow.call_method1(py, intern!(py, "take"), (PyList::new(py, rest)?, thrown))?;
-        }
-        Ok(())
+        self.tell(py, rest, thrown)
     }
 
     /// Of a transport that is both ends.
