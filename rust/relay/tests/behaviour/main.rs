@@ -2,6 +2,7 @@
 
 mod admission;
 mod answers;
+mod channels;
 mod flows;
 mod handing_over;
 mod memory;
