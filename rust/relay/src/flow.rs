@@ -118,6 +118,22 @@ pub(crate) struct Flow {
     pub(crate) freed: Rc<RefCell<Vec<usize>>>,
 }
 
+impl Flow {
+    pub(crate) fn new(
+        decision: Decision,
+        is_tool: bool,
+        freed: Rc<RefCell<Vec<usize>>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            decision,
+            is_tool,
+            tally: RefCell::default(),
+            counted: Cell::new(false),
+            freed,
+        })
+    }
+}
+
 impl Drop for Flow {
     fn drop(&mut self) {
         self.freed.borrow_mut().push(self.decision.tag);

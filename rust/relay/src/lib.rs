@@ -12,7 +12,7 @@ pub mod flow;
 mod head;
 mod ids;
 mod meta;
-pub mod relay;
+mod relay;
 mod request;
 mod response;
 pub mod rewriting;
