@@ -112,6 +112,25 @@ async def test_a_relayed_call_whose_server_needs_input(era: str, way_in: str, wa
         assert (await pending.reply()).text == "Hello Ada"
 
 
+@pytest.mark.parametrize("way_in", ["tcp", "http"])
+async def test_a_relayed_call_that_asks_waits_for_its_client(way_in: str) -> None:
+    # Over HTTP a server says for which call it asks, so that several may share a connection.
+    async with road("modern", way_in, "http", capabilities={"elicitation": {}}) as way:
+        await way.text()
+        before = way.handed_over("server")
+        pending, call = await way.ask()
+        answer = call.ask("elicitation/create", FORM)
+        asked = (await pending.reply()).result
+        assert way.handed_over("server") == before + 1
+        assert asked["resultType"] == "input_required"
+        responses = dict.fromkeys(asked["inputRequests"], ACCEPT)
+        params = {"name": "echo", "arguments": {}, "inputResponses": responses, "requestState": asked["requestState"]}
+        retry = way.client.begin("tools/call", params)
+        assert (await within(answer))["result"] == ACCEPT
+        call.text("Hello Ada")
+        assert (await retry.reply()).text == "Hello Ada"
+
+
 @pytest.mark.parametrize(("era", "way_in", "way_out"), INTO_SESSIONS)
 async def test_a_relayed_call_whose_server_asks_what_nobody_declared(era: str, way_in: str, way_out: str) -> None:
     async with road(era, way_in, way_out) as way:

@@ -246,7 +246,7 @@ def answers(draw: st.DrawFn) -> bytes:
     return spelled(random, shuffled(random, {"jsonrpc": "2.0", "id": 1, "result": result}))
 
 
-# -- the same bytes -----------------------------------------------------------------------------------------------------
+# -- the same bytes --------------------------------------------------------------------------------------------------
 
 
 @given(ways, requests(), st.sampled_from([None, b'"theirs"', b'"a longer name than \\u00e9 before"']), answers())

@@ -233,7 +233,9 @@ class Calls:
 
         way = self._way(exchange, target, slot, connection, waited_s)
         alone = envelope.method in ASKABLE and slot.leased
-        if waited_s == 0.0 and not slot.leased and _is_at_level(slot, connection, exchange.client, alone):
+        # A call like this one may be given to any replica.
+        replicas = slot.siblings or (slot,)
+        if waited_s == 0.0 and all(_is_at_level(one, connection, exchange.client, alone) for one in replicas):
             way = self._shown(way, exchange, target, slot, connection, partial(self._begin_suspendable, target))
         _at_level(slot, connection, exchange.client, alone, lambda: call.start(way, message, envelope))
 

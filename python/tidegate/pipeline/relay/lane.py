@@ -143,7 +143,7 @@ class FastLane:
             or target.by_arguments
             or target.headers
             or target.needs_task
-            or (slot.client is not None and client.session is None)
+            or slot.leased
             or target.service.config.call_timeout_s < 3 * TICK_S
         ):
             return
