@@ -114,7 +114,8 @@ class Row:
     change: Step
     then: Step
     roads: tuple[str, ...] = ("http", "tcp")
-    eras: tuple[str, ...] = ("session", "modern")
+    spoken: tuple[str, ...] = ("session", "modern")
+    """The eras of client and server, which are the same."""
     tools: tuple[str, ...] = ("echo",)
     owners: tuple[TokenOwner, ...] = ()
     token: str = ""
@@ -462,7 +463,7 @@ CASES = [
     pytest.param(row, road, era, id=f"{what} - {era} over {road}")
     for what, row in TABLE.items()
     for road in row.roads
-    for era in row.eras
+    for era in row.spoken
 ]
 
 
