@@ -7,6 +7,7 @@ the gateway.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +42,19 @@ OPTIONAL_FAILURES = ("tasks-",)
 """Scenarios the suite runs unscored and the everything-server itself does not answer: it has no tasks extension."""
 
 
-@pytest.fixture(scope="module", params=["stdio", "http"])
+NO_RELAY = os.environ.get("TIDEGATE_TEST_RELAY") == "off"
+"""All of it with a gateway that decides every call anew; else stdio is tried both ways."""
+
+
+@pytest.fixture(scope="module", params=["stdio", "http"] if NO_RELAY else ["stdio", "http", "stdio, no relay"])
 def upstream(request: pytest.FixtureRequest) -> Iterator[tuple[str, Gateway, str]]:
     """The kind of upstream, a daemon in front of it, and the URL of an everything-server that is asked directly."""
+    kind, _, switch = request.param.partition(", ")
+    arguments = ["--no-relay"] if switch or NO_RELAY else []
     with everything_http() as url:
-        config = backend("everything", command=STDIO) if request.param == "stdio" else backend("everything", url=url)
-        with gateway(config) as daemon:
-            yield request.param, daemon, url
+        config = backend("everything", command=STDIO) if kind == "stdio" else backend("everything", url=url)
+        with gateway(config, *arguments) as daemon:
+            yield kind, daemon, url
 
 
 @pytest.mark.parametrize("requirements", list(REQUIRED))
