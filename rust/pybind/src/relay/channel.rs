@@ -1,14 +1,13 @@
 //! Connections to servers over HTTP.
 
-use super::{ChannelPort, Relay, place_at};
+use super::behind::Behind;
+use super::{ChannelPort, GONE, Relay, place_at};
 use crate::room::room;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use tidegate_relay as core;
-
-const GONE: usize = usize::MAX;
 
 /// Connections to one origin, which the slow lane's pool and the relay lend each other.
 #[pyclass(unsendable, module = "tidegate._native")]
@@ -63,15 +62,10 @@ pub struct HttpChannel {
     pool: Py<HttpPool>,
     relay: Py<Relay>,
     number: Cell<usize>,
-    slow: RefCell<Option<Py<PyAny>>>,
-    slow_data: RefCell<Option<Py<PyAny>>>,
+    slow: Behind,
 }
 
 impl HttpChannel {
-    fn slow(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py))
-    }
-
     /// The connection is free: calls that wait for one come first.
     fn freed(&self, py: Python<'_>, relay: &Relay) -> PyResult<()> {
         let waiting = {
@@ -82,9 +76,7 @@ impl HttpChannel {
         };
         if waiting {
             relay.core.borrow_mut().take_raw(self.number.get());
-            if let Some(slow) = self.slow(py) {
-                slow.call_method0(py, intern!(py, "freed"))?;
-            }
+            self.slow.call(py, intern!(py, "freed"), ())?;
         }
         Ok(())
     }
@@ -93,16 +85,14 @@ impl HttpChannel {
 #[pymethods]
 impl HttpChannel {
     #[new]
-    fn new(py: Python<'_>, pool: Py<HttpPool>, slow: Py<PyAny>) -> PyResult<Self> {
-        let data = slow.getattr(py, intern!(py, "data_received"))?;
+    fn new(py: Python<'_>, pool: Py<HttpPool>, slow: Py<PyAny>) -> Self {
         let relay = pool.borrow(py).relay.clone_ref(py);
-        Ok(Self {
+        Self {
             pool,
             relay,
             number: Cell::new(GONE),
-            slow: RefCell::new(Some(slow)),
-            slow_data: RefCell::new(Some(data)),
-        })
+            slow: Behind::new(slow),
+        }
     }
 
     /// By which `Relay.adopt` knows it.
@@ -133,7 +123,7 @@ impl HttpChannel {
     fn connection_made(slf: Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.borrow();
-        let Some(slow) = this.slow(py) else {
+        let Some(slow) = this.slow.get(py) else {
             return Ok(());
         };
         {
@@ -198,28 +188,17 @@ impl HttpChannel {
             core::Heard::Odd(None) => {
                 // The answer has been passed on; what follows it is nothing that could be.
                 relay.core.borrow_mut().take_raw(self.number.get());
-                if let Some(slow) = self.slow(py) {
-                    slow.call_method0(py, intern!(py, "abort"))?;
-                }
+                self.slow.call(py, intern!(py, "abort"), ())?;
             }
             core::Heard::Slow => {
-                let slow_data = self
-                    .slow_data
-                    .borrow()
-                    .as_ref()
-                    .map(|data| data.clone_ref(py));
-                if let Some(slow_data) = slow_data {
-                    slow_data.call1(py, (data,))?;
-                }
+                self.slow.call(py, intern!(py, "data_received"), (data,))?;
             }
         }
         Ok(())
     }
 
     fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.slow(py)
-            .map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
-            .transpose()
+        self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
     fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
@@ -234,27 +213,16 @@ impl HttpChannel {
             }
         }
         self.number.set(GONE);
-        let slow = self.slow.borrow_mut().take();
-        self.slow_data.borrow_mut().take();
-        if let Some(slow) = slow {
-            let done = slow.call_method1(py, intern!(py, "connection_lost"), (error,));
-            slow.setattr(py, intern!(py, "relayed"), py.None())?;
-            done?;
-        }
-        Ok(())
+        self.slow.lost(py, error)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(slow) = self.slow(py) {
-            slow.call_method0(py, intern!(py, "pause_writing"))?;
-        }
+        self.slow.call(py, intern!(py, "pause_writing"), ())?;
         Ok(())
     }
 
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(slow) = self.slow(py) {
-            slow.call_method0(py, intern!(py, "resume_writing"))?;
-        }
+        self.slow.call(py, intern!(py, "resume_writing"), ())?;
         Ok(())
     }
 }

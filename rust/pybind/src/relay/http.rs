@@ -1,10 +1,11 @@
 //! A client's HTTP connection.
 
-use super::{ClientPort, Relay, Slow, Why, place_at};
+use super::behind::Behind;
+use super::{ClientPort, GONE, Relay, Slow, Why, place_at};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use tidegate_relay as core;
 
 /// Stands before `HttpServerProtocol`, which has the connection from the first byte that is not relayed until it has
@@ -13,9 +14,7 @@ use tidegate_relay as core;
 pub struct HttpDownstream {
     relay: Py<Relay>,
     client: Cell<usize>,
-    slow: RefCell<Option<Py<PyAny>>>,
-    /// Its `data_received`.
-    slow_data: RefCell<Option<Py<PyAny>>>,
+    slow: Behind,
     /// The slow lane waits for a request.
     idle: Cell<bool>,
     paused: Cell<bool>,
@@ -23,34 +22,24 @@ pub struct HttpDownstream {
     used_s: Cell<f64>,
 }
 
-const GONE: usize = usize::MAX;
-
-impl HttpDownstream {
-    fn slow(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py))
-    }
-}
-
 #[pymethods]
 impl HttpDownstream {
     #[new]
-    fn new(py: Python<'_>, relay: Py<Relay>, slow: Py<PyAny>) -> PyResult<Self> {
-        let data = slow.getattr(py, intern!(py, "data_received"))?;
-        Ok(Self {
+    fn new(relay: Py<Relay>, slow: Py<PyAny>) -> Self {
+        Self {
             relay,
             client: Cell::new(GONE),
-            slow: RefCell::new(Some(slow)),
-            slow_data: RefCell::new(Some(data)),
+            slow: Behind::new(slow),
             idle: Cell::new(false),
             paused: Cell::new(false),
             used_s: Cell::new(f64::NEG_INFINITY),
-        })
+        }
     }
 
     fn connection_made(slf: Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.borrow();
-        let Some(slow) = this.slow(py) else {
+        let Some(slow) = this.slow.get(py) else {
             return Ok(());
         };
         {
@@ -59,7 +48,7 @@ impl HttpDownstream {
             this.client.set(client);
             let port = ClientPort {
                 slow: slow.clone_ref(py),
-                write: Some(transport.getattr(intern!(py, "write"))?.unbind()),
+                write: transport.getattr(intern!(py, "write"))?.unbind(),
                 paused: false,
                 stream: false,
             };
@@ -98,25 +87,16 @@ impl HttpDownstream {
             }
         }
         self.idle.set(false);
-        let slow_data = self
-            .slow_data
-            .borrow()
-            .as_ref()
-            .map(|data| data.clone_ref(py));
-        if let Some(slow_data) = slow_data {
-            let done = slow_data.call1(py, (data,));
-            relay.core.borrow_mut().drop_candidate();
-            done?;
-        }
+        let done = self.slow.call(py, intern!(py, "data_received"), (data,));
+        relay.core.borrow_mut().drop_candidate();
+        done?;
         Ok(())
     }
 
     fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.settle(py);
         self.idle.set(false);
-        self.slow(py)
-            .map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
-            .transpose()
+        self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
     fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
@@ -130,24 +110,19 @@ impl HttpDownstream {
             }
             relay.core.borrow_mut().remove_client(client);
         }
-        let slow = self.slow.borrow_mut().take();
-        self.slow_data.borrow_mut().take();
-        if let Some(slow) = slow {
-            let done = slow.call_method1(py, intern!(py, "connection_lost"), (error,));
-            slow.setattr(py, intern!(py, "relayed"), py.None())?;
-            done?;
-        }
-        Ok(())
+        self.slow.lost(py, error)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
         self.paused.set(true);
-        self.forward(py, "pause_writing")
+        self.slow.call(py, intern!(py, "pause_writing"), ())?;
+        Ok(())
     }
 
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
         self.paused.set(false);
-        self.forward(py, "resume_writing")
+        self.slow.call(py, intern!(py, "resume_writing"), ())?;
+        Ok(())
     }
 
     /// Hands the call in flight, if there is one, over to the slow lane.
@@ -174,14 +149,5 @@ impl HttpDownstream {
     #[getter]
     fn used_s(&self) -> f64 {
         self.used_s.get()
-    }
-}
-
-impl HttpDownstream {
-    fn forward(&self, py: Python<'_>, method: &str) -> PyResult<()> {
-        if let Some(slow) = self.slow(py) {
-            slow.call_method0(py, method)?;
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! A connection to a server that speaks in lines: a child's pipes, a TCP or unix socket.
 
+use super::behind::Behind;
 use super::{Relay, Upstream};
 use crate::room::room;
 use pyo3::intern;
@@ -18,7 +19,7 @@ const UNTOLD_BYTES: usize = 4096;
 pub struct LineUpstream {
     relay: Py<Relay>,
     upstream: Py<Upstream>,
-    slow: RefCell<Option<Py<PyAny>>>,
+    slow: Behind,
     lines: RefCell<LineSplitter>,
     pending: Cell<usize>,
 }
@@ -56,10 +57,8 @@ impl LineUpstream {
         lines: Vec<Option<Bound<'_, PyBytes>>>,
         thrown: usize,
     ) -> PyResult<()> {
-        let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
-        if let Some(slow) = slow {
-            slow.call_method1(py, intern!(py, "take"), (PyList::new(py, lines)?, thrown))?;
-        }
+        self.slow
+            .call(py, intern!(py, "take"), (PyList::new(py, lines)?, thrown))?;
         Ok(())
     }
 
@@ -78,7 +77,7 @@ impl LineUpstream {
         Ok(Self {
             relay,
             upstream,
-            slow: RefCell::new(Some(slow)),
+            slow: Behind::new(slow),
             lines: RefCell::new(LineSplitter::new(max_bytes)),
             pending: Cell::new(0),
         })
@@ -96,10 +95,8 @@ impl LineUpstream {
     }
 
     fn connection_made(&self, py: Python<'_>, transport: Py<PyAny>) -> PyResult<()> {
-        let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
-        if let Some(slow) = slow {
-            slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
-        }
+        self.slow
+            .call(py, intern!(py, "connection_made"), (transport,))?;
         Ok(())
     }
 
@@ -107,10 +104,8 @@ impl LineUpstream {
         let bytes = data.as_bytes();
         let before = self.pending.get();
         if room((before + bytes.len()) * 3).is_err() {
-            let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
-            if let Some(slow) = slow {
-                slow.call_method1(py, intern!(py, "no_memory"), (bytes.len(),))?;
-            }
+            self.slow
+                .call(py, intern!(py, "no_memory"), (bytes.len(),))?;
             return Ok(());
         }
         let relay = self.relay.borrow(py);
@@ -155,16 +150,14 @@ impl LineUpstream {
     }
 
     fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let slow = self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py));
-        slow.map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
-            .transpose()
+        self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
     fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
         self.upstream.borrow(py).settle(py);
-        let slow = self.slow.borrow_mut().take();
+        let slow = self.slow.take();
         if let Some(slow) = slow {
-            slow.call_method1(py, intern!(py, "connection_lost"), (error,))?;
+            slow.call_method1(py, intern!(py, "connection_lost"), (exc,))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A client on a stream of lines.
 
-use super::{ClientPort, Relay, Slow, Why, place_at};
+use super::behind::Behind;
+use super::{ClientPort, GONE, Relay, Slow, Why, place_at};
 use crate::room::room;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,15 +10,13 @@ use std::cell::{Cell, RefCell};
 use tidegate_codec::lines::LineSplitter;
 use tidegate_relay as core;
 
-const GONE: usize = usize::MAX;
-
 /// Stands before `StreamServerProtocol`, cuts the stream into lines, and leaves it those that are not relayed. A stream
 /// of `MessagePack` is all the slow lane's.
 #[pyclass(unsendable, module = "tidegate._native")]
 pub struct StreamDownstream {
     relay: Py<Relay>,
     client: Cell<usize>,
-    slow: RefCell<Option<Py<PyAny>>>,
+    slow: Behind,
     lines: RefCell<LineSplitter>,
     framing: Cell<Framing>,
     /// Nothing more is relayed.
@@ -32,10 +31,6 @@ enum Framing {
 }
 
 impl StreamDownstream {
-    fn slow(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.slow.borrow().as_ref().map(|slow| slow.clone_ref(py))
-    }
-
     fn settle(&self, py: Python<'_>) {
         let relay = self.relay.borrow(py);
         let calls = relay.core.borrow().calls_of(self.client.get());
@@ -66,7 +61,7 @@ impl StreamDownstream {
                 return relay.wake(py);
             }
         }
-        let Some(slow) = self.slow(py) else {
+        let Some(slow) = self.slow.get(py) else {
             return Ok(());
         };
         let line = line.map(|line| PyBytes::new(py, line));
@@ -84,7 +79,7 @@ impl StreamDownstream {
         Self {
             relay,
             client: Cell::new(GONE),
-            slow: RefCell::new(Some(slow)),
+            slow: Behind::new(slow),
             lines: RefCell::new(LineSplitter::new(max_bytes)),
             framing: Cell::new(Framing::Unknown),
             back: Cell::new(false),
@@ -94,7 +89,7 @@ impl StreamDownstream {
     fn connection_made(slf: Bound<'_, Self>, transport: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.borrow();
-        let Some(slow) = this.slow(py) else {
+        let Some(slow) = this.slow.get(py) else {
             return Ok(());
         };
         {
@@ -103,7 +98,7 @@ impl StreamDownstream {
             this.client.set(client);
             let port = ClientPort {
                 slow: slow.clone_ref(py),
-                write: Some(transport.getattr(intern!(py, "write"))?.unbind()),
+                write: transport.getattr(intern!(py, "write"))?.unbind(),
                 paused: false,
                 stream: true,
             };
@@ -127,16 +122,13 @@ impl StreamDownstream {
             });
         }
         if self.framing.get() == Framing::Packed {
-            if let Some(slow) = self.slow(py) {
-                slow.call_method1(py, intern!(py, "data_received"), (data,))?;
-            }
+            self.slow.call(py, intern!(py, "data_received"), (data,))?;
             return Ok(());
         }
         let pending = self.lines.borrow().pending();
         if room((pending + bytes.len()) * 3).is_err() {
-            if let Some(slow) = self.slow(py) {
-                slow.call_method1(py, intern!(py, "no_memory"), (bytes.len(),))?;
-            }
+            self.slow
+                .call(py, intern!(py, "no_memory"), (bytes.len(),))?;
             return Ok(());
         }
         let relay = self.relay.borrow(py);
@@ -155,9 +147,7 @@ impl StreamDownstream {
     }
 
     fn eof_received(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.slow(py)
-            .map(|slow| slow.call_method0(py, intern!(py, "eof_received")))
-            .transpose()
+        self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
     fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
@@ -170,13 +160,7 @@ impl StreamDownstream {
             }
             relay.core.borrow_mut().remove_client(client);
         }
-        let slow = self.slow.borrow_mut().take();
-        if let Some(slow) = slow {
-            let done = slow.call_method1(py, intern!(py, "connection_lost"), (error,));
-            slow.setattr(py, intern!(py, "relayed"), py.None())?;
-            done?;
-        }
-        Ok(())
+        self.slow.lost(py, error)
     }
 
     fn pause_writing(&self, py: Python<'_>) {

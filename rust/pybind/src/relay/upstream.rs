@@ -1,11 +1,9 @@
 //! A conversation with a server: its ids, and its calls in the relay.
 
-use super::{HttpPool, Relay, UpstreamPort, place_at};
+use super::{GONE, HttpPool, Relay, UpstreamPort, place_at};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::cell::Cell;
-
-const GONE: usize = usize::MAX;
 
 /// The relay's part of a `Connection`.
 #[pyclass(unsendable, module = "tidegate._native")]
