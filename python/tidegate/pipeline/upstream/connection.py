@@ -161,7 +161,7 @@ class Connection:
         """Tools of which the server said that calling them twice does no harm."""
         self.closed = False
         self._over = False
-        """Whoever has it was told that it is lost."""
+        """Whoever has it was told that it is lost. `closed` comes before that: nothing new is taken from then on."""
         self.lost_by: TidegateError | None = None
         """Why it is closed."""
         self.changed_early: set[str] = set()
@@ -171,7 +171,9 @@ class Connection:
         self.relayed: Upstream | None = None
         """The relay's part of it, which has calls of its own."""
         self._request_head: Callable[[Call], bytes] | None = None
+        """Over HTTP, from the link: what the relay is to send before the body of a call like this one."""
         self._spent: Call | None = None
+        """Stands for all calls that the relay has answered, when their streams say more. Nobody listens."""
         self.line: WaitingLine | None = None
         """Whoever comes now waits behind these; None when nobody waits."""
         self._owner = owner
