@@ -214,8 +214,8 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def deadline_passed(self, now_s: float) -> None:
         if self._phase == _IDLE and self.relayed is not None:
-            # It may be idle here alone: a call that the relay has is served here from now on, and the time of one that it
-            # had before counts as one of ours.
+            # It may be idle here alone: a call that the relay has is served here from now on, and one that
+            # it had lately counts as one of ours.
             self.relayed.settle()
             self.deadline_s = inf if self._phase == _SERVING else self.relayed.used_s + self._limits.idle_timeout_s
             if self.deadline_s > now_s:
