@@ -37,7 +37,7 @@ impl Behind {
     }
 
     /// The connection is lost: it is told, and forgets who stands before it.
-    pub(super) fn lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+    pub(super) fn lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         let Some(protocol) = self.take() else {
             return Ok(());
         };

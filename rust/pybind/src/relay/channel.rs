@@ -201,7 +201,7 @@ impl HttpChannel {
         self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
-    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+    fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         let number = self.number.get();
         {
             let relay = self.relay.borrow(py);
@@ -213,7 +213,7 @@ impl HttpChannel {
             }
         }
         self.number.set(GONE);
-        self.slow.lost(py, error)
+        self.slow.lost(py, exc)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {

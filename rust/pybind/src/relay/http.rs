@@ -99,7 +99,7 @@ impl HttpDownstream {
         self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
-    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+    fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         self.settle(py);
         self.idle.set(false);
         let client = self.client.replace(GONE);
@@ -110,7 +110,7 @@ impl HttpDownstream {
             }
             relay.core.borrow_mut().remove_client(client);
         }
-        self.slow.lost(py, error)
+        self.slow.lost(py, exc)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {

@@ -153,7 +153,7 @@ impl LineUpstream {
         self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
-    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+    fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         self.upstream.borrow(py).settle(py);
         let slow = self.slow.take();
         if let Some(slow) = slow {

@@ -150,7 +150,7 @@ impl StreamDownstream {
         self.slow.call(py, intern!(py, "eof_received"), ())
     }
 
-    fn connection_lost(&self, py: Python<'_>, error: Py<PyAny>) -> PyResult<()> {
+    fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         self.settle(py);
         let client = self.client.replace(GONE);
         {
@@ -160,7 +160,7 @@ impl StreamDownstream {
             }
             relay.core.borrow_mut().remove_client(client);
         }
-        self.slow.lost(py, error)
+        self.slow.lost(py, exc)
     }
 
     fn pause_writing(&self, py: Python<'_>) {
