@@ -20,7 +20,7 @@ static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"is
 /// What became of a message from a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// There is a `write` for the client.
+    /// `Relay::pieces` has what the client is to get.
     Relayed,
     /// It answers this call (a number for `take`), but not in a way that may simply be passed on.
     Promote(usize),

@@ -7,14 +7,17 @@ use crate::meta::Memo;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+/// One connection of a client.
 #[derive(Debug)]
 pub(super) struct Client {
     /// Streams: what its flows are kept under; 0 for HTTP.
     pub(super) context: u64,
     /// HTTP: the head that came last.
     pub(super) head: Option<Rc<Head>>,
+    /// Streams: what `_meta` said last. Over HTTP the head has it, as `recent`.
     pub(super) memo: Memo,
     pub(super) recent: Rc<RefCell<Option<Recent>>>,
+    /// Its relayed calls, over HTTP one at most.
     pub(super) pending: Vec<usize>,
 }
 

@@ -68,21 +68,27 @@ pub trait SlowLane {
 #[derive(Debug)]
 pub struct Relay {
     limits: Limits,
+    /// Of the buckets that durations are counted in.
     bounds_s: Box<[f64]>,
     clients: Slab<Client>,
     upstreams: Slab<Upstream>,
     pools: Slab<Pool>,
     channels: Slab<Channel>,
     pending: Slab<Pending>,
+    /// By `flow_key`.
     flows: HashMap<Box<[u8]>, Rc<Choice>>,
+    /// By their bytes without the digits of the length.
     heads: HashMap<Box<[u8]>, Rc<Head>>,
     classes: Classes,
+    /// Of flows and heads, as they are counted against `MOST_BYTES`.
     held_bytes: usize,
     /// Of flows and all that is remembered with them. Never 0.
     generation: u64,
+    /// Contexts that were numbered so far: streams, and heads.
     contexts: u64,
     candidate: Option<Candidate>,
     decided: Option<Decided>,
+    /// Flows that counted something since they were last asked.
     counted: Vec<Rc<Flow>>,
     /// Tags of flows that are gone.
     freed: Rc<RefCell<Vec<usize>>>,
@@ -90,7 +96,9 @@ pub struct Relay {
     sweep_at: usize,
     /// Hashes of heads that were seen once, each in its place.
     seen: Vec<u64>,
+    /// Empty buffers for the requests of calls to come.
     spare: Vec<Vec<u8>>,
+    /// The key that was looked for last: its buffer is used again.
     key: Vec<u8>,
     /// Whose answer was passed on last.
     pub answered_by: usize,

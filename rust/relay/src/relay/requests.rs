@@ -17,7 +17,7 @@ const SEEN: usize = 4096;
 /// What became of bytes from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// There is a `write` for the server.
+    /// `Relay::pieces` has what its server is to get.
     Relayed,
     /// The slow lane is to have them.
     Slow,

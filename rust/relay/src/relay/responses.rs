@@ -10,7 +10,7 @@ use tidegate_codec::json;
 /// What became of bytes from a server over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// There is a `write` for the client. `free`: the connection may carry another call.
+    /// `Relay::pieces` has what the client is to get. `free`: the connection may carry another call.
     Relayed {
         /// The response has ended.
         free: bool,

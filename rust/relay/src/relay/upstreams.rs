@@ -9,8 +9,10 @@ pub(super) const NOBODY: usize = usize::MAX;
 
 #[derive(Debug)]
 pub(super) struct Upstream {
+    /// It takes new calls.
     pub(super) open: bool,
     pub(super) next_id: u64,
+    /// Its relayed calls, by their ids there.
     pub(super) pending: Ids,
     /// Over HTTP: where its connections are.
     pub(super) pool: Option<usize>,

@@ -29,7 +29,7 @@ pub enum Piece {
     Gathered(Range<usize>),
 }
 
-/// Where the message of an answer lies.
+/// Where the message of an answer lies: in the input, or in what a response gathered because it came in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// It begins there in the input.
