@@ -18,7 +18,9 @@ __all__ = [
     "Bucket",
     "ChunkDecoder",
     "Envelope",
+    "HttpChannel",
     "HttpDownstream",
+    "HttpPool",
     "LineSplitter",
     "LineUpstream",
     "MsgpackSplitter",
@@ -29,6 +31,7 @@ __all__ = [
     "SseDecoder",
     "SseEvent",
     "StreamDownstream",
+    "Upstream",
     "array_spans",
     "compress",
     "encode_sse",
@@ -316,6 +319,7 @@ def unseal(key: bytes, sealed: bytes, aad: bytes) -> bytes | None:
 
 # -- the relay --------------------------------------------------------------------------------------------------------
 
+@final
 class Bucket:
     """State of a token bucket that the slow lane and the relay share. `rate_per_s` 0 never runs out."""
 
@@ -329,6 +333,7 @@ class Bucket:
     def wait_s(self) -> float:
         """Seconds until the next token, as of when one was last asked for."""
 
+@final
 class Scope:
     """Where requests are told apart by their ids: a session, or a stream of a client."""
 
@@ -342,6 +347,7 @@ class Scope:
     def close(self) -> None:
         """As `settle`; and no flow of it is used any more."""
 
+@final
 class Relay:
     """Flows and relayed calls of one gateway. All methods belong to the thread of the event loop."""
 
@@ -397,7 +403,7 @@ class Relay:
         `bucket`, `scope`; and `promote(protocol, request, start, upstream_id, began_s, sent_on, received)`.
         """
 
-    def adopt(self, upstream_id: int, began_s: float) -> bool:
+    def adopt(self, upstream_id: int, began_s: float, channel: int | None = None) -> bool:
         """For tests: the call whose decision was just installed, which the slow lane has sent under this id, is the
         relay's from now on, and must be forgotten elsewhere. False: there is none.
         """
@@ -430,6 +436,7 @@ class Relay:
     def rest(self) -> None:
         """`woken` is to be called again."""
 
+@final
 class HttpDownstream(asyncio.Protocol):
     """Stands before `HttpServerProtocol`, and sets its `relayed`."""
 
@@ -447,6 +454,7 @@ class HttpDownstream(asyncio.Protocol):
     def used_s(self) -> float:
         """When the last call was relayed."""
 
+@final
 class StreamDownstream(asyncio.Protocol):
     """Stands before `StreamServerProtocol`, and sets its `relayed`. `max_bytes` bounds a line."""
 
@@ -454,6 +462,7 @@ class StreamDownstream(asyncio.Protocol):
     def stand_back(self) -> None:
         """The slow lane takes the calls in flight over; nothing more is relayed."""
 
+@final
 class Upstream:
     """The relay's part of a `Connection`: its ids, and relayed calls on it."""
 
@@ -488,6 +497,7 @@ class Upstream:
     def detach(self) -> None:
         """As `close`, for good."""
 
+@final
 class LineUpstream(asyncio.Protocol):
     """Stands before whatever reads from a server in lines, and hands it what is not the relay's by its `take`."""
 
@@ -498,6 +508,7 @@ class LineUpstream(asyncio.Protocol):
     def pending(self) -> int:
         """Bytes of a line that has not ended."""
 
+@final
 class HttpPool:
     """Connections to one origin, which the slow lane's pool and the relay lend each other. `queue`: has a length, of
     the slow lane's calls that wait for a connection.
@@ -511,6 +522,7 @@ class HttpPool:
     def idle(self) -> int: ...
     def close(self) -> None: ...
 
+@final
 class HttpChannel(asyncio.Protocol):
     """Stands before `HttpConnection`, and sets its `relayed`."""
 
