@@ -59,7 +59,7 @@ class OddServer(ScriptedServer):
             "structured": self.result(received, b',"structuredContent":{"a":1.0}'),
             "link": self.result(received, b',"content2":[{"type":"resource_link","uri":"x:y","name":"z"}]'),
             "meta": self.result(received, b',"_meta":{"io.modelcontextprotocol/x":1,"a":null}'),
-            "asks": b'{"resultType":"input_required","inputRequests":{},"requestState":"s"}',
+            "asks": b'{"resultType":"input_required","inputRequests":{"q":{"method":"roots/list"}},"requestState":"s"}',
             "other-type": b'{"resultType":"odd","content":[]}',
             "typed": b'{"resultType":"complete","content":[]}',
             "untyped": b'{"content":[]}',
