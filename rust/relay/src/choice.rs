@@ -1,6 +1,7 @@
 //! Among which replicas of a server a decision may be repeated, and which of them is next.
 //!
-//! The same rules as `pipeline/balance.py`: the slow lane gives what it decides for itself out by them, too.
+//! The same rules as `pipeline/balance.py`: the slow lane gives what it decides for itself out by them, too. But where all
+//! are full there is none in turn: whoever waits does so in the slow lane.
 
 use crate::flow::Flow;
 use std::cell::{Cell, RefCell};

@@ -110,6 +110,7 @@ pub(crate) struct Recent {
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) decision: Decision,
+    /// Its results may say that the tool failed.
     pub(crate) is_tool: bool,
     pub(crate) tally: RefCell<Tally>,
     /// It is on the list of those that counted something.

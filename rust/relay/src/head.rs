@@ -16,12 +16,15 @@ const MAX_DIGITS: usize = 9;
 /// A head without its length.
 #[derive(Debug)]
 pub(crate) struct Head {
+    /// What its flows are kept under.
     pub(crate) context: u64,
+    /// As of `Relay` when it was understood.
     pub(crate) generation: u64,
     /// Up to the digits.
     pub(crate) before: Box<[u8]>,
     /// From behind them to the end of the blank line.
     pub(crate) after: Box<[u8]>,
+    /// Of what came last behind it.
     pub(crate) memo: RefCell<Memo>,
     pub(crate) recent: RefCell<Option<Recent>>,
 }
@@ -62,6 +65,12 @@ fn length(text: &[u8]) -> Option<(usize, usize)> {
     (digits > 0 && text[0] != b'0').then_some((value, digits))
 }
 
+/// Where `part` lies in `whole`, of which it is a slice.
+pub(crate) fn span_in(whole: &[u8], part: &[u8]) -> Span {
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    Span::new(start, start + part.len())
+}
+
 /// Where to cut one whole request that is here to its last byte; `None` for any other.
 pub(crate) fn cut(data: &[u8], max_bytes: usize) -> Option<Cut> {
     let head = http::parse_request_head(data, max_bytes).ok()??;
@@ -79,10 +88,7 @@ pub(crate) fn cut(data: &[u8], max_bytes: usize) -> Option<Cut> {
     for (name, value) in &fields.headers {
         match name.as_str() {
             "content-length" if digits.is_some() => return None,
-            "content-length" => {
-                let start = value.as_ptr() as usize - data.as_ptr() as usize;
-                digits = Some(Span::new(start, start + value.len()));
-            }
+            "content-length" => digits = Some(span_in(data, value)),
             "content-encoding" | "upgrade" | "expect" => return None,
             _ => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! All bytes are kept until it is certain that they are that, so that the slow lane can have them if they are not.
 
-use crate::head::body_behind;
+use crate::head::{body_behind, span_in};
 use tidegate_codec::Span;
 use tidegate_codec::http::{self, ChunkDecoder};
 use tidegate_codec::sse::SseDecoder;
@@ -254,10 +254,7 @@ fn staged(data: &[u8], most_bytes: usize) -> Result<Option<Stage>, ()> {
         match name.as_str() {
             // Twice the same is one to the parser, but would not be to whoever knows only one of them.
             "content-length" if digits.is_some() => return Err(()),
-            "content-length" => {
-                let start = value.as_ptr() as usize - data.as_ptr() as usize;
-                digits = Some(Span::new(start, start + value.len()));
-            }
+            "content-length" => digits = Some(span_in(data, value)),
             "content-type" if kind.is_some() => return Err(()),
             "content-type" => kind = Some(value),
             "content-encoding" => return Err(()),
