@@ -405,7 +405,8 @@ class Relay:
 
     def adopt(self, upstream_id: int, began_s: float, channel: int | None = None) -> bool:
         """For tests: the call whose decision was just installed, which the slow lane has sent under this id, is the
-        relay's from now on, and must be forgotten elsewhere. False: there is none.
+        relay's from now on, and must be forgotten elsewhere. `channel`: over HTTP, the `number` of the connection that
+        it was sent on. False: there is none.
         """
 
     def share(self, decision: object) -> bool:

@@ -37,7 +37,10 @@ class Lane(Protocol):
 
 
 class Decision:
-    """Read by native code (all attributes without `_`) when it is installed; called by it when it gives a call up."""
+    """Read by native code when it is installed (what `Relay.install` names), and called by it when it gives a call up.
+
+    `client`, `principal`, `slot` and `since_s` are for those who look after what is repeated.
+    """
 
     __slots__ = (
         "_backend",
