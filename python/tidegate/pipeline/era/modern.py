@@ -15,7 +15,7 @@ from tidegate.errors import (
     TidegateError,
     UnsupportedProtocolVersion,
 )
-from tidegate.pipeline.codec import Envelope, patch_object, splice
+from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.abilities import asked_abilities, undeclared
 from tidegate.pipeline.era.bridge.entries import capabilities_for
 from tidegate.pipeline.era.bridge.results import ResultEdits, members_for_modern
@@ -37,13 +37,12 @@ _VIEW_CACHE_KEY_BYTES: Final = 4096
 _REMOVED: Final = ("notifications/elicitation/complete", "notifications/tasks/status")
 """Notifications of the session era that went with it."""
 _INPUT_REQUIRED: Final = b'"input_required"'
-_VERSION_BYTES: Final = PROTOCOL_VERSION.encode()
 
 
 def carries_envelope(message: bytes, envelope: Envelope) -> bool:
     """Whether the request opens in the stateless way: its `_meta` names a protocol version."""
     span = envelope.meta_span
-    return span is not None and _VERSION_BYTES in message[span[0] : span[1]]
+    return span is not None and find_member(message, PROTOCOL_VERSION, *span) is not None
 
 
 class ClientViews:

@@ -23,7 +23,6 @@ from tidegate.protocol.meta_keys import (
 from tidegate.protocol.revisions import LATEST_MODERN
 
 _STRIP: Final[list[Change]] = [(key, None) for key in (*REQUEST_ENVELOPE, TOKEN)]
-_TOKEN_BYTES: Final = TOKEN.encode()
 
 Edit = tuple[int, int, bytes]
 Change = tuple[str, bytes | None]
@@ -74,7 +73,7 @@ class SessionDialect:
     ) -> bytes:
         meta = _token_edit(envelope, upstream_id)
         span = envelope.meta_span
-        if span is not None and (client.stateless or _TOKEN_BYTES in message[span[0] : span[1]]):
+        if span is not None and (client.stateless or _has_token(message, span)):
             changes = list(_STRIP)
             if meta is not None:
                 changes.append((PROGRESS_TOKEN, upstream_id))
@@ -99,7 +98,7 @@ class StatelessDialect:
         meta = _token_edit(envelope, upstream_id)
         span = envelope.meta_span
         if client.stateless:
-            if span is not None and _TOKEN_BYTES in message[span[0] : span[1]]:
+            if span is not None and _has_token(message, span):
                 changes: list[Change] = [(TOKEN, None)]
                 if meta is not None:
                     changes.append((PROGRESS_TOKEN, upstream_id))
@@ -109,7 +108,7 @@ class StatelessDialect:
         if span is not None:
             if meta is not None:
                 changes.append((PROGRESS_TOKEN, upstream_id))
-            if _TOKEN_BYTES in message[span[0] : span[1]]:
+            if _has_token(message, span):
                 changes.append((TOKEN, None))
             meta = (span[0], span[1], patch_object(message[span[0] : span[1]], changes))
             return _apply(message, envelope, upstream_id, edits, meta)
@@ -130,6 +129,11 @@ class StatelessDialect:
         if client.log_level is not None:
             changes.append((LOG_LEVEL, json.dumps(client.log_level).encode()))
         return changes
+
+
+def _has_token(message: bytes, meta: tuple[int, int]) -> bool:
+    """However its key is spelled."""
+    return find_member(message, TOKEN, *meta) is not None
 
 
 def _patch_member(message: bytes, key: str, changes: list[Change]) -> bytes:
