@@ -14,9 +14,9 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Of what is remembered of heads, `_meta` and flows, together. When there is more, all of it is forgotten.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// What a flow is counted as.
-const FLOW_BYTES: usize = 600;
+const FLOW_BYTES: usize = 3000;
 /// What a head is counted as, beside its bytes.
 const HEAD_BYTES: usize = 200;
 /// Fewer flows and heads are never looked through for those that are of no use any more.
