@@ -67,7 +67,7 @@ async def test_for_long() -> None:
     wrong = []
     while time.monotonic() < until_s:
         try:
-            found, on, eager = await compare(traffic(seed, length=40))
+            found, on, eager = await compare(traffic(seed))
         except Exception as error:
             found = f"raised {error!r}"
         else:
