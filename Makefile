@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= auto
 
-RUST_SOURCES := $(shell find rust/codec rust/pybind rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
+RUST_SOURCES := $(shell find rust/codec rust/pybind rust/relay rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
 .PHONY: serve demo-eras test lint rust-test python-test soak bench clean help
 

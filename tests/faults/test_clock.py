@@ -12,6 +12,7 @@ WAITING = ("pipeline", "daemon.py", "systemd", "control")
 """Rooms and files in which something waits."""
 SHOWN_TO_PEOPLE = {
     "control/reloading.py",
+    "control/telemetry/access_log.py",
     "control/telemetry/console.py",
     "control/telemetry/log_ring.py",
     "pipeline/era/bridge/tasks/kept_task.py",
