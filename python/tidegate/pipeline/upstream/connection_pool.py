@@ -123,6 +123,12 @@ class ConnectionPool:
         """
         call.pool = self
         now_s = self.now_s()
+        if self.relayed is not None:
+            # Used later than all that are idle here, which the relay has given back.
+            lent = self.relayed.take_back(-inf if call.retryable else now_s - _FRESH_S)
+            if isinstance(lent, HttpConnection) and lent.usable:
+                lent.send(call, now_s)
+                return
         while self._idle:
             connection = self._idle[-1]
             if not connection.usable:
@@ -133,11 +139,6 @@ class ConnectionPool:
             self._idle.pop()
             connection.send(call, now_s)
             return
-        if self.relayed is not None:
-            lent = self.relayed.take_back(-inf if call.retryable else now_s - _FRESH_S)
-            if isinstance(lent, HttpConnection) and lent.usable:
-                lent.send(call, now_s)
-                return
         if len(self._queue) - self._opening >= self._bounds.queued:
             raise Overloaded(f"{self._bounds.queued} requests wait for a connection to `{self._origin}` already")
         self._queue.append(call)
