@@ -36,6 +36,21 @@ impl Behind {
         self.0.borrow_mut().take()
     }
 
+    /// The connection is made: it is told, and who stands before it.
+    pub(super) fn made(
+        &self,
+        front: &Bound<'_, PyAny>,
+        transport: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = front.py();
+        let Some(protocol) = self.get(py) else {
+            return Ok(());
+        };
+        protocol.setattr(py, intern!(py, "relayed"), front)?;
+        protocol.call_method1(py, intern!(py, "connection_made"), (transport,))?;
+        Ok(())
+    }
+
     /// The connection is lost: it is told, and forgets who stands before it.
     pub(super) fn lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         let Some(protocol) = self.take() else {

@@ -132,15 +132,13 @@ impl HttpChannel {
             let number = relay.core.borrow_mut().add_channel(pool.pool);
             this.number.set(number);
             let port = ChannelPort {
-                slow: slow.clone_ref(py),
+                slow,
                 write: transport.getattr(intern!(py, "write"))?.unbind(),
                 queue: pool.queue.clone_ref(py),
             };
             place_at(&mut relay.ports.borrow_mut().channels, number, port);
         }
-        slow.setattr(py, intern!(py, "relayed"), &slf)?;
-        slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
-        Ok(())
+        this.slow.made(slf.as_any(), transport)
     }
 
     fn data_received(&self, py: Python<'_>, data: Bound<'_, PyBytes>) -> PyResult<()> {

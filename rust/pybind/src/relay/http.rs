@@ -1,7 +1,7 @@
 //! A client's HTTP connection.
 
 use super::behind::Behind;
-use super::{ClientPort, GONE, Relay, Slow, Why, place_at};
+use super::{GONE, Relay, Slow, Why};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -42,21 +42,9 @@ impl HttpDownstream {
         let Some(slow) = this.slow.get(py) else {
             return Ok(());
         };
-        {
-            let relay = this.relay.borrow(py);
-            let client = relay.core.borrow_mut().add_http();
-            this.client.set(client);
-            let port = ClientPort {
-                slow: slow.clone_ref(py),
-                write: transport.getattr(intern!(py, "write"))?.unbind(),
-                paused: false,
-                stream: false,
-            };
-            place_at(&mut relay.ports.borrow_mut().clients, client, port);
-        }
-        slow.setattr(py, intern!(py, "relayed"), &slf)?;
-        slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
-        Ok(())
+        let client = this.relay.borrow(py).add_client(slow, &transport, false)?;
+        this.client.set(client);
+        this.slow.made(slf.as_any(), transport)
     }
 
     fn data_received(&self, py: Python<'_>, data: Bound<'_, PyAny>) -> PyResult<()> {
@@ -103,13 +91,7 @@ impl HttpDownstream {
         self.settle(py);
         self.idle.set(false);
         let client = self.client.replace(GONE);
-        {
-            let relay = self.relay.borrow(py);
-            if let Some(port) = relay.ports.borrow_mut().clients.get_mut(client) {
-                *port = None;
-            }
-            relay.core.borrow_mut().remove_client(client);
-        }
+        self.relay.borrow(py).remove_client(client);
         self.slow.lost(py, exc)
     }
 

@@ -57,6 +57,38 @@ pub struct Relay {
 }
 
 impl Relay {
+    /// A client, reached by `transport` and by `slow`, the protocol of the slow lane. `stream`: it speaks in lines.
+    fn add_client(
+        &self,
+        slow: Py<PyAny>,
+        transport: &Bound<'_, PyAny>,
+        stream: bool,
+    ) -> PyResult<usize> {
+        let port = ClientPort {
+            slow,
+            write: transport
+                .getattr(intern!(transport.py(), "write"))?
+                .unbind(),
+            paused: false,
+            stream,
+        };
+        let client = if stream {
+            self.core.borrow_mut().add_stream()
+        } else {
+            self.core.borrow_mut().add_http()
+        };
+        place_at(&mut self.ports.borrow_mut().clients, client, port);
+        Ok(client)
+    }
+
+    /// It is gone. Its calls must have been handed over before.
+    fn remove_client(&self, client: usize) {
+        if let Some(port) = self.ports.borrow_mut().clients.get_mut(client) {
+            *port = None;
+        }
+        self.core.borrow_mut().remove_client(client);
+    }
+
     fn now_s(&self) -> f64 {
         self.start_s + self.started.elapsed().as_secs_f64()
     }

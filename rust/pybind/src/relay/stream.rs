@@ -1,7 +1,7 @@
 //! A client on a stream of lines.
 
 use super::behind::Behind;
-use super::{ClientPort, GONE, Relay, Slow, Why, place_at};
+use super::{GONE, Relay, Slow, Why};
 use crate::room::room;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -92,21 +92,9 @@ impl StreamDownstream {
         let Some(slow) = this.slow.get(py) else {
             return Ok(());
         };
-        {
-            let relay = this.relay.borrow(py);
-            let client = relay.core.borrow_mut().add_stream();
-            this.client.set(client);
-            let port = ClientPort {
-                slow: slow.clone_ref(py),
-                write: transport.getattr(intern!(py, "write"))?.unbind(),
-                paused: false,
-                stream: true,
-            };
-            place_at(&mut relay.ports.borrow_mut().clients, client, port);
-        }
-        slow.setattr(py, intern!(py, "relayed"), &slf)?;
-        slow.call_method1(py, intern!(py, "connection_made"), (transport,))?;
-        Ok(())
+        let client = this.relay.borrow(py).add_client(slow, &transport, true)?;
+        this.client.set(client);
+        this.slow.made(slf.as_any(), transport)
     }
 
     fn data_received(&self, py: Python<'_>, data: Bound<'_, PyBytes>) -> PyResult<()> {
@@ -153,13 +141,7 @@ impl StreamDownstream {
     fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
         self.settle(py);
         let client = self.client.replace(GONE);
-        {
-            let relay = self.relay.borrow(py);
-            if let Some(port) = relay.ports.borrow_mut().clients.get_mut(client) {
-                *port = None;
-            }
-            relay.core.borrow_mut().remove_client(client);
-        }
+        self.relay.borrow(py).remove_client(client);
         self.slow.lost(py, exc)
     }
 

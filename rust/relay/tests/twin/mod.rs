@@ -6,6 +6,7 @@ mod answers;
 mod asks;
 mod choices;
 mod framing;
+mod idle;
 mod model;
 mod responses;
 mod scenario;

@@ -2,6 +2,7 @@
 
 use super::asks::{BODY_BYTES, DEPTH, HEADER_BYTES};
 use super::framing;
+use super::idle::Idle;
 use tidegate_codec::http::{self, ChunkDecoder};
 use tidegate_codec::json::{self, MessageKind};
 use tidegate_codec::sse::SseDecoder;
@@ -20,26 +21,6 @@ const CUT: u8 = 0xff;
 
 /// Shorter and longer ones are not compressed.
 const COMPRESSED_BYTES: (usize, usize) = (60, 250);
-
-struct Idle;
-
-impl core::SlowLane for Idle {
-    fn in_flight(&self) -> usize {
-        0
-    }
-
-    fn load(&self, _: usize) -> usize {
-        0
-    }
-
-    fn has_room(&self, _: usize, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn uses(&self, _: usize, _: &[u8]) -> bool {
-        false
-    }
-}
 
 /// What a response says so far.
 struct Read {

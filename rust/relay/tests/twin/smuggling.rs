@@ -2,6 +2,7 @@
 
 use super::asks::{BODY_BYTES, DEPTH};
 use super::framing::whole_request;
+use super::idle::Idle;
 use tidegate_codec::{http, json};
 use tidegate_relay as core;
 
@@ -36,26 +37,6 @@ const HEADS: [(&str, &str); 6] = [
     ),
 ];
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}"#;
-
-struct Idle;
-
-impl core::SlowLane for Idle {
-    fn in_flight(&self) -> usize {
-        0
-    }
-
-    fn load(&self, _: usize) -> usize {
-        0
-    }
-
-    fn has_room(&self, _: usize, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn uses(&self, _: usize, _: &[u8]) -> bool {
-        false
-    }
-}
 
 /// A relay that knows a request with one of the heads, and its server.
 fn taught(first: &[u8], body: &[u8]) -> Option<(core::Relay, usize)> {
