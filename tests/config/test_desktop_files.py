@@ -99,7 +99,11 @@ def test_mistakes_are_reported_under_the_keys_of_the_file_itself(tmp_path: Path)
     with pytest.raises(ConfigError) as caught:
         backends(tmp_path, {"Web": {"type": "carrier-pigeon", "url": 3, "headers": {"X": 12345}, "disabled": "no"}})
     assert [(problem.line, problem.key, problem.message) for problem in problems_of(caught.value)] == [
-        (4, "mcpServers.Web.type", 'expected "stdio", "http", "sse", "tcp", "unix" or "builtin", got "carrier-pigeon"'),
+        (
+            4,
+            "mcpServers.Web.type",
+            'expected "stdio", "http", "sse", "tcp", "unix", "builtin" or "wasm", got "carrier-pigeon"',
+        ),
         (5, "mcpServers.Web.url", "expected a string, got 3"),
         (7, "mcpServers.Web.headers.X", "expected a string, got a number"),
         (9, "mcpServers.Web.disabled", "expected `true` or `false`, got a string"),

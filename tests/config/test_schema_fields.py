@@ -12,10 +12,32 @@ import pytest
 from pydantic import BaseModel
 
 from tidegate.config.embedded import default_snapshot
-from tidegate.config.schema import BackendTable, ClientTable, Configuration, LimitsTable, ListenTable, json_schema
-from tidegate.config.snapshot import Backend, Client, Limits, Listen
+from tidegate.config.schema import (
+    BackendTable,
+    BoundsTable,
+    ClientTable,
+    Configuration,
+    FilterTable,
+    GrantsTable,
+    LimitsTable,
+    ListenTable,
+    PluginsTable,
+    json_schema,
+)
+from tidegate.config.snapshot import Backend, Bounds, Client, Filter, Grants, Limits, Listen, Plugin
 
-TABLES = [Configuration, ListenTable, LimitsTable, BackendTable, ClientTable]
+TABLES = [
+    Configuration,
+    ListenTable,
+    LimitsTable,
+    BackendTable,
+    ClientTable,
+    FilterTable,
+    GrantsTable,
+    BoundsTable,
+    PluginsTable,
+]
+PLUGIN = {"wasm", "digest", "grants", "settings", "bounds"}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -29,7 +51,14 @@ def test_every_field_states_its_unit_its_default_and_the_reason(table: type[Base
     [
         (ListenTable, Listen, set()),
         (LimitsTable, Limits, set()),
-        (BackendTable, Backend, {"args", "tcp", "unix", "builtin"} ^ {"name", "address", "endpoints"}),
+        (
+            BackendTable,
+            Backend,
+            {"args", "tcp", "unix", "builtin"} | {"name", "address", "endpoints", "plugin"} | PLUGIN,
+        ),
+        (FilterTable, Filter, {"name", "plugin"} | PLUGIN),
+        (GrantsTable, Grants, set()),
+        (BoundsTable, Bounds, set()),
         (ClientTable, Client, {"name"}),
     ],
 )
@@ -37,8 +66,14 @@ def test_schema_and_snapshot_have_the_same_fields(table: type[BaseModel], shape:
     assert set(table.model_fields) ^ {item.name for item in dataclasses.fields(shape)} == left_out
 
 
+def test_the_keys_of_a_plugin_are_the_same_in_both_tables_and_reach_the_snapshot() -> None:
+    assert set(BackendTable.model_fields) & set(FilterTable.model_fields) == PLUGIN
+    assert {item.name for item in dataclasses.fields(Plugin)} == PLUGIN - {"wasm"} | {"file", "shipped"}
+
+
 def test_the_defaults_of_the_schema_are_those_of_the_snapshot() -> None:
     assert LimitsTable().model_dump() == dataclasses.asdict(Limits())
+    assert BoundsTable().model_dump() == dataclasses.asdict(Bounds())
     ours = dataclasses.asdict(default_snapshot({}).listen)
     theirs = ListenTable().model_dump()
     assert {key: tuple(value) if isinstance(value, list) else value for key, value in theirs.items()} == {

@@ -22,8 +22,11 @@ Tree = dict[str, Any]
 MAX_FILE_BYTES: Final = 1024 * 1024
 """No configuration of a small box is larger; a wrong path (a log, a database) is refused before it is parsed."""
 
-REACH_KEYS: Final = ("command", "url", "tcp", "unix", "builtin")
+REACH_KEYS: Final = ("command", "url", "tcp", "unix", "builtin", "wasm")
 """The ways to reach a backend; a table has exactly one of them."""
+
+PLUGIN_KEYS: Final = ("digest", "grants", "settings", "bounds")
+"""What goes with `wasm` and with nothing else."""
 
 _TOML_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -73,6 +76,11 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+def names_file(wasm: str) -> bool:
+    """Whether a `wasm` is a file, rather than the name of a plugin that comes with tidegate."""
+    return "/" in wasm or wasm.endswith(".wasm")
+
+
 def read_document(file: str) -> Document:
     """Reads and parses one file; anything that goes wrong is among its `problems`. Never raises for the file's sake."""
     document = Document((file,))
@@ -89,7 +97,8 @@ def read_document(file: str) -> Document:
 def merge(documents: Iterable[Document]) -> Document:
     """Lays later documents over earlier ones: tables key by key, everything else whole.
 
-    A later file that reaches a backend in another way replaces the earlier way, with what belonged to it.
+    A later file that reaches a backend in another way replaces the earlier way, with what belonged to it: another
+    plugin does not get what was granted to the first.
     """
     merged = Document(())
     for document in documents:
@@ -97,12 +106,13 @@ def merge(documents: Iterable[Document]) -> Document:
         merged.problems += document.problems
         merged.notes += document.notes
         merged.places |= document.places
-        backends = merged.tree.get("backends")
-        later = document.tree.get("backends")
-        if isinstance(backends, dict) and isinstance(later, dict):
-            for name, table in later.items():
-                if isinstance(table, dict) and isinstance(backends.get(name), dict):
-                    _forget_reach(backends[name], table)
+        for section in ("backends", "filters"):
+            below = merged.tree.get(section)
+            later = document.tree.get(section)
+            if isinstance(below, dict) and isinstance(later, dict):
+                for name, table in later.items():
+                    if isinstance(table, dict) and isinstance(below.get(name), dict):
+                        _forget_reach(below[name], table)
         _lay_over(merged.tree, document.tree)
     return merged
 
@@ -111,7 +121,7 @@ def _forget_reach(table: Tree, later: Tree) -> None:
     chosen = [key for key in REACH_KEYS if key in later]
     if not chosen:
         return
-    for key in (*REACH_KEYS, "args", "transport"):
+    for key in (*REACH_KEYS, *PLUGIN_KEYS, "args", "transport"):
         table.pop(key, None)
 
 

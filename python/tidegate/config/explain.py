@@ -9,18 +9,34 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from tidegate.config.locate import KeyPath
-from tidegate.config.schema import BackendTable, ClientTable, Configuration, LimitsTable, ListenTable
+from tidegate.config.schema import (
+    BackendTable,
+    BoundsTable,
+    ClientTable,
+    Configuration,
+    FilterTable,
+    GrantsTable,
+    LimitsTable,
+    ListenTable,
+    PluginsTable,
+)
 
 _TABLES: Final[dict[tuple[int, str | int | None], type[BaseModel]]] = {
     (0, None): Configuration,
     (1, "listen"): ListenTable,
     (1, "limits"): LimitsTable,
+    (1, "plugins"): PluginsTable,
     (2, "backends"): BackendTable,
     (2, "clients"): ClientTable,
+    (2, "filters"): FilterTable,
+    (3, "grants"): GrantsTable,
+    (3, "bounds"): BoundsTable,
 }
-"""By depth and first key: the table a key is in."""
+"""By depth and first key (of those of a plugin: the third): the table a key is in."""
 
-_NEVER_SHOWN: Final = frozenset({"env", "headers", "token_sha256"})
+_NEVER_SHOWN: Final = frozenset({"env", "headers", "settings", "token_sha256"})
+
+_TABLES_OF_STRINGS: Final = frozenset({"env", "headers", "aliases", "descriptions", "folders", "writable"})
 
 _EXPECTED: Final = {
     "string_type": "a string",
@@ -62,14 +78,15 @@ def explain(details: ErrorDetails) -> str:
             return f"expected {words} {context[bound]:g}{_got(details)}"
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
-        if kind == "dict_type" and key_path(details)[-1] in ("env", "headers", "aliases", "descriptions"):
+        if kind == "dict_type" and key_path(details)[-1] in _TABLES_OF_STRINGS:
             expected = "a table of strings"
         return f"expected {expected}{'' if kind == 'missing' else _got(details)}"
     return details["msg"]
 
 
 def _unknown_key(path: KeyPath) -> str:
-    table = _TABLES.get((len(path) - 1, path[0] if len(path) > 1 else None))
+    depth = len(path) - 1
+    table = _TABLES.get((depth, path[2 if depth == 3 else 0] if depth else None))
     known = sorted(table.model_fields) if table else []
     near = get_close_matches(str(path[-1]), known, n=1)
     if near:

@@ -6,6 +6,8 @@ headers) never repeat the value.
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from tidegate.config.address import format_host_port, parse_host_port
+from tidegate.config.document import names_file
 from tidegate.config.name_rule import check_name
 
 MAX_UNIX_PATH_BYTES: Final = 107
@@ -20,6 +23,8 @@ MAX_UNIX_PATH_BYTES: Final = 107
 
 MAX_REPLICAS: Final = 64
 """More than a small box has use for; a mistake of a digit starts no thousand processes."""
+
+_MAX_SETTINGS_DEPTH: Final = 32
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = frozenset(
@@ -139,6 +144,64 @@ def _token_hash(text: str) -> str:
     return text.lower()
 
 
+def _wasm(text: str) -> str:
+    if "\0" in text or not (names_file(text) or re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", text)):
+        raise ValueError("expected the path of a `.wasm` file, or the name of a plugin that comes with tidegate")
+    return text
+
+
+def _digest(text: str) -> str:
+    if re.fullmatch(r"sha256:[0-9a-fA-F]{64}", text) is None:
+        raise ValueError("expected `sha256:` and 64 hexadecimal digits, which `sha256sum FILE` prints")
+    return text.lower()
+
+
+def _guest_path(text: str) -> str:
+    parts = text.split("/")[1:]
+    if not text.startswith("/") or "\0" in text or any(part in ("", ".", "..") for part in parts if text != "/"):
+        raise ValueError("expected an absolute path as the plugin sees it, such as `/data`")
+    return text
+
+
+def _host_path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("expected the path of a folder on this box")
+    return text
+
+
+def _trusted_key(text: str) -> str:
+    kind, _, coded = text.partition(":")
+    try:
+        usable = kind == "ed25519" and len(base64.b64decode(coded, validate=True)) == 32
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("expected `ed25519:` and a public key of 32 bytes in Base64")
+    return text
+
+
+def _json_object(value: Any) -> Any:
+    """TOML has values that JSON has not, and nests further than a plugin should have to."""
+
+    def check(item: object, depth: int) -> None:
+        if depth > _MAX_SETTINGS_DEPTH:
+            raise ValueError(f"expected at most {_MAX_SETTINGS_DEPTH} levels of tables and lists")
+        if isinstance(item, dict):
+            for inner in item.values():
+                check(inner, depth + 1)
+        elif isinstance(item, list):
+            for inner in item:
+                check(inner, depth + 1)
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("expected numbers that JSON has, so neither `inf` nor `nan`")
+        elif not isinstance(item, str | int | float):
+            raise ValueError("expected values that JSON has; write a date or time as a string")
+
+    if isinstance(value, dict):
+        check(value, 0)
+    return value
+
+
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -209,3 +272,13 @@ Origin = Annotated[str, AfterValidator(_origin)]
 TokenHash = Annotated[
     str, AfterValidator(_token_hash), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
 ]
+Wasm = Annotated[str, AfterValidator(_wasm)]
+Digest = Annotated[
+    str, AfterValidator(_digest), WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"})
+]
+GuestPath = Annotated[str, AfterValidator(_guest_path)]
+HostPath = Annotated[str, AfterValidator(_host_path)]
+TrustedKey = Annotated[
+    str, AfterValidator(_trusted_key), WithJsonSchema({"type": "string", "pattern": "^ed25519:[A-Za-z0-9+/]{43}=$"})
+]
+Settings = Annotated[dict[str, Any], BeforeValidator(_json_object)]

@@ -5,23 +5,37 @@ For short-lived processes; the daemon uses `read.py`. Nothing is started, bound 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from tidegate.config import rules
-from tidegate.config.document import Document, merge, read_document
+from tidegate.config.document import PLUGIN_KEYS, REACH_KEYS, Document, merge, names_file, read_document
 from tidegate.config.embedded import HOST_BACKEND
 from tidegate.config.explain import explain, key_path
 from tidegate.config.locate import KeyPath
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
-from tidegate.config.schema import BackendTable, ClientTable, Configuration, ListenTable
+from tidegate.config.schema import BackendTable, ClientTable, Configuration, FilterTable, ListenTable
 from tidegate.config.secrets import resolve
-from tidegate.config.snapshot import Backend, Client, Limits, Listen, Secret, Snapshot, Transport
+from tidegate.config.snapshot import (
+    Backend,
+    Bounds,
+    Client,
+    Filter,
+    Grants,
+    Limits,
+    Listen,
+    Plugin,
+    Secret,
+    Snapshot,
+    Transport,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +66,13 @@ def load(files: Sequence[str], environ: Mapping[str, str] | None = None, *, reso
     configuration, refused = _validated(tree, document, problems, lenient=not resolve_references)
     listed = [*document.problems, *problems.values(), *refused]
     listed += rules.reach_problems(document)
+    listed += rules.plugin_problems(document)
     listed += rules.alias_problems(document)
     listed += rules.token_problems(document)
     listed += _listen_problems(document, environ)
     if listed or configuration is None:
         raise config_error(listed)
-    snapshot = _snapshot(configuration, "backends" in document.tree, environ, tuple(files))
+    snapshot = _snapshot(configuration, document, environ, tuple(files))
     return Loaded(snapshot, document, (*document.notes, *rules.notes(document)))
 
 
@@ -108,16 +123,18 @@ def _listen_problems(document: Document, environ: Mapping[str, str]) -> list[Pro
 
 
 def _snapshot(
-    configuration: Configuration, names_backends: bool, environ: Mapping[str, str], files: tuple[str, ...]
+    configuration: Configuration, document: Document, environ: Mapping[str, str], files: tuple[str, ...]
 ) -> Snapshot:
-    backends = tuple(_backend(name, table) for name, table in configuration.backends.items())
+    backends = tuple(_backend(name, table, document) for name, table in configuration.backends.items())
     return Snapshot(
         listen=_listen(configuration.listen, environ),
         limits=Limits(**_plain(configuration.limits)),
         relay=configuration.relay,
         access_log=configuration.access_log,
-        backends=backends if names_backends else (HOST_BACKEND,),
+        backends=backends if "backends" in document.tree else (HOST_BACKEND,),
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
+        filters=tuple(_filter(name, table, document) for name, table in configuration.filters.items()),
+        trusted_keys=tuple(configuration.plugins.trusted_keys),
         sources=files,
     )
 
@@ -127,10 +144,10 @@ def _listen(table: ListenTable, environ: Mapping[str, str]) -> Listen:
     return Listen(**{**_plain(table), "unix": unix})
 
 
-def _backend(name: str, table: BackendTable) -> Backend:
+def _backend(name: str, table: BackendTable, document: Document) -> Backend:
     command = tuple(table.command or ()) + tuple(table.args)
     shared = _plain(table)
-    for key in ("transport", "command", "args", "env", "headers", "url", "tcp", "unix", "builtin"):
+    for key in (*REACH_KEYS, *PLUGIN_KEYS, "transport", "args", "env", "headers"):
         del shared[key]
     endpoints = tuple(table.url or table.tcp or table.unix or ())
     if len(endpoints) > 1:
@@ -143,6 +160,7 @@ def _backend(name: str, table: BackendTable) -> Backend:
         url=table.url[0] if table.url else "",
         headers=tuple((key, Secret(value)) for key, value in table.headers.items()),
         address=(table.tcp or table.unix or [table.builtin or ""])[0],
+        plugin=_plugin(table.wasm, table, ("backends", name), document) if table.wasm is not None else None,
         **shared,
     )
 
@@ -154,7 +172,33 @@ def _transport(table: BackendTable) -> Transport:
         return "http"
     if table.tcp is not None:
         return "tcp"
-    return "unix" if table.unix is not None else "builtin"
+    if table.unix is not None:
+        return "unix"
+    return "wasm" if table.wasm is not None else "builtin"
+
+
+def _filter(name: str, table: FilterTable, document: Document) -> Filter:
+    plugin = _plugin(table.wasm, table, ("filters", name), document)
+    return Filter(name=name, plugin=plugin, tools=tuple(table.tools), on_failure=table.on_failure)
+
+
+def _plugin(wasm: str, table: BackendTable | FilterTable, path: KeyPath, document: Document) -> Plugin:
+    """Paths count from the file they stand in, whoever reads it from where."""
+
+    def absolute(text: str, *key: str) -> str:
+        return os.path.normpath(Path(document.place((*path, *key)).file).absolute().parent / text)
+
+    grants = _plain(table.grants)
+    for key in ("folders", "writable"):
+        grants[key] = tuple((inside, absolute(outside, "grants", key, inside)) for inside, outside in grants[key])
+    return Plugin(
+        file=absolute(wasm, "wasm") if names_file(wasm) else wasm,
+        shipped=not names_file(wasm),
+        digest=table.digest or "",
+        grants=Grants(**grants),
+        settings=json.dumps(table.settings, ensure_ascii=False, separators=(",", ":")),
+        bounds=Bounds(**_plain(table.bounds)),
+    )
 
 
 def _client(name: str, table: ClientTable) -> Client:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tidegate.config.document import REACH_KEYS, Document, Tree
+from tidegate.config.document import PLUGIN_KEYS, REACH_KEYS, Document, Tree, names_file
 from tidegate.config.exposure import refused_addresses
 from tidegate.config.locate import KeyPath
 from tidegate.config.problems import Problem
@@ -21,11 +21,12 @@ _TRANSPORTS: Final = {
     "tcp": ("tcp",),
     "unix": ("unix",),
     "builtin": ("builtin",),
+    "wasm": ("wasm",),
 }
 
 _KNOWN_TRANSPORTS: Final = [transport for row in _TRANSPORTS.values() for transport in row]
 
-_WAYS: Final = "`command`, `url`, `tcp`, `unix` or `builtin`"
+_WAYS: Final = "`command`, `url`, `tcp`, `unix`, `builtin` or `wasm`"
 
 
 def reach_problems(document: Document) -> Iterator[Problem]:
@@ -48,8 +49,38 @@ def reach_problems(document: Document) -> Iterator[Problem]:
         if "args" in table and "command" not in table:
             yield document.place((*path, "args")).problem("expected `command` beside `args`")
         if "replicas" in table and "command" not in table and ways:
-            hint = f"; a list of several is one replica each: `{ways[0]}`" if ways[0] != "builtin" else ""
+            hint = f"; a list of several is one replica each: `{ways[0]}`" if ways[0] not in ("builtin", "wasm") else ""
             yield document.place((*path, "replicas")).problem(f"expected `command` beside `replicas`{hint}")
+
+
+def plugin_problems(document: Document) -> Iterator[Problem]:
+    """Plugins are pinned, their keys go with them, and each has a name and places of its own."""
+    backends = dict(tables(document.tree, "backends"))
+    for section in ("backends", "filters"):
+        for name, table in tables(document.tree, section):
+            path: KeyPath = (section, name)
+            if section == "filters" and name in backends:
+                yield document.place(path).problem("expected a name of its own; a backend has this one")
+            if "wasm" not in table:
+                for key in PLUGIN_KEYS if section == "backends" else ():
+                    if key in table:
+                        yield document.place((*path, key)).problem(f"expected `wasm` beside `{key}`")
+                continue
+            wasm = table["wasm"]
+            if isinstance(wasm, str) and names_file(wasm) and "digest" not in table:
+                yield document.place((*path, "wasm")).problem(
+                    'expected `digest = "sha256:..."` beside a file; `tidegate plugin add FILE.wasm` writes it, '
+                    "`sha256sum FILE.wasm` prints it"
+                )
+            grants = table.get("grants")
+            folders, writable = (
+                found if isinstance(found := grants.get(key) if isinstance(grants, dict) else None, dict) else {}
+                for key in ("folders", "writable")
+            )
+            for inside in writable:
+                if inside in folders:
+                    place = document.place((*path, "grants", "writable", inside))
+                    yield place.problem("expected another path; it is in `folders`, too")
 
 
 def alias_problems(document: Document) -> Iterator[Problem]:

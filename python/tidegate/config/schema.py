@@ -18,10 +18,13 @@ from tidegate.config.field_types import (
     Addresses,
     Argument,
     Command,
+    Digest,
     EnvName,
+    GuestPath,
     HeaderName,
     HeaderValue,
     Host,
+    HostPath,
     Mode,
     Name,
     OptionalAddress,
@@ -30,16 +33,22 @@ from tidegate.config.field_types import (
     Pattern,
     PeerAddresses,
     Prefix,
+    Settings,
     ShownName,
     TokenHash,
+    TrustedKey,
     UnixPaths,
     Urls,
+    Wasm,
 )
 
 _SNAPSHOT: Final = snapshot.Snapshot()
 _LISTEN: Final = snapshot.Listen()
 _LIMITS: Final = snapshot.Limits()
 _BACKEND: Final = snapshot.Backend(name="", transport="stdio")
+_GRANTS: Final = snapshot.Grants()
+_BOUNDS: Final = snapshot.Bounds()
+_FILTER: Final = snapshot.Filter(name="", plugin=snapshot.Plugin(file=""))
 _CLIENT: Final = snapshot.Client(name="", token_sha256="")
 
 _MIB: Final = 1024 * 1024
@@ -227,13 +236,102 @@ class LimitsTable(Table):
     )  # fmt: skip
 
 
-class BackendTable(Table):
-    """One MCP server. Exactly one of `command`, `url`, `tcp`, `unix` and `builtin` says how it is reached."""
+class GrantsTable(Table):
+    """What a plugin may use. What its manifest does not ask for is of no use to it."""
 
-    transport: Literal["stdio", "http", "sse", "tcp", "unix", "builtin"] | None = setting(
+    folders: dict[GuestPath, HostPath] = setting(
+        {}, "Folders it may read.", unit="path as the plugin sees it = path on this box, relative to this file",
+        why="a plugin sees no file at all, otherwise.",
+    )  # fmt: skip
+    writable: dict[GuestPath, HostPath] = setting(
+        {}, "Folders it may read and write.", unit="path as the plugin sees it = path on this box, relative to this "
+        "file", why="what may be written is worth a key of its own.",
+    )  # fmt: skip
+    http: list[Host] = setting(
+        [], "Hosts it may send HTTP requests to.", unit="host names, with `:port` or without (then 80 and 443)",
+        why="it reaches nothing else, this box included.",
+    )  # fmt: skip
+    store_bytes: int = setting(
+        _GRANTS.store_bytes, "Room for keys and values that outlive a call.", unit="bytes; 0: no store",
+        why="a plugin forgets everything after each call.", ge=0, le=1024 * _MIB,
+    )  # fmt: skip
+    log: bool = setting(
+        _GRANTS.log, "Whether it may write to the gateway's log.", unit="true or false",
+        why="what it logs may repeat what was said to it.",
+    )  # fmt: skip
+    time: bool = setting(
+        _GRANTS.time, "Whether it may know the time.", unit="true or false",
+        why="without it, the same call has the same answer; and a clock is good for spying.",
+    )  # fmt: skip
+    random: bool = setting(
+        _GRANTS.random, "Whether it may have random numbers.", unit="true or false",
+        why="without them, the same call has the same answer.",
+    )  # fmt: skip
+    call: list[Pattern] = setting(
+        [], "Tools it may call, with the rights of whoever called it.",
+        unit="glob patterns over the names in the catalogue",
+        why="a plugin that combines tools needs some, hardly all.",
+    )  # fmt: skip
+
+
+class BoundsTable(Table):
+    """Bounds of one plugin. They win over what its manifest asks for."""
+
+    memory_bytes: int = setting(
+        _BOUNDS.memory_bytes, "Memory of one running call.", unit="bytes; 0: as its manifest says, or 64 MiB",
+        why="a plugin that allocates without end must not take the box with it.", ge=0, le=4096 * _MIB,
+    )  # fmt: skip
+    deadline_ms: int = setting(
+        _BOUNDS.deadline_ms, "Time for one call.", unit="milliseconds; 0: as its manifest says, or 1000",
+        why="a plugin that never ends is stopped.", ge=0, le=3_600_000,
+    )  # fmt: skip
+    output_bytes: int = setting(
+        _BOUNDS.output_bytes, "Size of one answer.", unit="bytes; 0: as its manifest says, or 1 MiB",
+        why="an answer has to fit beside those of others.", ge=0, le=1024 * _MIB,
+    )  # fmt: skip
+    concurrency: int = setting(
+        _BOUNDS.concurrency, "Calls at once; further ones wait.", unit="calls; 0: as its manifest says, or 4",
+        why="each has memory of its own.", ge=0, le=256,
+    )  # fmt: skip
+
+
+def _digest() -> Any:
+    return setting(
+        None, "What the file of `wasm` must be.", unit='"sha256:" and 64 hexadecimal digits',
+        shown="none; a file needs one, a plugin that comes with tidegate does not",
+        why="what is granted is granted to these bytes; `tidegate plugin add` writes it.",
+    )  # fmt: skip
+
+
+def _grants() -> Any:
+    return Field(
+        default_factory=GrantsTable,
+        description="What the plugin may use. Unit: table. Default: nothing. Why: it can do nothing it was not given.",
+    )
+
+
+def _settings() -> Any:
+    return setting(
+        {}, "What the plugin is told.", unit="table of anything; `${NAME}` and `${file:/path}` are replaced",
+        why="the plugin's own documentation says what it takes.",
+    )  # fmt: skip
+
+
+def _bounds() -> Any:
+    return Field(
+        default_factory=BoundsTable,
+        description="Bounds of the plugin. Unit: table. Default: those its manifest asks for, within the gateway's "
+        "own. Why: the box is yours.",
+    )
+
+
+class BackendTable(Table):
+    """One MCP server. Exactly one of `command`, `url`, `tcp`, `unix`, `builtin` and `wasm` says how it is reached."""
+
+    transport: Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm"] | None = setting(
         None,
         "How to talk to it.",
-        unit='"stdio", "http", "sse", "tcp", "unix" or "builtin"',
+        unit='"stdio", "http", "sse", "tcp", "unix", "builtin" or "wasm"',
         shown="stdio for `command`, http for `url`, otherwise the key itself",
         why='only `transport = "sse"`, the HTTP+SSE of 2024-11-05, has to be said.',
     )
@@ -276,6 +374,15 @@ class BackendTable(Table):
         None, "Server that is part of the gateway.", unit='"host": facts of the box, read only',
         why="something useful without installing anything.",
     )  # fmt: skip
+    wasm: Wasm | None = setting(
+        None, "Plugin that runs inside the gateway, with no more than it is granted.",
+        unit="path of a `.wasm` file, relative to this one; or the name of a plugin that comes with tidegate",
+        why="tools of its own where installing a server is not wanted.",
+    )  # fmt: skip
+    digest: Digest | None = _digest()
+    grants: GrantsTable = _grants()
+    settings: Settings = _settings()
+    bounds: BoundsTable = _bounds()
     replicas: int = setting(
         _BACKEND.replicas, "How many of the same `command` share the requests.", unit="processes",
         why="a server that works on one thing after the other uses one core; for other servers, several addresses say "
@@ -368,6 +475,40 @@ class BackendTable(Table):
     )  # fmt: skip
 
 
+class FilterTable(Table):
+    """A plugin that sees the calls of chosen tools on their way, and their results on the way back."""
+
+    wasm: Wasm = Field(
+        description="The plugin. Unit: path of a `.wasm` file, relative to this one; or the name of a plugin that "
+        "comes with tidegate. Default: none, it must be given. Why: it runs inside the gateway, with no more than it "
+        "is granted."
+    )
+    digest: Digest | None = _digest()
+    grants: GrantsTable = _grants()
+    settings: Settings = _settings()
+    bounds: BoundsTable = _bounds()
+    tools: list[Pattern] = setting(
+        list(_FILTER.tools), "Tools whose calls it sees.", unit="glob patterns over the names in the catalogue",
+        shown='["*"], all', why="each filter costs time; most are about a few tools.", min_length=1,
+    )  # fmt: skip
+    on_failure: Literal["refuse", "pass"] = setting(
+        _FILTER.on_failure, "What becomes of a call, or its result, when the filter fails.",
+        unit='"refuse" or "pass", which lets it through unseen',
+        why="a guard that is gone guards nothing, so nothing passes.",
+    )  # fmt: skip
+
+
+class PluginsTable(Table):
+    """What holds for all plugins."""
+
+    trusted_keys: list[TrustedKey] = setting(
+        [], "Whose signature makes a precompiled plugin acceptable, beside those compiled on this box.",
+        unit='"ed25519:" and a public key in Base64, as `tidegate plugin compile` prints it',
+        why="a precompiled file is machine code, and runs with the gateway's rights if it is not what it says.",
+        max_length=64,
+    )  # fmt: skip
+
+
 class ClientTable(Table):
     """A client with a bearer token, and what it may use. With no client at all, nobody is asked for a token."""
 
@@ -431,6 +572,15 @@ class Configuration(Table):
         {}, "Who may come in, and what for.", unit="one table each, `[clients.NAME]`",
         why="on loopback the box itself is the guard; a public address needs clients.",
     )  # fmt: skip
+    filters: dict[Name, FilterTable] = setting(
+        {}, "Plugins that calls pass on their way to a server, in this order; results pass them in reverse.",
+        unit="one table each, `[filters.NAME]`", why="what is to hold for tools of many servers stands in one place.",
+    )  # fmt: skip
+    plugins: PluginsTable = Field(
+        default_factory=PluginsTable,
+        description="What holds for all plugins. Unit: table. Default: nobody's signature is trusted. Why: what is "
+        "compiled on this box needs none.",
+    )
 
 
 def json_schema() -> dict[str, Any]:

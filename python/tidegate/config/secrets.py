@@ -1,8 +1,8 @@
 """References to what must not stand in a configuration file: environment variables and file secrets.
 
-`${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url` and `headers` of a
-backend; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor spell it, is the same as `${NAME}`. What a
-reference resolves to is in no message.
+`${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url`, `headers` and
+`settings` of a backend, and in the `settings` of a filter; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor
+spell it, is the same as `${NAME}`. What a reference resolves to is in no message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _NAME: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DO
 MAX_SECRET_BYTES: Final = 64 * 1024
 """A key or token is far smaller; a wrong path must not be read to its end."""
 
-_FIELDS: Final = ("command", "args", "env", "cwd", "url", "headers")
+_FIELDS: Final = ("command", "args", "env", "cwd", "url", "headers", "settings")
+_SECTIONS: Final = ("backends", "filters")
 
 
 class UnresolvedReference(ValueError):
@@ -77,16 +78,17 @@ def resolve(document: Document, environ: Mapping[str, str]) -> tuple[Tree, dict[
         return value
 
     tree = dict(document.tree)
-    backends = tree.get("backends")
-    if isinstance(backends, dict):
-        tree["backends"] = {
-            name: {
-                key: walk(value, ("backends", name, key)) if key in _FIELDS else value for key, value in table.items()
+    for section in _SECTIONS:
+        found = tree.get(section)
+        if isinstance(found, dict):
+            tree[section] = {
+                name: {
+                    key: walk(value, (section, name, key)) if key in _FIELDS else value for key, value in table.items()
+                }
+                if isinstance(table, dict)
+                else table
+                for name, table in found.items()
             }
-            if isinstance(table, dict)
-            else table
-            for name, table in backends.items()
-        }
     return tree, problems
 
 
@@ -105,11 +107,12 @@ def secret_files(document: Document, environ: Mapping[str, str]) -> tuple[str, .
             for key, item in enumerate(value) if isinstance(value, list) else value.items():
                 walk(item, (*path, key))
 
-    backends = document.tree.get("backends")
-    for name, table in backends.items() if isinstance(backends, dict) else ():
-        for key, value in table.items() if isinstance(table, dict) else ():
-            if key in _FIELDS:
-                walk(value, ("backends", name, key))
+    for section in _SECTIONS:
+        tables = document.tree.get(section)
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            for key, value in table.items() if isinstance(table, dict) else ():
+                if key in _FIELDS:
+                    walk(value, (section, name, key))
     return tuple(found)
 
 

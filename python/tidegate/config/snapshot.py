@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin"]
+Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm"]
 Start = Literal["when_needed", "at_once"]
 Isolation = Literal["auto", "shared", "session"]
 Balance = Literal["least_loaded", "round_robin"]
+OnFailure = Literal["refuse", "pass"]
 
 
 class Secret:
@@ -37,6 +38,61 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a plugin may use of what it asks for: nothing, unless it stands here."""
+
+    folders: tuple[tuple[str, str], ...] = ()
+    """(path in the plugin, absolute path of the box), read only."""
+    writable: tuple[tuple[str, str], ...] = ()
+    """The same, to read and to write."""
+    http: tuple[str, ...] = ()
+    """`host` or `host:port`, in lower case."""
+    store_bytes: int = 0
+    log: bool = False
+    time: bool = False
+    random: bool = False
+    call: tuple[str, ...] = ()
+    """Glob patterns over names as the catalogue shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The operator's bounds on one plugin. 0: what its manifest asks for, or the sandbox's own."""
+
+    memory_bytes: int = 0
+    deadline_ms: int = 0
+    output_bytes: int = 0
+    concurrency: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A WASM file, what it may do and what it is told."""
+
+    file: str
+    """An absolute path, or the name of one that comes with tidegate."""
+    shipped: bool = False
+    digest: str = ""
+    """`sha256:` and 64 lower-case hexadecimal digits; only a shipped one may have none."""
+    grants: Grants = field(default_factory=Grants)
+    settings: str = field(default="{}", repr=False)
+    """A JSON object. May hold secrets."""
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A plugin that sees the calls of chosen tools, and their results."""
+
+    name: str
+    plugin: Plugin
+    tools: tuple[str, ...] = ("*",)
+    """Glob patterns over names as the catalogue shows them."""
+    on_failure: OnFailure = "refuse"
+    """What becomes of a call when the plugin fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +139,8 @@ class Backend:
     """Of a child with all that it started; 0 for no limit."""
     cpu_percent: float = 0.0
     """100 is one core; 0 for no limit."""
+    plugin: Plugin | None = None
+    """For wasm, and for nothing else."""
 
     def at(self, replica: int) -> Backend:
         """As one of its replicas is reached, numbered from 0."""
@@ -166,6 +224,10 @@ class Snapshot:
     limits: Limits = field(default_factory=Limits)
     backends: tuple[Backend, ...] = ()
     clients: tuple[Client, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    """In the order in which requests pass them; results pass them in reverse."""
+    trusted_keys: tuple[str, ...] = ()
+    """`ed25519:BASE64`: whose precompiled plugins are taken, beside those compiled here."""
     relay: bool = True
     """Decisions are repeated in native code."""
     access_log: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from tidegate.config.snapshot import Backend, Client, Limits, Listen, Secret, Snapshot
+from tidegate.config.snapshot import Backend, Bounds, Client, Filter, Grants, Limits, Listen, Plugin, Secret, Snapshot
 
 
 def encode_snapshot(snapshot: Snapshot) -> dict[str, Any]:
@@ -25,6 +25,8 @@ def decode_snapshot(values: dict[str, Any]) -> Snapshot:
         limits=Limits(**_frozen(values["limits"])),
         backends=tuple(_backend(item) for item in values["backends"]),
         clients=tuple(Client(**_frozen(item)) for item in values["clients"]),
+        filters=tuple(_filter(item) for item in values["filters"]),
+        trusted_keys=tuple(values["trusted_keys"]),
         relay=values["relay"],
         access_log=values["access_log"],
         generation=values["generation"],
@@ -36,7 +38,19 @@ def _backend(values: dict[str, Any]) -> Backend:
     frozen = _frozen(values)
     for key in ("env", "headers"):
         frozen[key] = tuple((name, Secret(value)) for name, value in frozen[key])
+    frozen["plugin"] = _plugin(values["plugin"])
     return Backend(**frozen)
+
+
+def _filter(values: dict[str, Any]) -> Filter:
+    return Filter(**(_frozen(values) | {"plugin": _plugin(values["plugin"])}))
+
+
+def _plugin(values: dict[str, Any] | None) -> Plugin | None:
+    if values is None:
+        return None
+    parts = {"grants": Grants(**_frozen(values["grants"])), "bounds": Bounds(**values["bounds"])}
+    return Plugin(**(values | parts))
 
 
 def _plain(value: Any) -> Any:
