@@ -1,0 +1,355 @@
+//! Plugins that are loaded, and the calls that run and wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use sha2::{Digest, Sha256};
+use wasmtime::Module;
+use wasmtime::component::Component;
+
+use crate::call::{Shared, Work};
+use crate::engine::Running;
+use crate::failure::Failure;
+use crate::grants::{Bounds, Grants};
+use crate::guest::{Guest, Link};
+use crate::outbox::{Done, Event, Outbox};
+use crate::store::{PluginStore, Store};
+use crate::threads::Threads;
+use crate::{component, module};
+
+/// What kind of WASM a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Of the component model.
+    Component,
+    /// ABI 1.
+    Module,
+}
+
+/// What a plugin is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// It serves tools.
+    Tool,
+    /// It judges calls.
+    Filter,
+}
+
+/// What every call of a plugin has.
+pub(crate) struct Given {
+    pub(crate) settings: String,
+    pub(crate) grants: Grants,
+    pub(crate) bounds: Bounds,
+    pub(crate) wasi: bool,
+    pub(crate) store: PluginStore,
+}
+
+enum Ready {
+    Component(component::Ready),
+    Module(module::Ready),
+}
+
+/// All plugins of a gateway.
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    outbox: Arc<Outbox>,
+    threads: Arc<Threads>,
+    calls: Mutex<HashMap<u64, Arc<Shared>>>,
+    tokens: AtomicU64,
+    store: Store,
+}
+
+impl Inner {
+    fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sandbox {
+    /// `store`: the file that plugins keep things in; None for memory only. `threads`: how many guests compute at once.
+    ///
+    /// # Errors
+    /// Where there is no descriptor left.
+    pub fn new(store: Option<&Path>, threads: usize) -> io::Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            outbox: Arc::new(Outbox::new()?),
+            threads: Threads::new(threads),
+            calls: Mutex::default(),
+            tokens: AtomicU64::new(1),
+            store: Store::open(store).map_err(io::Error::other)?,
+        })))
+    }
+
+    /// Readable while [`Self::take`] has something.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.0.outbox.descriptor()
+    }
+
+    /// Everything that guests had to say since the last time.
+    #[must_use]
+    pub fn take(&self) -> VecDeque<Event> {
+        self.0.outbox.take()
+    }
+
+    /// Answers question `number` of the call `token`: JSON, or an error in words. Too late is no error.
+    pub fn answer(&self, token: u64, number: u32, answer: Result<String, String>) {
+        let shared = self.0.calls().get(&token).cloned();
+        if let Some(shared) = shared {
+            shared.answer(number, answer);
+        }
+    }
+
+    /// Nobody waits for the call any more. It still ends, as [`Failure::Cancelled`] or otherwise.
+    pub fn cancel(&self, token: u64) {
+        let shared = self.0.calls().get(&token).cloned();
+        if let Some(shared) = shared {
+            shared.cancel();
+        }
+    }
+
+    /// Calls that run or wait, and threads there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.0.calls().len(), self.0.threads.count())
+    }
+
+    /// Loads what [`crate::compile`] made. `sha256`: of the file, whose every byte the caller trusts. It is the very
+    /// file that was hashed that is then mapped.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`]: it was compiled by or for something else, or is no plugin of this world.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing that a plugin has"
+    )]
+    pub fn load(
+        &self,
+        name: &str,
+        artefact: &Path,
+        sha256: [u8; 32],
+        kind: Kind,
+        world: World,
+        grants: Grants,
+        bounds: Bounds,
+        settings: String,
+    ) -> Result<Plugin, Failure> {
+        let refused = |error: wasmtime::Error| Failure::Refused(format!("{error:#}"));
+        let unreadable =
+            |error: io::Error| Failure::Refused(format!("{}: {error}", artefact.display()));
+        let mut file = File::open(artefact).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
+        if <[u8; 32]>::from(Sha256::digest(&bytes)) != sha256 {
+            return Err(Failure::Refused(format!(
+                "{} is not what it was when it was made",
+                artefact.display()
+            )));
+        }
+        drop(bytes);
+        let engine = &Running::get().engine;
+        // The same open file, whatever is at its path by now.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let (ready, wasi) = match kind {
+            Kind::Component => {
+                #[expect(
+                    unsafe_code,
+                    reason = "the caller trusts this file, and its hash says that it is this one"
+                )]
+                let component =
+                    unsafe { Component::deserialize_file(engine, path) }.map_err(refused)?;
+                let (ready, wasi) = component::Ready::new(&component, world)?;
+                (Ready::Component(ready), wasi)
+            }
+            Kind::Module => {
+                #[expect(unsafe_code, reason = "as above")]
+                let module = unsafe { Module::deserialize_file(engine, path) }.map_err(refused)?;
+                (Ready::Module(module::Ready::new(&module, world)?), false)
+            }
+        };
+        let store = self.0.store.of(name, grants.store_bytes);
+        let given = Arc::new(Given {
+            settings,
+            grants,
+            bounds,
+            wasi,
+            store,
+        });
+        Ok(Plugin(Arc::new(Loaded {
+            ready,
+            given,
+            sandbox: Arc::clone(&self.0),
+            line: Mutex::default(),
+        })))
+    }
+
+    /// Ends what runs, and the threads.
+    pub fn close(&self) {
+        for shared in self.0.calls().values() {
+            shared.cancel();
+        }
+        self.0.threads.close();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A plugin that can be called.
+pub struct Plugin(Arc<Loaded>);
+
+struct Loaded {
+    ready: Ready,
+    given: Arc<Given>,
+    sandbox: Arc<Inner>,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    running: usize,
+    waiting: VecDeque<Call>,
+}
+
+struct Call {
+    token: u64,
+    shared: Arc<Shared>,
+    work: Work,
+    until: Instant,
+}
+
+impl Plugin {
+    /// Starts a call, or has it wait for its turn: the token by which its end is told.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`]: too many wait.
+    pub fn start(&self, work: Work, timeout: Duration) -> Result<u64, Failure> {
+        let loaded = &self.0;
+        let sandbox = &loaded.sandbox;
+        let token = sandbox.tokens.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared::default());
+        let call = Call {
+            token,
+            shared: Arc::clone(&shared),
+            work,
+            until: Instant::now() + timeout,
+        };
+        let mut line = loaded.line();
+        if line.running < loaded.given.bounds.concurrency {
+            line.running += 1;
+            sandbox.calls().insert(token, shared);
+            drop(line);
+            loaded.submit(call);
+        } else if line.waiting.len() < loaded.given.bounds.queued {
+            sandbox.calls().insert(token, shared);
+            line.waiting.push_back(call);
+        } else {
+            return Err(Failure::Busy);
+        }
+        Ok(token)
+    }
+}
+
+impl Loaded {
+    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(self: &Arc<Self>, call: Call) {
+        let loaded = Arc::clone(self);
+        self.sandbox
+            .threads
+            .submit(Box::new(move || loaded.serve(call)));
+    }
+
+    /// On a thread of its own: one call, and then the next that waits.
+    fn serve(self: Arc<Self>, call: Call) {
+        let Call {
+            token,
+            shared,
+            work,
+            until,
+        } = call;
+        // Whatever happens, the next in line has its turn and this caller hears of it.
+        let turn = Turn(Arc::clone(&self), token);
+        let began = clock_gettime(ClockId::ThreadCPUTime);
+        let outcome = self.run(token, &shared, work, until);
+        let cpu =
+            Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - began).unwrap_or_default();
+        self.sandbox.calls().remove(&token);
+        self.sandbox.outbox.put(Event::Ended {
+            token,
+            outcome,
+            cpu,
+        });
+        drop(turn);
+    }
+
+    fn run(
+        &self,
+        token: u64,
+        shared: &Arc<Shared>,
+        work: Work,
+        until: Instant,
+    ) -> Result<Done, Failure> {
+        if shared.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        let now = Instant::now();
+        if now >= until {
+            return Err(Failure::Busy);
+        }
+        let deadline = until.min(now + self.given.bounds.deadline);
+        let link = Link {
+            token,
+            shared: Arc::clone(shared),
+            outbox: Arc::clone(&self.sandbox.outbox),
+            threads: Arc::clone(&self.sandbox.threads),
+        };
+        let mut store = Guest::store(&self.given, link, deadline)?;
+        let _running = Running::get().enter();
+        let done = match &self.ready {
+            Ready::Component(ready) => ready.run(&mut store, work),
+            Ready::Module(ready) => ready.run(&mut store, work),
+        };
+        done.map_err(|error| Failure::of(&error, store.data().denied))
+    }
+}
+
+/// A place among the calls that run at once.
+struct Turn(Arc<Loaded>, u64);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Self(loaded, token) = self;
+        if loaded.sandbox.calls().remove(token).is_some() {
+            let outcome = Err(Failure::Trapped("the gateway failed to run it".into()));
+            loaded.sandbox.outbox.put(Event::Ended {
+                token: *token,
+                outcome,
+                cpu: Duration::ZERO,
+            });
+        }
+        let mut line = loaded.line();
+        let next = line.waiting.pop_front();
+        if next.is_none() {
+            line.running -= 1;
+        }
+        drop(line);
+        if let Some(call) = next {
+            loaded.submit(call);
+        }
+    }
+}
