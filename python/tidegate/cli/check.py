@@ -7,11 +7,12 @@ names, of commands and URLs what does not look like a token.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tidegate.cli import exit_codes
 from tidegate.config.document import Document, Place
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.problems import Problem, problems_of
-from tidegate.config.snapshot import Backend, Snapshot
+from tidegate.config.snapshot import Backend, Grants, Plugin, Snapshot
 from tidegate.errors import ConfigError
 
 _EPILOG = """\
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             print("\n".join(map(str, problems)), file=sys.stderr)
         return exit_codes.USAGE
-    notes = [*notes, *_missing_programs(snapshot, document)]
+    notes = [*notes, *_missing_programs(snapshot, document), *_missing_plugins(snapshot, document)]
     report = _report(snapshot, document, notes)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     return exit_codes.OK
@@ -84,6 +85,36 @@ def _missing_programs(snapshot: Snapshot, document: Document) -> Iterable[Proble
             yield document.place(("backends", backend.name, "cwd")).problem("is not a directory on this machine")
 
 
+def _missing_plugins(snapshot: Snapshot, document: Document) -> Iterable[Problem]:
+    """Plugins that cannot be loaded as things stand, and folders that cannot be granted."""
+    from tidegate.sandbox.shipped import shipped_names
+
+    found = [("backends", one.name, one.plugin) for one in snapshot.backends if one.enabled and one.plugin is not None]
+    found += [("filters", one.name, one.plugin) for one in snapshot.filters]
+    for section, name, plugin in found:
+        place = document.place((section, name, "wasm"))
+        if plugin.shipped:
+            if plugin.file not in (names := shipped_names()):
+                yield place.problem(f"comes with no tidegate of this build; there is {', '.join(names) or 'none'}")
+        elif (digest := _digest(plugin.file)) is None:
+            yield place.problem("is not a file that can be read on this machine")
+        elif digest != plugin.digest:
+            yield place.problem(f"has another digest, {digest}, so it will be refused")
+        for key in ("folders", "writable"):
+            for inside, outside in getattr(plugin.grants, key):
+                if not Path(outside).is_dir():
+                    place = document.place((section, name, "grants", key, inside))
+                    yield place.problem(f"`{outside}` is not a directory on this machine")
+
+
+def _digest(file: str) -> str | None:
+    try:
+        with Path(file).open("rb") as stream:
+            return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+    except OSError:
+        return None
+
+
 def _not_found(program: str, place: Place) -> Problem:
     if " " in program:
         return place.problem(
@@ -105,6 +136,16 @@ def _report(snapshot: Snapshot, document: Document, notes: list[Problem]) -> dic
             "admin": listen.admin,
         },
         "backends": [_backend(backend, document) for backend in snapshot.backends],
+        "filters": [
+            {
+                "name": one.name,
+                "target": _plugin_target(one.plugin),
+                "tools": list(one.tools),
+                "on_failure": one.on_failure,
+                "grants": _granted(one.plugin.grants),
+            }
+            for one in snapshot.filters
+        ],
         "clients": [
             {
                 "name": client.name,
@@ -126,11 +167,23 @@ def _backend(backend: Backend, document: Document) -> dict[str, Any]:
         "target": _target(backend, document),
         "env": [name for name, _ in backend.env],
         "headers": [name for name, _ in backend.headers],
+        "grants": _granted(backend.plugin.grants) if backend.plugin is not None else [],
     }
+
+
+def _plugin_target(plugin: Plugin) -> str:
+    return f"{plugin.file}, which comes with tidegate" if plugin.shipped else plugin.file
+
+
+def _granted(grants: Grants) -> list[str]:
+    """The names of what is granted at all."""
+    return [item.name for item in fields(grants) if getattr(grants, item.name)]
 
 
 def _target(backend: Backend, document: Document) -> str:
     """How it is reached, as written: references stay references, what looks secret is withheld."""
+    if backend.plugin is not None:
+        return _plugin_target(backend.plugin)
     if backend.address:
         return ", ".join(backend.endpoints or (backend.address,))
     from tidegate.config.withhold import Withheld
@@ -161,6 +214,12 @@ def _text(report: dict[str, Any]) -> str:
         lines.append(f"  {item['name']:<{width}}  {item['transport']:<7}  {item['target']}{_extras(item)}")
     if not report["backends"]:
         lines.append("  none")
+    if report["filters"]:
+        lines += ["", "filters"]
+        width = max(len(item["name"]) for item in report["filters"])
+        for item in report["filters"]:
+            words = f"{item['target']}  tools {', '.join(item['tools'])}"
+            lines.append(f"  {item['name']:<{width}}  {words}{_extras(item)}")
     if report["clients"]:
         lines += ["", "clients"]
         width = max(len(item["name"]) for item in report["clients"])
@@ -174,6 +233,6 @@ def _text(report: dict[str, Any]) -> str:
 
 
 def _extras(item: dict[str, Any]) -> str:
-    parts = [f"{key}: {', '.join(item[key])}" for key in ("env", "headers") if item[key]]
-    parts += [] if item["enabled"] else ["switched off"]
+    parts = [f"{key}: {', '.join(item[key])}" for key in ("env", "headers", "grants") if item.get(key)]
+    parts += [] if item.get("enabled", True) else ["switched off"]
     return f"  ({'; '.join(parts)})" if parts else ""
