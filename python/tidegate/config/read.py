@@ -90,7 +90,7 @@ async def _validated(files: Sequence[str], timeout_s: float) -> tuple[int | None
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
-            env=_child_environment(),
+            env=child_environment(),
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -108,7 +108,7 @@ async def _validated(files: Sequence[str], timeout_s: float) -> tuple[int | None
     return child.returncode, out, err
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The daemon's own, and the place this package was imported from: the child must be of the same build.
 
     An installed package is found without help, and putting its directory before the standard library would shadow that.
