@@ -11,6 +11,7 @@ from tidegate.pipeline.upstream.link import HttpRelay, LineRelay, Link
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.http_client import HttpClient
+    from tidegate.pipeline.upstream.wasm_plugin import CallerOf, Load
 
 
 class Relay(LineRelay, HttpRelay, Protocol):
@@ -20,8 +21,19 @@ class Relay(LineRelay, HttpRelay, Protocol):
 class Links:
     """Links of one gateway; those over HTTP share their connections."""
 
-    def __init__(self, limits: Limits, clock: Clock, relay: Relay | None = None, *, max_in_flight: int) -> None:
-        """`max_in_flight`: requests that any one backend may have in flight."""
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        relay: Relay | None = None,
+        *,
+        max_in_flight: int,
+        plugins: tuple[Load, CallerOf] | None = None,
+    ) -> None:
+        """`max_in_flight`: requests that any one backend may have in flight. `plugins`: how WASM plugins are loaded, and
+        in whose name they are called; None: there are none.
+        """
+        self._plugins = plugins
         self._limits = limits
         self._clock = clock
         self._relay = relay
@@ -45,6 +57,10 @@ class Links:
         limits = self._limits
         if transport == "builtin":
             return BuiltinLink(backend.name, self._clock)
+        if transport == "wasm" and self._plugins is not None:
+            from tidegate.pipeline.upstream.wasm_plugin import WasmPluginLink
+
+            return WasmPluginLink(backend, *self._plugins, depth=limits.depth)
         if transport == "stdio":
             from tidegate.pipeline.upstream.stdio_child import StdioChild
 

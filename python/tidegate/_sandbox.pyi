@@ -1,0 +1,97 @@
+"""The WASM sandbox (`rust/sandbox`), as Python sees it. Imported by `sandbox/` alone, and only where there is a plugin."""
+
+from typing import Literal, TypedDict, final
+
+VERSION: str
+
+class Facts(TypedDict):
+    kind: Literal["component", "module"]
+    imports: list[str]
+    """`module.name` of a core module, names of interfaces of a component; at most 1,000, as are exports."""
+    exports: list[str]
+
+class Granted(TypedDict, total=False):
+    folders: list[tuple[str, str, bool]]
+    """Path in the guest, path on the box, whether it may write."""
+    log: bool
+    time: bool
+    random: bool
+    store_bytes: int
+    http: bool
+    call: bool
+
+class Bounded(TypedDict, total=False):
+    memory_bytes: int
+    deadline_ms: int
+    output_bytes: int
+    concurrency: int
+    queued: int
+
+Event = tuple[str, int, int, str, str, str]
+"""What, the token of its call, a number, and three texts:
+
+- `result`, `error`, `pass`, `change`, `refuse`, `ask`: the call is over; processor time in nanoseconds, what was said;
+- `failed`: it is over; processor time, the error's slug, and words;
+- `http`, `call`, `arm`, `disarm`: it waits for an answer; the question's number, and what it is about. Of `arm` the
+  second text is milliseconds, a blank, and the tool's name;
+- `log`: the level, 0 to 3, and a line.
+"""
+
+def compile(wasm: bytes, target: str | None = None) -> bytes:
+    """Native code for this box, or for a triple. Takes long and much memory: for a process of its own.
+
+    Raises: ValueError.
+    """
+
+def engine_key(target: str | None = None) -> str:
+    """Names what code must have been compiled by and for. Usable as a file name. Raises: ValueError."""
+
+def examine(wasm: bytes) -> Facts:
+    """What the outermost module or component is; nothing is compiled. Raises: ValueError."""
+
+def new_key() -> tuple[bytes, bytes]:
+    """An Ed25519 key: secret and public, 32 bytes each. Raises: OSError."""
+
+def sign(secret: bytes, message: bytes) -> bytes:
+    """64 bytes."""
+
+def verify(public: bytes, message: bytes, signature: bytes) -> bool: ...
+@final
+class Plugin:
+    """One that is loaded. Each of these gives the token of a call, or None where too many wait."""
+
+    def list_tools(self, timeout_s: float) -> int | None: ...
+    def call_tool(self, name: str, arguments: str, timeout_s: float) -> int | None: ...
+    def inspect(self, call: str, result: str | None, timeout_s: float) -> int | None: ...
+
+@final
+class Sandbox:
+    def __init__(self, store: str | None, threads: int) -> None:
+        """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
+
+    def fileno(self) -> int:
+        """Readable while `take` has something."""
+
+    def take(self) -> list[Event]: ...
+    def answer(self, token: int, number: int, json: str, error: str | None = None) -> None: ...
+    def cancel(self, token: int) -> None:
+        """It still ends, one way or the other."""
+
+    def counts(self) -> tuple[int, int]:
+        """Calls that run or wait, threads."""
+
+    def load(
+        self,
+        name: str,
+        artefact: str,
+        sha256: bytes,
+        *,
+        kind: Literal["component", "module"],
+        world: Literal["tool", "filter"],
+        settings: str,
+        grants: Granted,
+        bounds: Bounded,
+    ) -> Plugin:
+        """Raises: ValueError."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,111 @@
+"""The plugins of a gateway: where a file becomes something that can be called, for backends and filters alike.
+
+The sandbox, and the native runtime with it, is there from the first plugin on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidegate.config.snapshot import Backend, Filter
+from tidegate.errors import PluginRefused
+from tidegate.sandbox.guest import Answered, Job
+
+if TYPE_CHECKING:
+    from tidegate.sandbox.artefacts import Artefact, Artefacts
+    from tidegate.sandbox.plugin import Plugin
+    from tidegate.sandbox.running import Sandbox
+
+Fetch = Callable[[str, tuple[str, ...], float, Answered], Job]
+"""An HTTP request for a plugin: its words, the granted hosts, seconds, whom to tell."""
+
+_STORE = "plugins.sqlite3"
+
+
+class Plugins:
+    """Implements `Services` for the sandbox."""
+
+    def __init__(self, directory: Path | None, trusted_keys: tuple[str, ...], fetch: Fetch) -> None:
+        """`directory`: for compiled code and what plugins keep; None: neither outlives this process."""
+        self._directory = directory
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._trusted_keys = trusted_keys
+        self._compiling = asyncio.Lock()
+        self._sandbox: Sandbox | None = None
+        self.fetch = fetch
+
+    def take_up(self, trusted_keys: tuple[str, ...]) -> None:
+        """For what is loaded from now on."""
+        self._trusted_keys = trusted_keys
+
+    async def load_backend(self, backend: Backend) -> Plugin:
+        """Raises: PluginRefused."""
+        assert backend.plugin is not None
+        return await self._running().load(backend.name, backend.plugin, "tool")
+
+    async def load_filter(self, configured: Filter) -> Plugin:
+        """Raises: PluginRefused."""
+        return await self._running().load(configured.name, configured.plugin, "filter")
+
+    def _running(self) -> Sandbox:
+        """Raises: PluginRefused."""
+        if self._sandbox is None:
+            try:
+                from tidegate.sandbox.running import Sandbox
+
+                if self._directory is not None:
+                    self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    store = self._directory / _STORE
+                self._sandbox = Sandbox(self, store if self._directory is not None else None)
+            except (ImportError, OSError) as error:
+                raise PluginRefused(f"plugins cannot be run: {error}") from error
+        return self._sandbox
+
+    # -- for the sandbox --------------------------------------------------------------------------------------
+
+    async def artefact(self, file: Path, digest: str, name: str) -> Artefact:
+        from tidegate.sandbox.compiling import CompilationFailed, compile_in_child
+
+        try:
+            artefacts, engine = await asyncio.to_thread(self._kept)
+            found = await asyncio.to_thread(artefacts.find, digest, engine, file)
+            if found is None:
+                # One after the other: each takes a core and memory for itself.
+                async with self._compiling:
+                    await compile_in_child(file, digest, artefacts.directory)
+                found = await asyncio.to_thread(artefacts.find, digest, engine)
+        except (CompilationFailed, OSError) as error:
+            raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
+        if found is None:
+            raise PluginRefused(f"plugin `{name}` was compiled, and what came of it is not there: {artefacts.directory}")
+        return found
+
+    def _kept(self) -> tuple[Artefacts, str]:
+        """On a thread: where artefacts are, and for which engine. Raises: OSError."""
+        from tidegate import _sandbox
+        from tidegate.sandbox.artefacts import Artefacts
+
+        directory = self._directory
+        if directory is None:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="tidegate-plugins-")
+            directory = Path(self._temporary.name)
+        return Artefacts(directory, self._trusted_keys), _sandbox.engine_key()
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def statistics(self) -> dict[str, object] | None:
+        """None while no plugin was needed."""
+        return self._sandbox.statistics() if self._sandbox is not None else None
