@@ -7,12 +7,15 @@ export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := $(shell find rust/codec rust/pybind rust/relay rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 
-.PHONY: serve demo-eras test lint rust-test python-test soak bench clean help
+SANDBOX_SOURCES := $(shell find rust/sandbox rust/sandbox_pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
+SANDBOX := python/tidegate/_sandbox.abi3.so
+
+.PHONY: serve demo-eras wasm test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-serve: $(VENV)/.built ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
+serve: $(VENV)/.built plugins ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
 	@$(BIN)/tidegate serve --hint $(ARGS)
 
 demo-eras: $(VENV)/.built ## show an old client at a new server, and a new client at an old one, both ends side by side
@@ -27,8 +30,21 @@ $(VENV)/.made: requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+# A module of its own, with a profile of its own: the WASM runtime takes minutes to compile, once.
+$(SANDBOX): $(SANDBOX_SOURCES) Cargo.toml Cargo.lock
+	cargo build --locked --quiet --profile sandbox -p tidegate-sandbox-pybind
+	@install -m 755 target/sandbox/lib_sandbox.so $@
+
+wasm: ## the plugins that come with tidegate, and those that tests use against it
+	$(MAKE) --no-print-directory -C wasm all hostile
+
+# Without the compilers for them, a gateway is still worth having.
+.PHONY: plugins
+plugins:
+	@$(MAKE) --no-print-directory -C wasm all || echo "tidegate: going on without the plugins that come with it" >&2
+
 # Editable: a change in Python needs no rebuild, a change in Rust does.
-$(VENV)/.built: $(VENV)/.made $(RUST_SOURCES) pyproject.toml Cargo.toml Cargo.lock
+$(VENV)/.built: $(VENV)/.made $(SANDBOX) $(RUST_SOURCES) pyproject.toml Cargo.toml Cargo.lock
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
@@ -44,8 +60,9 @@ lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languag
 
 rust-test: ## the native parts' own tests
 	cargo test --locked --quiet -p tidegate-codec -p tidegate-seal -p tidegate-relay
+	cargo test --locked --quiet --profile sandbox -p tidegate-sandbox
 
-python-test: $(VENV)/.built $(VENV)/.test ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
+python-test: $(VENV)/.built $(VENV)/.test wasm ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh
 	$(BIN)/python -m pytest -q $(PYTEST)
 
@@ -57,4 +74,5 @@ bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wr
 	$(BIN)/python benches/relay.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) target
+	rm -rf $(VENV) target $(SANDBOX)
+	$(MAKE) --no-print-directory -C wasm clean

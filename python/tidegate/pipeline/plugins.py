@@ -81,7 +81,9 @@ class Plugins:
         except (CompilationFailed, OSError) as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
         if found is None:
-            raise PluginRefused(f"plugin `{name}` was compiled, and what came of it is not there: {artefacts.directory}")
+            raise PluginRefused(
+                f"plugin `{name}` was compiled, and what came of it is not there: {artefacts.directory}"
+            )
         return found
 
     def _kept(self) -> tuple[Artefacts, str]:

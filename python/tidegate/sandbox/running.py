@@ -80,6 +80,7 @@ class Sandbox:
         bounds = bounded(manifest.limits, configured.bounds)
         folders = [(inside, outside, False) for inside, outside in grants.folders]
         folders += [(inside, outside, True) for inside, outside in grants.writable]
+
         def map_it() -> _sandbox.Plugin:
             return self._native.load(
                 name,
@@ -158,9 +159,7 @@ class Sandbox:
         job = self._services.fetch(request, plugin.grants.http, _LONGEST_WAIT_S, answer)
         call.questions = [job]
 
-    def _call_tool(
-        self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str
-    ) -> None:
+    def _call_tool(self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str) -> None:
         if not _matches(name, plugin.grants.call):
             answer.refuse(f"`{name[:128]}` is not among the tools that it was granted")
             return
@@ -257,4 +256,3 @@ def _read(name: str, configured: Configured) -> _Read:
             f"and the configuration says {configured.digest}"
         )
     return _Read(path, digest, kind_of(wasm), manifest_of(wasm, path))
-

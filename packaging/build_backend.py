@@ -1,0 +1,58 @@
+"""Builds tidegate's wheel: what maturin builds, with the WASM sandbox and the plugins that come with it (PEP 517).
+
+maturin makes one native module a package. The sandbox is a second one, so that a gateway without plugins never maps it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import maturin
+from maturin import (
+    build_sdist,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+ROOT = Path(__file__).parent.parent
+SANDBOX = ROOT / "python/tidegate/_sandbox.abi3.so"
+
+
+def build_wheel(directory: str, settings: Any = None, metadata: str | None = None) -> str:
+    _build_rest()
+    return maturin.build_wheel(directory, settings, metadata)
+
+
+def build_editable(directory: str, settings: Any = None, metadata: str | None = None) -> str:
+    _build_rest()
+    return maturin.build_editable(directory, settings, metadata)
+
+
+def _build_rest() -> None:
+    target = ROOT / "target"
+    command = ["cargo", "build", "--locked", "--profile", "sandbox", "-p", "tidegate-sandbox-pybind"]
+    subprocess.run([*command, "--target-dir", str(target)], cwd=ROOT, check=True)
+    # In place of the old one, not over it: a gateway may have it mapped.
+    fresh = SANDBOX.with_name(f".{SANDBOX.name}.new")
+    shutil.copyfile(target / "sandbox/lib_sandbox.so", fresh)
+    fresh.replace(SANDBOX)
+    if subprocess.run(["make", "--no-print-directory", "-C", str(ROOT / "wasm"), "all"], check=False).returncode:
+        print("tidegate: going on without the plugins that come with it", file=sys.stderr)
