@@ -34,7 +34,7 @@ Event = tuple[str, int, int, str, str, str]
 - `failed`: it is over; processor time, the error's slug, and words;
 - `http`, `call`, `arm`, `disarm`: it waits for an answer; the question's number, and what it is about. Of `arm` the
   second text is milliseconds, a blank, and the tool's name;
-- `log`: the level, 0 to 3, and a line.
+- `log`: the level, 0 to 3, and a line; token 0 is the sandbox itself.
 """
 
 def compile(wasm: bytes, target: str | None = None) -> bytes:
@@ -93,5 +93,11 @@ class Sandbox:
         bounds: Bounded,
     ) -> Plugin:
         """Raises: ValueError."""
+
+    def stored(self, name: str) -> int:
+        """Bytes that a plugin keeps, as its quota counts them. Reads the disk. Raises: OSError."""
+
+    def forget(self, name: str) -> None:
+        """Removes what a plugin keeps. Raises: OSError."""
 
     def close(self) -> None: ...

@@ -26,7 +26,7 @@ from tidegate.sandbox.shipped import shipped_file
 if TYPE_CHECKING:
     from tidegate.sandbox.artefacts import Artefact
 
-if _sandbox.VERSION != __version__:
+if __version__ != _sandbox.VERSION:
     raise ImportError(f"tidegate._sandbox is of version {_sandbox.VERSION}, tidegate of {__version__}: build it again")
 
 _log = logging.getLogger("tidegate.sandbox")
@@ -131,6 +131,8 @@ class Sandbox:
     def _take(self) -> None:
         for kind, token, number, first, second, third in self._native.take():
             call = self._calls.get(token)
+            if token == 0:
+                _log.log(_LEVELS[number], "plugins_store text=%r", first)
             if call is None:
                 continue
             try:

@@ -87,21 +87,13 @@ impl Guest {
         Ok(store)
     }
 
-    pub(crate) fn need(&self, what: &'static str, granted: bool) -> Result<(), Failure> {
-        if granted {
-            Ok(())
-        } else {
-            Err(Failure::NotGranted(what))
-        }
-    }
-
     /// Until when the call may run.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
     pub(crate) fn log(&mut self, level: u8, text: &str) -> Result<(), Failure> {
-        self.need("log", self.given.grants.log)?;
+        need("log", self.given.grants.log)?;
         self.lines += 1;
         if self.lines > LINES {
             return Ok(());
@@ -124,7 +116,7 @@ impl Guest {
     }
 
     pub(crate) fn now_ms(&self) -> Result<u64, Failure> {
-        self.need("time", self.given.grants.time)?;
+        need("time", self.given.grants.time)?;
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -132,23 +124,23 @@ impl Guest {
     }
 
     pub(crate) fn monotonic_ms(&self) -> Result<u64, Failure> {
-        self.need("time", self.given.grants.time)?;
+        need("time", self.given.grants.time)?;
         Ok(u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// What it keeps between calls.
     pub(crate) fn kept(&self) -> Result<Kept<'_>, Failure> {
-        self.need("store", self.given.grants.store_bytes > 0)?;
+        need("store", self.given.grants.store_bytes > 0)?;
         Ok(Kept(&self.given.store))
     }
 
     pub(crate) fn http(&self, request: String) -> Result<Answer, Failure> {
-        self.need("http", self.given.grants.http)?;
+        need("http", self.given.grants.http)?;
         self.ask(request.len(), Question::Http(request))
     }
 
     pub(crate) fn call_tool(&self, name: String, arguments: String) -> Result<Answer, Failure> {
-        self.need("call", self.given.grants.call)?;
+        need("call", self.given.grants.call)?;
         self.ask(
             name.len() + arguments.len(),
             Question::CallTool(name, arguments),
@@ -162,7 +154,7 @@ impl Guest {
         name: String,
         arguments: String,
     ) -> Result<Answer, Failure> {
-        self.need("call", self.given.grants.call)?;
+        need("call", self.given.grants.call)?;
         self.ask(
             key.len() + name.len() + arguments.len(),
             Question::Arm(key, after_ms, name, arguments),
@@ -170,7 +162,7 @@ impl Guest {
     }
 
     pub(crate) fn disarm(&self, key: String) -> Result<(), Failure> {
-        self.need("call", self.given.grants.call)?;
+        need("call", self.given.grants.call)?;
         self.ask(key.len(), Question::Disarm(key)).map(drop)
     }
 
@@ -190,6 +182,14 @@ impl Guest {
             question,
         });
         link.shared.wait(self.deadline)
+    }
+}
+
+pub(crate) fn need(what: &'static str, granted: bool) -> Result<(), Failure> {
+    if granted {
+        Ok(())
+    } else {
+        Err(Failure::NotGranted(what))
     }
 }
 

@@ -43,7 +43,7 @@ pub enum Event {
         /// What it wants.
         question: Question,
     },
-    /// The call `token` has something for the log: a level from 0 (debug) to 3 (error), and a line.
+    /// The call `token`, or (0) the sandbox itself, has something for the log.
     Said {
         /// Of the call.
         token: u64,

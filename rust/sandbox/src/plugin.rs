@@ -127,10 +127,6 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`Failure::Refused`]: it was compiled by or for something else, or is no plugin of this world.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is one thing that a plugin has"
-    )]
     pub fn load(
         &self,
         name: &str,
@@ -190,6 +186,30 @@ impl Sandbox {
             sandbox: Arc::clone(&self.0),
             line: Mutex::default(),
         })))
+    }
+
+    /// Bytes that a plugin keeps, as its quota counts them. Reads the disk.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn stored(&self, name: &str) -> Result<u64, String> {
+        self.0
+            .store
+            .of(name, 0)
+            .used()
+            .map_err(|error| error.to_string())
+    }
+
+    /// Removes what a plugin keeps.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn forget(&self, name: &str) -> Result<(), String> {
+        self.0
+            .store
+            .of(name, 0)
+            .clear()
+            .map_err(|error| error.to_string())
     }
 
     /// Ends what runs, and the threads.
@@ -289,6 +309,13 @@ impl Loaded {
         let cpu =
             Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - began).unwrap_or_default();
         self.sandbox.calls().remove(&token);
+        if let Some(text) = self.sandbox.store.take_warning() {
+            self.sandbox.outbox.put(Event::Said {
+                token: 0,
+                level: 2,
+                text,
+            });
+        }
         self.sandbox.outbox.put(Event::Ended {
             token,
             outcome,

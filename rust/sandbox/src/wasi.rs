@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::bindings::random::random::Host as _;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::failure::Failure;
-use crate::guest::Guest;
+use crate::guest::{Guest, need};
 use crate::plugin::Given;
 
 /// Random bytes asked for at once.
@@ -108,9 +108,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     random.func_wrap(
         "get-random-bytes",
         |mut store: StoreContextMut<'_, Guest>, (bytes,): (u64,)| {
-            store
-                .data()
-                .need("random", store.data().given.grants.random)?;
+            need("random", store.data().given.grants.random)?;
             Ok((store
                 .data_mut()
                 .ctx()
@@ -122,9 +120,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     random.func_wrap(
         "get-random-u64",
         |mut store: StoreContextMut<'_, Guest>, (): ()| {
-            store
-                .data()
-                .need("random", store.data().given.grants.random)?;
+            need("random", store.data().given.grants.random)?;
             Ok((store.data_mut().ctx().ctx.random().get_random_u64()?,))
         },
     )?;
@@ -150,7 +146,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 /// As long as the call may still run: nothing interrupts a guest that sleeps.
 fn bounded(guest: &Guest, nanos: u64) -> Result<u64, Failure> {
-    guest.need("time", guest.given.grants.time)?;
+    need("time", guest.given.grants.time)?;
     let left =
         guest.deadline().saturating_duration_since(Instant::now()) + Duration::from_millis(1);
     Ok(nanos.min(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)))

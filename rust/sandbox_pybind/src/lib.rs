@@ -30,11 +30,7 @@ fn refused(failure: Failure) -> PyErr {
 
 #[pyfunction]
 #[pyo3(signature = (wasm, target=None))]
-fn compile<'py>(
-    py: Python<'py>,
-    wasm: Vec<u8>,
-    target: Option<String>,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn compile(py: Python<'_>, wasm: Vec<u8>, target: Option<String>) -> PyResult<Bound<'_, PyBytes>> {
     let code = py
         .detach(|| sandbox::compile(&wasm, target.as_deref()))
         .map_err(refused)?;
@@ -170,12 +166,19 @@ impl Sandbox {
         self.0.counts()
     }
 
+    fn stored(&self, name: &str) -> PyResult<u64> {
+        self.0.stored(name).map_err(PyOSError::new_err)
+    }
+
+    fn forget(&self, name: &str) -> PyResult<()> {
+        self.0.forget(name).map_err(PyOSError::new_err)
+    }
+
     fn close(&self) {
         self.0.close();
     }
 
     #[pyo3(signature = (name, artefact, sha256, *, kind, world, settings, grants, bounds))]
-    #[expect(clippy::too_many_arguments, reason = "named, in Python")]
     fn load(
         &self,
         py: Python<'_>,
