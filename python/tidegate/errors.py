@@ -199,6 +199,30 @@ class ShuttingDown(Overloaded):
     slug = "shutting_down"
 
 
+class FilterFailed(TidegateError):
+    """A filter could not do its work, so what it should have seen goes no further. `data` names it and the cause."""
+
+    slug = "filter_failed"
+
+
+class AmbiguousCall(InvalidParams):
+    """A call of a filtered tool that another reader could understand otherwise than the filter does."""
+
+    slug = "ambiguous_call"
+
+
+class CallTooDeep(TidegateError):
+    """A plugin that was called by a plugin that was called by a plugin …"""
+
+    slug = "call_too_deep"
+
+
+class NotArmed(TidegateError):
+    """What a plugin wanted done later will not be."""
+
+    slug = "not_armed"
+
+
 class UpstreamError(TidegateError):
     """A backend failed. The message names the backend and the cause."""
 
@@ -252,6 +276,57 @@ class UpstreamBusy(UpstreamError):
 
     slug = "upstream_busy"
     retry = Retry.SAME_REPLICA
+    status = 503
+
+
+class PluginFailed(UpstreamError):
+    """A plugin did not do what it was called for. The message names the plugin and the cause."""
+
+    slug = "plugin_failed"
+    retry = Retry.NEVER
+
+
+class PluginTrapped(PluginFailed):
+    slug = "plugin_trapped"
+
+
+class PluginDeadline(PluginFailed):
+    slug = "plugin_deadline"
+    status = 504
+
+
+class PluginOutOfMemory(PluginFailed):
+    slug = "plugin_out_of_memory"
+
+
+class PluginStackExhausted(PluginFailed):
+    slug = "plugin_stack_exhausted"
+
+
+class PluginOutputTooLarge(PluginFailed):
+    slug = "plugin_output_too_large"
+
+
+class PluginGarbage(PluginFailed):
+    slug = "plugin_garbage"
+
+
+class PluginNotGranted(PluginFailed):
+    """It used what it was not given."""
+
+    slug = "plugin_not_granted"
+
+
+class PluginBusy(PluginFailed):
+    slug = "plugin_busy"
+    retry = Retry.SAME_REPLICA
+    status = 503
+
+
+class PluginRefused(PluginFailed):
+    """It is not loaded: broken, not what its digest says, not what its manifest says, or not to be trusted."""
+
+    slug = "plugin_refused"
     status = 503
 
 

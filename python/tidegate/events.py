@@ -34,8 +34,11 @@ class ExchangeDone:
     stateless: bool
     principal: str
     outcome: str
-    """`ok`, `tool_error` (the result says it is one), `error` (the server's own) or the slug of a tidegate error."""
+    """`ok`, `tool_error` (the result says it is one), `refused` (by a filter), `error` (the server's own) or the slug of
+    a tidegate error."""
     duration_s: float
+    filter: str = ""
+    """Whose doing the outcome is, if it is a filter's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,20 @@ class Refused:
     """The slug of a tidegate error."""
 
 
-Event = ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
+@dataclass(frozen=True, slots=True)
+class FilterJudged:
+    """A filter said what becomes of a call or a result, or failed to."""
+
+    filter: str
+    which: str
+    """`request` or `result`."""
+    verdict: str
+    """`pass`, `change`, `refuse`, `ask` or `failed`."""
+    tool: str
+    duration_s: float
+
+
+Event = FilterJudged | ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
 
 
 class Events:

@@ -169,6 +169,8 @@ class Calls:
     def _begin_rounds(self, target: Target, exchange: Exchange, way: Send) -> None:
         def reach(go: Callable[[Send], None]) -> None:
             def use(slot: Slot, connection: Connection) -> None:
+                if exchange.done or _is_revoked(exchange) or self._is_led_elsewhere(exchange, target):
+                    return
                 if connection.keeps_session:
                     exchange.failed(UpstreamClosed(f"backend `{target.service.name}` forgot what it had asked"))
                 else:
@@ -253,7 +255,7 @@ class Calls:
             state, responses = read_retry(exchange.message, exchange.envelope)
             if state is None or (ours_only and not self.suspended.issued(state)):
                 return False
-            digest = request_digest(exchange.message, exchange.envelope)
+            digest = request_digest(*exchange.as_sent)
             call = self.suspended.find(state, exchange.principal.key, digest)
             if call is None:
                 return False

@@ -92,7 +92,9 @@ class ClientView:
 
     __slots__ = (
         "abilities",
+        "caller",
         "capabilities",
+        "depth",
         "features",
         "info",
         "log_level",
@@ -117,6 +119,8 @@ class ClientView:
         version: str = "",
         own_key: str = "",
         principal: str = "",
+        caller: Principal | None = None,
+        depth: int = 0,
     ) -> None:
         self.stateless = stateless
         """Prefers a server that keeps no session."""
@@ -135,6 +139,10 @@ class ClientView:
         """The revision the client speaks; a hint for a handshake made on its behalf."""
         self.principal = principal
         """Whose it is, by the name of `Principal`: for people."""
+        self.caller = caller
+        """Whose it is; None where nobody asked on behalf of whom a plugin works."""
+        self.depth = depth
+        """How many plugins stand between the client and this request."""
         self.own_key = own_key
         """Names a connection that serves only clients like this one: the session, or principal and abilities."""
         asked = ("sampling", "elicitation", "roots", "tasks")
@@ -177,6 +185,7 @@ class Exchange:
         "on_result",
         "param_headers",
         "principal",
+        "refused_by",
         "started_s",
         "tool_failed",
         "transport",
@@ -200,12 +209,24 @@ class Exchange:
         self.done = False
         self.tool_failed = False
         """The result says that the tool itself failed: for telemetry. Not looked for in long ones."""
+        self.refused_by = ""
+        """The filter that stopped it, or held its result back: for telemetry."""
         self.on_done: Callable[[Exchange, int | None, TidegateError | None], None] | None = None
         """Told once: the JSON-RPC error code or None, and the gateway's own error if it was one."""
         self.on_result: Callable[[bytes, Envelope], None] | None = None
         """Shown the server's result before the client is, where somebody must learn from it."""
         self.abandon: Callable[[], None] | None = None
         """Set by whoever works on it: stops that work, without an answer."""
+
+    @property
+    def as_sent(self) -> tuple[bytes, Envelope]:
+        """The request as the client sent it, which filters may have changed since."""
+        return self.message, self.envelope
+
+    @property
+    def at_client(self) -> Exchange:
+        """The exchange that writes to the client: this one, unless it stands behind filters."""
+        return self
 
     # -- CallListener -----------------------------------------------------------------------------------
 

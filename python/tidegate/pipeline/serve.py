@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Snapshot
 from tidegate.errors import (
+    FilterFailed,
     InvalidParams,
     MethodNotFound,
     Overloaded,
@@ -22,19 +24,26 @@ from tidegate.errors import (
     UpstreamClosed,
 )
 from tidegate.events import BackendState, Events, ExchangeDone, Refused
+from tidegate.pipeline.armed_calls import ArmedCalls
 from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, Scope, find_member, patch_object, splice
 from tidegate.pipeline.era.bridge.entries import entry_for
 from tidegate.pipeline.era.front import OpeningFacts
+from tidegate.pipeline.era.inner import InnerExchange
 from tidegate.pipeline.era.log_level import LEVELS
 from tidegate.pipeline.era.modern import ClientViews, discover_result, server_info_meta
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.era.session_table import SessionTable
 from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.filtering.filters import Filters
+from tidegate.pipeline.filtering.screened import ScreenedExchange, ScreenedTaskExchange, ScreenedTaskList
+from tidegate.pipeline.filtering.screening import Screens
+from tidegate.pipeline.inner_call import InnerCalls, inner_exchange
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.mirrored_headers import mirrored_headers
+from tidegate.pipeline.plugins import Plugins
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
 from tidegate.pipeline.principal import Principal
@@ -51,10 +60,13 @@ from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Fail, Slot
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import LIST_RESULT_KEY, METHODS, Handling, Method
+from tidegate.sandbox.guest import Answered, Caller
 from tidegate.storage.documents import Documents
 
 _log = logging.getLogger("tidegate.serve")
 
+_LAST_CALLS_S: Final = 5.0
+"""For what plugins have armed, when the gateway stops."""
 _TOLD_AT_ONCE: Final = 512
 """Requests of revoked callers that are ended in one go, in about 30 ms."""
 
@@ -69,8 +81,9 @@ class Gateway:
         events: Events,
         spawn: Callable[..., None],
         documents: Documents | None = None,
+        plugins_directory: Path | None = None,
     ) -> None:
-        """`documents`: where it keeps what backends offer; None for nowhere."""
+        """`documents`: where it keeps what backends offer; None for nowhere. `plugins_directory`: as of `Plugins`."""
         self.snapshot = snapshot
         self.limits = snapshot.limits
         self.clock = clock
@@ -92,7 +105,27 @@ class Gateway:
         self.calls.relay = self.relay
         self.calls.lead_anew = self._lead_anew
         self.sessions.before_judging = self.relay.publish
-        self._links = Links(snapshot.limits, clock, self.relay, max_in_flight=_most_in_flight(snapshot))
+        self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, _no_fetch)
+        self._links = Links(
+            snapshot.limits,
+            clock,
+            self.relay,
+            max_in_flight=_most_in_flight(snapshot),
+            plugins=(self.plugins.load_backend, self._caller_of),
+        )
+        self.filters = Filters(spawn, self.plugins.load_filter)
+        self.armed = ArmedCalls(self._make_armed, self._send_armed)
+        self.screens = Screens(
+            snapshot.limits,
+            clock,
+            events,
+            self.filters,
+            self.calls.suspended,
+            lambda one, exchange: self.inner_calls.of_exchange(_filter_key(one.name), exchange),
+            self,
+        )
+        self.inner_calls = InnerCalls(self.dispatch, self.armed, self.screens)
+        self.filters.take_up(snapshot.filters)
         self._retiring: set[Service] = set()
         self._session_end: list[Callable[[Session], None]] = []
         self.stopping = False
@@ -150,6 +183,9 @@ class Gateway:
         self.admission.take_up(limits, moved)
         self.sessions.take_up(limits)
         self.calls.take_up(limits)
+        self.screens.take_up(limits)
+        self.filters.take_up(snapshot.filters)
+        self.armed.keep_only(_plugin_keys(snapshot))
         self._links.take_up(limits, max_in_flight=_most_in_flight(snapshot))
         self._end_revoked()
         gone = self._exchange_services(found)
@@ -273,6 +309,8 @@ class Gateway:
             outcome = "error"
         else:
             outcome = "tool_error" if exchange.tool_failed else "ok"
+        if exchange.refused_by and error is None:
+            outcome = "refused"
         self.events.publish(
             ExchangeDone(
                 method=exchange.envelope.method or "",
@@ -283,6 +321,7 @@ class Gateway:
                 principal=exchange.principal.name,
                 outcome=outcome,
                 duration_s=self.clock.now_s() - exchange.started_s,
+                filter=exchange.refused_by,
             )
         )
 
@@ -353,6 +392,8 @@ class Gateway:
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
             service = service_of(route.handle)
+            if row.kind == "tools" and self._is_screened(exchange, name, service):
+                return
             target = Target(
                 service,
                 upstream_name,
@@ -365,13 +406,41 @@ class Gateway:
 
         self.catalogues.with_route(exchange.client, row.kind, name, lead, exchange.failed)
 
+    def _is_screened(self, exchange: Exchange, name: str, service: Service) -> bool:
+        """Whether the call is seen to by filters, which it has not passed yet. One that has goes on."""
+        filters = self.filters.of(name)
+        if isinstance(exchange, ScreenedExchange):
+            exchange.outer.backend = exchange.backend
+            if exchange.filters != filters:
+                self.screens.again(exchange)
+                return True
+            if any(one.inspects("result") for one in filters):
+                service.wordless = True
+            return False
+        if not filters:
+            return False
+        try:
+            self.screens.screen(exchange)
+        except TidegateError as error:
+            exchange.failed(error)
+        return True
+
+    def screened(self, exchange: ScreenedExchange) -> None:
+        """As of `Onward`."""
+        try:
+            self._forward(exchange, METHODS["tools/call"])
+        except TidegateError as error:
+            exchange.failed(error)
+
     def _lead_anew(self, exchange: Exchange, target: Target) -> bool:
         """As of `Calls.lead_anew`. One that is led as before keeps its place."""
         row = METHODS.get(exchange.envelope.method or "")
         name = exchange.envelope.name
         if row is None or row.handling is not Handling.FORWARD or name is None or row.name == "completion/complete":
             return False
-        if exchange.principal.may_use(row.kind, name):
+        passed = exchange.filters if isinstance(exchange, ScreenedExchange) else ()
+        filtered_as_before = row.kind != "tools" or self.filters.of(name) == passed
+        if filtered_as_before and exchange.principal.may_use(row.kind, name):
             view = self.catalogues.now(exchange.client)
             route = view.route(row.kind, name)
             sole = view.sole() if route is None and row.kind == "resources" else None
@@ -423,7 +492,8 @@ class Gateway:
 
         def lead(view: View) -> None:
             sole = view.sole()
-            if sole is None or exchange.principal.patterns is not None:
+            if sole is None or exchange.principal.patterns is not None or self.filters:
+                # Whether it runs a tool, nobody could tell.
                 exchange.failed(MethodNotFound(f"Method not found: `{method}`"))
                 return
             exchange.backend = sole.config.name
@@ -431,7 +501,9 @@ class Gateway:
 
         self.catalogues.with_view(exchange.client, lead, exchange.failed)
 
-    def _task(self, exchange: Exchange) -> None:
+    def _task(self, asked: Exchange) -> None:
+        exchange = self._screened_task(asked)
+
         def pass_on(service: Service, task_id: str | None) -> None:
             exchange.backend = service.name
             self.calls.send(exchange, Target(service, task_id, []))
@@ -446,13 +518,44 @@ class Gateway:
                     exchange,
                     service,
                     alone=alone or self._serves_one(exchange),
-                    anonymous=not self.bearer.required,
+                    # Of which tool one is that was made before, and so which filters it has, nobody knows.
+                    anonymous=not self.bearer.required and not self.filters,
                     pass_on=pass_on,
                 )
             except TidegateError as error:
                 exchange.failed(error)
 
         self.catalogues.with_view(exchange.client, lead, exchange.failed)
+
+    def _screened_task(self, exchange: Exchange) -> Exchange:
+        """The request about a task, as one whose answer goes through the filters of its tool. Raises: InvalidParams,
+        FilterFailed.
+        """
+        if not self.filters:
+            return exchange
+        method = exchange.envelope.method
+        task = self.calls.tasks.find(exchange) if method != "tasks/list" else None
+        filters = self.filters.of(task.tool) if task is not None else ()
+        if method != "tasks/list" and (task is None or not any(one.inspects("result") for one in filters)):
+            return exchange
+        arguments = task.arguments if task is not None else b"{}"
+        if arguments is None:
+            raise FilterFailed("the arguments of this task's call were too long to be kept, and its filters need them")
+        kind = ScreenedTaskList if task is None else ScreenedTaskExchange
+        screened = kind(
+            self.screens,
+            exchange,
+            exchange.message,
+            exchange.envelope,
+            filters=filters,
+            arguments=arguments,
+            approvals={},
+            unscreened=(exchange.message, exchange.envelope),
+        )
+        if task is not None:
+            screened.exposed_name = task.tool
+            exchange.backend = screened.backend = task.service.name
+        return screened
 
     def _serves_one(self, exchange: Exchange) -> bool:
         """Nobody else could have made a task that this client would see."""
@@ -490,9 +593,36 @@ class Gateway:
                 slot.connection.forward(message)
 
     def tell_backend(self, client: ClientView, message: bytes, envelope: Envelope) -> None:
-        self.roots_changed(client, message)
+        # A request without an id is no notification, though there are servers that would do what it says.
+        if (envelope.method or "").startswith("notifications/"):
+            self.roots_changed(client, message)
+
+    # -- what plugins want called -----------------------------------------------------------------------------
+
+    def _caller_of(self, backend: str, client: ClientView | None) -> Caller:
+        return self.inner_calls.of_client(_backend_key(backend), client)
+
+    def _make_armed(
+        self, name: str, arguments: bytes, principal: Principal, plugin: str, depth: int, done: Answered
+    ) -> InnerExchange:
+        return inner_exchange(name, arguments, principal, plugin, depth, self.limits.depth, done)
+
+    def _send_armed(self, exchange: InnerExchange) -> None:
+        """Past the bounds on what clients may have let in, and while the gateway stops."""
+        exchange.started_s = self.clock.now_s()
+        self.admission.resume()
+        exchange.on_done = self._done
+        try:
+            self._forward(exchange, METHODS["tools/call"])
+        except TidegateError as error:
+            exchange.failed(error)
 
     # -- ServiceOwner -----------------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> object:
+        """Another one whenever a call that was let in would have to be looked at again."""
+        return self.filters.rules
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         self._spawn(step, *args, name=name)
@@ -561,6 +691,9 @@ class Gateway:
         import anyio
 
         self.stop_taking()
+        with anyio.move_on_after(_LAST_CALLS_S):
+            await self.armed.make_all()
+        self.armed.close()
         self.subscriptions.close()
         # Before the sessions: a caller whose call is still open hears that it will not be answered.
         why = UpstreamClosed(
@@ -573,6 +706,7 @@ class Gateway:
         self.sessions.close()
         self.calls.close()
         await self._links.aclose()
+        self.plugins.close()
 
     def statistics(self) -> dict[str, object]:
         return {
@@ -582,9 +716,28 @@ class Gateway:
             "relay": self.relay.statistics(),
             "suspended": {"calls": len(self.calls.suspended), "limit": self.limits.suspended},
             "retiring": len(self._retiring),
+            "armed": self.armed.statistics(),
             "backends": [service.statistics() for service in self.services],
         }
 
 
+def _filter_key(name: str) -> str:
+    return f"filter {name}"
+
+
+def _backend_key(name: str) -> str:
+    return f"backend {name}"
+
+
+def _plugin_keys(snapshot: Snapshot) -> set[str]:
+    """Of all plugins, as `Caller`s of theirs are told apart."""
+    backends = {_backend_key(one.name) for one in snapshot.backends if one.plugin is not None and one.enabled}
+    return backends | {_filter_key(one.name) for one in snapshot.filters}
+
+
 def _most_in_flight(snapshot: Snapshot) -> int:
     return max((backend.max_in_flight * backend.replicas for backend in snapshot.backends), default=0)
+
+
+def _no_fetch(*a):
+    raise NotImplementedError

@@ -63,7 +63,7 @@ class ClientViews:
             words = message[span[0] : token[0]] + message[token[1] : span[1]]
         key = (principal.key, words)
         view = self._known.get(key)
-        if view is None:
+        if view is None or view.caller is not principal:
             view = _read_view(message[span[0] : span[1]], principal)
             if len(words) <= _VIEW_CACHE_KEY_BYTES:
                 if len(self._known) >= _VIEW_CACHE_ENTRIES:
@@ -99,6 +99,7 @@ def _read_view(raw: bytes, principal: Principal) -> ClientView:
         version=version,
         own_key=f"{principal.key} {abilities.decode()}",
         principal=principal.name,
+        caller=principal,
     )
 
 

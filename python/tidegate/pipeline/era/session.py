@@ -179,6 +179,7 @@ class Session:
             version=self.revision,
             own_key=self.key,
             principal=self.principal.name,
+            caller=self.principal,
         )
 
     # -- what the client sends --------------------------------------------------------------------------------
@@ -340,6 +341,7 @@ class Session:
             )
 
     def _outlet_for(self, cause: Exchange | None) -> GeneralOutlet | None:
+        cause = cause.at_client if cause is not None else None
         if isinstance(cause, SessionExchange) and cause.session is self and not cause.done and cause.outlet.alive:
             return cause.outlet
         if self.general is not None and self.general.alive:

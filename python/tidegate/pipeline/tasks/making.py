@@ -36,7 +36,7 @@ from tidegate.pipeline.era.bridge.tasks.shapes import (
 )
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
 from tidegate.pipeline.target import Target
-from tidegate.pipeline.tasks.owners import Bridge, OwnedTask, TaskOwners, owner_key
+from tidegate.pipeline.tasks.owners import KEPT_ARGUMENTS_BYTES, Bridge, OwnedTask, TaskOwners, owner_key
 from tidegate.pipeline.tasks.sending import about, client_declares, declaring
 from tidegate.pipeline.tasks.session_task import SessionTask
 from tidegate.pipeline.upstream.connection import Connection
@@ -121,6 +121,12 @@ class TaskMaking:
     ) -> OwnedTask:
         ttl_s = _ENDLESS_S if ttl_ms is None else ttl_ms / 1000 + _GRACE_S
         task = OwnedTask(task_id, owner_key(exchange), service, slot, bridge, self._clock.now_s() + ttl_s)
+        task.tool = exchange.exposed_name or ""
+        span = exchange.envelope.arguments_span
+        if span is None:
+            task.arguments = b"{}"
+        elif span[1] - span[0] <= KEPT_ARGUMENTS_BYTES:
+            task.arguments = exchange.message[span[0] : span[1]]
         self._owned.learn(task)
         return task
 

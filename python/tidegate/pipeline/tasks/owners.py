@@ -21,6 +21,8 @@ from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 
 _MAX_TASKS: Final = 10_000
+KEPT_ARGUMENTS_BYTES: Final = 4096
+"""Of the call that made a task: its filters are shown them again with the result. Most are far shorter."""
 _GRAIN_S: Final = 10.0
 """How late the end of a task's time may be noticed."""
 
@@ -31,7 +33,18 @@ Bridge = AskedTask | PolledTask | KeptTask
 class OwnedTask:
     """One task."""
 
-    __slots__ = ("bridge", "deadline_s", "on_expired", "on_forgotten", "owner", "service", "slot", "task_id")
+    __slots__ = (
+        "arguments",
+        "bridge",
+        "deadline_s",
+        "on_expired",
+        "on_forgotten",
+        "owner",
+        "service",
+        "slot",
+        "task_id",
+        "tool",
+    )
 
     def __init__(
         self,
@@ -52,6 +65,10 @@ class OwnedTask:
         """None: client and server are of one era."""
         self.deadline_s = deadline_s
         """On the gateway's clock; later it is not known any more."""
+        self.tool = ""
+        """As clients know the tool whose call it is."""
+        self.arguments: bytes | None = None
+        """Of that call, raw; None when they are too long to be kept."""
         self.on_forgotten: Callable[[], None] | None = None
         self.on_expired: Callable[[OwnedTask], None] | None = None
         """Set by `TaskOwners`."""

@@ -42,6 +42,10 @@ class Tasks:
         self._owned = TaskOwners(clock)
         self.making = TaskMaking(limits, clock, suspended, self._owned)
 
+    def find(self, exchange: Exchange) -> OwnedTask | None:
+        """The task that a request of its owner is about. Raises: InvalidParams."""
+        return self._owned.find(_task_id(exchange), owner_key(exchange))
+
     def session_ended(self, key: str) -> None:
         for task in self._owned.of_owner(key):
             self._owned.forget(task)

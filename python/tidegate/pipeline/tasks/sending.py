@@ -45,4 +45,6 @@ def declaring(client: ClientView) -> ClientView:
         log_level=client.log_level,
         version=client.version,
         principal=client.principal,
+        caller=client.caller,
+        depth=client.depth,
     )

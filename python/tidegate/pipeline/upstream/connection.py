@@ -39,6 +39,7 @@ from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks, names_task
 from tidegate.pipeline.upstream.link import Call, Link
 from tidegate.pipeline.upstream.repeating import READING
+from tidegate.pipeline.upstream.wordless import wordless
 from tidegate.protocol.meta_keys import SUBSCRIPTION_ID
 from tidegate.protocol.methods import ASKABLE, LIST_CHANGED
 
@@ -62,8 +63,15 @@ class ConnectionOwner(Protocol):
     deadlines: Deadlines
     config: Backend
 
+    wordless: bool
+    """What it says beside its results goes on without its words."""
+
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def rules(self) -> object:
+        """Those by which calls are let in: another object when they are others."""
 
     def list_changed(self, connection: Connection, kind: str) -> None: ...
 
@@ -220,6 +228,7 @@ class Connection:
         call.headers = headers
         call.principal = client.principal
         call.sent = client, message, envelope, edits
+        call.rules = self._owner.rules
         try:
             shaped = dialect.shape(message, envelope, client, upstream_id, edits)
             self._pending[upstream_id] = call
@@ -271,6 +280,7 @@ class Connection:
         call = Call(self, listener, upstream_id, envelope.method or "", name)
         call.principal = client.principal
         call.sent = client, message, envelope, edits
+        call.rules = self._owner.rules
         call.timeout_s = timeout_s
         call.deadline_s = began_s + timeout_s
         self._pending[upstream_id] = call
@@ -509,7 +519,8 @@ class Connection:
             if self._pending.pop(call.id, None) is None:
                 return  # Its caller or its deadline was quicker.
             self._disarm(call)
-            if connection.keeps_session is not self.keeps_session:
+            if connection.keeps_session is not self.keeps_session or call.rules is not self._owner.rules:
+                # Nobody would ask the filters of now; whoever sends it again is asked.
                 call.listener.failed(error)
                 return
             left_s = call.deadline_s - self._owner.clock.now_s() if call.timeout_s else 0.0
@@ -602,6 +613,12 @@ class Connection:
         return None
 
     def _notification(self, message: bytes, envelope: Envelope, call: Call | None) -> None:
+        if self._owner.wordless:
+            left = wordless(message, envelope)
+            if left is None:
+                self.dropped += 1
+                return
+            message, envelope = left
         method = envelope.method or ""
         if method == "notifications/progress":
             token = envelope.progress_token

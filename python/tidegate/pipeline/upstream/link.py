@@ -36,6 +36,7 @@ class Call:
         "params_name",
         "principal",
         "questions",
+        "rules",
         "sent",
         "successor",
         "timeout_s",
@@ -70,6 +71,8 @@ class Call:
         """The link's own: an HTTP call, say."""
         self.headers: tuple[tuple[str, str], ...] = ()
         """`Mcp-Param-*` headers, for a link that has headers."""
+        self.rules: object = None
+        """By which it was let in."""
         self.sent: Sent | None = None
         """What it takes to send it once more; None when it must not be."""
         self.successor: Call | None = None

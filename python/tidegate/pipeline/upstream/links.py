@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Limits
+from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.upstream.builtin import BuiltinLink
 from tidegate.pipeline.upstream.link import HttpRelay, LineRelay, Link
 
 if TYPE_CHECKING:
     from tidegate.pipeline.upstream.http_client import HttpClient
-    from tidegate.pipeline.upstream.wasm_plugin import CallerOf, Load
+    from tidegate.pipeline.upstream.wasm_plugin import Load
+    from tidegate.sandbox.guest import Caller
 
 
 class Relay(LineRelay, HttpRelay, Protocol):
@@ -28,10 +32,10 @@ class Links:
         relay: Relay | None = None,
         *,
         max_in_flight: int,
-        plugins: tuple[Load, CallerOf] | None = None,
+        plugins: tuple[Load, Callable[[str, ClientView | None], Caller]] | None = None,
     ) -> None:
-        """`max_in_flight`: requests that any one backend may have in flight. `plugins`: how WASM plugins are loaded, and
-        in whose name they are called; None: there are none.
+        """`max_in_flight`: requests that any one backend may have in flight. `plugins`: how WASM plugins are loaded,
+        and in whose name that of a backend is called; None: there are none.
         """
         self._plugins = plugins
         self._limits = limits
@@ -60,7 +64,8 @@ class Links:
         if transport == "wasm" and self._plugins is not None:
             from tidegate.pipeline.upstream.wasm_plugin import WasmPluginLink
 
-            return WasmPluginLink(backend, *self._plugins, depth=limits.depth)
+            load, caller_of = self._plugins
+            return WasmPluginLink(backend, load, partial(caller_of, backend.name), depth=limits.depth)
         if transport == "stdio":
             from tidegate.pipeline.upstream.stdio_child import StdioChild
 

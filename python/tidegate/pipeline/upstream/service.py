@@ -83,6 +83,10 @@ class ServiceOwner(Protocol):
     documents: Documents | None
     """Where what outlives the process is kept; None for nowhere."""
 
+    @property
+    def rules(self) -> object:
+        """As of `ConnectionOwner`."""
+
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
 
     def make_link(self, backend: Backend, transport: str) -> Link: ...
@@ -119,6 +123,9 @@ class Service:
         self.transport: Transport = config.transport
         """By which it is reached, as far as is known by now."""
         self.stopped = False
+        self.wordless = False
+        """As of `ConnectionOwner`. Set with the first call whose result filters will see, and for good: it may speak of
+        that later, too."""
         self._retiring = False
         self.clock = owner.clock
         self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
@@ -592,6 +599,10 @@ class Service:
         slot = self._slot_of(connection)
         if slot is not None:
             self._owner.resource_updated(self, slot, message, envelope)
+
+    @property
+    def rules(self) -> object:
+        return self._owner.rules
 
     def logged(self, connection: Connection, message: bytes, envelope: Envelope) -> None:
         slot = self._slot_of(connection)

@@ -153,7 +153,7 @@ class SuspendableCall:
         if exchange is None or not self._open:
             return
         if not self.request:
-            self.request = request_digest(exchange.message, exchange.envelope)
+            self.request = request_digest(*exchange.as_sent)
         try:
             state = self._table.suspend(self)
         except TidegateError as error:
@@ -235,7 +235,7 @@ class SuspendableCall:
             (f"q{number}", "elicitation/create", json_bytes({**place, "mode": "url"}))
             for number, place in enumerate(places, 1)
         )
-        state = self._table.issue_again(exchange.principal.key, request_digest(exchange.message, exchange.envelope))
+        state = self._table.issue_again(exchange.principal.key, request_digest(*exchange.as_sent))
         exchange.answer_result(_input_required(input_requests(questions, self._revision, self._abilities), state))
         return True
 

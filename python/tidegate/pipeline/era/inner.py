@@ -1,0 +1,90 @@
+"""Requests that a plugin makes through the gateway: a client of the stateless era that can be asked nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidegate.errors import TidegateError, UpstreamError, UpstreamProtocol
+from tidegate.pipeline.codec import Envelope, patch_object, scan
+from tidegate.pipeline.exchange import ClientView, Exchange
+from tidegate.pipeline.json_text import json_bytes, json_value
+from tidegate.pipeline.principal import Principal
+from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION
+from tidegate.protocol.revisions import LATEST_MODERN
+
+TRANSPORT = "plugin"
+
+Answered = Callable[[bytes | None, TidegateError | None], None]
+
+
+def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
+    """As whom `plugin` calls tools for `principal`."""
+    return ClientView(
+        stateless=True,
+        info=json_bytes({"name": plugin, "version": ""}),
+        version=LATEST_MODERN,
+        own_key=f"{principal.key} {{}}",
+        principal=principal.name,
+        caller=principal,
+        depth=depth,
+    )
+
+
+def tool_call(name: str, arguments: bytes, client: ClientView) -> bytes:
+    """A `tools/call`. `arguments`: a raw JSON object."""
+    meta = patch_object(
+        b"{}",
+        [
+            (PROTOCOL_VERSION, json_bytes(client.version)),
+            (CLIENT_INFO, client.info or b"{}"),
+            (CLIENT_CAPABILITIES, b"{}"),
+        ],
+    )
+    return (
+        b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(name)
+        + b',"arguments":' + arguments + b',"_meta":' + meta + b"}}"
+    )  # fmt: skip
+
+
+class InnerExchange(Exchange):
+    """One call. Whoever made it hears of the result, or of why there is none, once."""
+
+    __slots__ = ("_answered",)
+
+    def __init__(
+        self, message: bytes, envelope: Envelope, client: ClientView, principal: Principal, answered: Answered
+    ) -> None:
+        super().__init__(message, envelope, client, principal, TRANSPORT)
+        self._answered = answered
+
+    def send_notification(self, message: bytes, envelope: Envelope) -> None:
+        """A plugin waits for the result and hears of nothing else."""
+
+    def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
+        span = envelope.result_span
+        assert span is not None
+        if envelope.result_type not in (None, "complete"):
+            why = f"tool `{self.exposed_name}` answered `{envelope.result_type}`, for which nobody is there"
+            self._answered(None, UpstreamProtocol(why))
+            return
+        self._answered(message[span[0] : span[1]], None)
+
+    def send_own_result(self, message: bytes) -> None:
+        self.send_result(message, scan(message, 1 << 16), (0, 0, b""))
+
+    def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
+        span = envelope.error_span
+        error = json_value(message[span[0] : span[1]]) if span is not None else None
+        said = error.get("message") if isinstance(error, dict) else None
+        self._answered(None, UpstreamError(str(said)))
+
+    def send_error(self, error: TidegateError) -> None:
+        self._answered(None, error)
+
+    def forget(self) -> None:
+        """Whoever made it does not wait any more."""
+        self._answered = _unheard
+        self.cancel()
+
+
+def _unheard(result: bytes | None, error: TidegateError | None) -> None: ...
