@@ -16,6 +16,7 @@ import h11
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError
+from tidegate.pipeline.upstream.connection_pool import AddressGuard
 from tidegate.pipeline.upstream.http_client import HttpClient
 
 WAIT_S = 10.0
@@ -196,6 +197,7 @@ async def http_client(
     queued: int = 256,
     connect_timeout_s: float = 10.0,
     ca_file: str = "",
+    guard: AddressGuard | None = None,
 ) -> AsyncIterator[HttpClient]:
     client = HttpClient(
         limits or Limits(),
@@ -204,6 +206,7 @@ async def http_client(
         max_queued_per_origin=queued,
         connect_timeout_s=connect_timeout_s,
         ca_file=ca_file,
+        guard=guard,
     )
     try:
         yield client

@@ -248,7 +248,7 @@ class GrantsTable(Table):
         "file", why="what may be written is worth a key of its own.",
     )  # fmt: skip
     http: list[Host] = setting(
-        [], "Hosts it may send HTTP requests to.", unit="host names, with `:port` or without (then 80 and 443)",
+        [], "Hosts it may send HTTP requests to.", unit="host names, with `:port` or without (then `https` on 443)",
         why="it reaches nothing else, this box included.",
     )  # fmt: skip
     store_bytes: int = setting(

@@ -8,6 +8,7 @@ awaited; the client owns those tasks and ends them.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
 from math import inf
@@ -18,6 +19,7 @@ from tidegate.config.snapshot import Limits
 from tidegate.errors import Overloaded, TidegateError, UpstreamUnreachable
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.token_bucket import TokenBucket
+from tidegate.pipeline.upstream.address_guard import is_address
 from tidegate.pipeline.upstream.http_call import HttpCall
 from tidegate.pipeline.upstream.http_connection import HttpConnection
 
@@ -36,6 +38,12 @@ then nobody could say whether the request was read. Common servers close after 2
 _EVENTS_PER_S: Final = 2000.0
 _EVENTS_BURST: Final = 4000
 """As of a child. Progress of many calls stays far below; who says more has to wait, so that others are served, too."""
+
+_TRIED_MAX: Final = 4
+"""Addresses of one name, before it counts as unreachable."""
+
+AddressGuard = Callable[[str, str, bool], bool]
+"""(host as in the URL, address it led to, whether that is known to be one of this box) → whether to go there."""
 
 
 class Origin(NamedTuple):
@@ -66,6 +74,7 @@ class ConnectionPool:
         "_clock",
         "_context",
         "_deadlines",
+        "_guard",
         "_idle",
         "_limits",
         "_opening",
@@ -87,6 +96,7 @@ class ConnectionPool:
         spawn: Callable[[Coroutine[object, object, None], str], None],
         context: Callable[[], ssl.SSLContext],
         relay: HttpRelay | None = None,
+        guard: AddressGuard | None = None,
     ) -> None:
         """`spawn` runs a named task that the client owns; `context` makes the TLS context when first needed."""
         self._origin = origin
@@ -103,6 +113,7 @@ class ConnectionPool:
         self._opening = 0
         self._queue: deque[HttpCall] = deque()
         self._relay = relay
+        self._guard = guard
         self.relayed = relay.http_pool(self._queue) if relay is not None else None
         """The relay's part of it: connections that are idle there."""
 
@@ -215,7 +226,15 @@ class ConnectionPool:
                 protocol: asyncio.Protocol = connection
                 if self._relay is not None and self.relayed is not None:
                     protocol = self._relay.http_channel(self.relayed, connection)
-                await loop.create_connection(lambda: protocol, origin.host, origin.port, ssl=context)
+                if self._guard is None:
+                    await loop.create_connection(lambda: protocol, origin.host, origin.port, ssl=context)
+                else:
+                    await self._connect_guarded(self._guard, protocol, context)
+        except UpstreamUnreachable as refused:
+            error = refused
+            if connection is not None:
+                connection.abort()
+                connection = None
         except TimeoutError:
             error = UpstreamUnreachable(f"`{origin}` took no connection in {self._bounds.connect_timeout_s:g} s")
         except (OSError, UnicodeError) as cause:
@@ -237,3 +256,37 @@ class ConnectionPool:
         if waiting is not None:
             waiting.fail(error or UpstreamUnreachable(f"`{origin}` closed the connection at once"))
         self._open_more()
+
+    async def _connect_guarded(
+        self, guard: AddressGuard, protocol: asyncio.Protocol, context: ssl.SSLContext | None
+    ) -> None:
+        """Connects to an address that the guard admits: to the very one it was shown, so the name is asked once.
+
+        Raises: UpstreamUnreachable, when there is none; OSError.
+        """
+        loop = asyncio.get_running_loop()
+        origin = self._origin
+        addresses = [origin.host]
+        if not is_address(origin.host):
+            found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+            addresses = [str(one) for one in dict.fromkeys(place[4][0] for place in found)]
+        admitted = [address for address in addresses if guard(origin.host, address, False)][:_TRIED_MAX]
+        failure: OSError | None = None
+        for address in admitted:
+            try:
+                name = None if context is None else origin.host
+                transport, _ = await loop.create_connection(
+                    lambda: protocol, address, origin.port, ssl=context, server_hostname=name
+                )
+            except OSError as error:
+                failure = error
+                continue
+            # What is reached from its own address is this box.
+            here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+            if not guard(origin.host, address, bool(here and there and here[0] == there[0])):
+                break
+            return
+        else:
+            if failure is not None:
+                raise failure
+        raise UpstreamUnreachable(f"`{origin}` leads to an address that is not to be reached under a name")

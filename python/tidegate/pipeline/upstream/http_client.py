@@ -17,7 +17,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.errors import ShuttingDown, TidegateError, UpstreamUnreachable
 from tidegate.pipeline.deadlines import Deadlines
-from tidegate.pipeline.upstream.connection_pool import ConnectionPool, Origin, PoolBounds
+from tidegate.pipeline.upstream.connection_pool import AddressGuard, ConnectionPool, Origin, PoolBounds
 from tidegate.pipeline.upstream.http_call import HttpCall, ResponseReceiver
 
 if TYPE_CHECKING:
@@ -50,13 +50,18 @@ class HttpClient:
         max_queued_per_origin: int = _QUEUED_MAX,
         connect_timeout_s: float = 10.0,
         ca_file: str = "",
+        guard: AddressGuard | None = None,
     ) -> None:
-        """`ca_file`: PEM certificates trusted instead of the system's."""
+        """`ca_file`: PEM certificates trusted instead of the system's.
+
+        `guard` is asked where a name leads, each time a connection is opened. None for names from the configuration.
+        """
         self._limits = limits
         self._clock = clock
         self._relay = relay
         self._bounds = PoolBounds(max_connections_per_origin, max_queued_per_origin, connect_timeout_s)
         self._ca_file = ca_file
+        self._guard = guard
         self._deadlines = Deadlines(clock, _DEADLINE_GRAIN_S)
         self._pools: dict[tuple[str, Origin], ConnectionPool] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -123,6 +128,7 @@ class HttpClient:
                 self._spawn,
                 self._context,
                 self._relay,
+                self._guard,
             )
         return pool
 
@@ -171,6 +177,7 @@ class HttpClient:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         await asyncio.sleep(0)
+        self._pools.clear()
 
     def statistics(self) -> dict[str, dict[str, int]]:
         return {f"{tenant} {origin}".strip(): pool.statistics() for (tenant, origin), pool in self._pools.items()}
