@@ -19,6 +19,7 @@ from test_http_client import ask
 
 from tidegate.clock import Clock, ManualClock
 from tidegate.config.snapshot import Limits
+from tidegate.errors import TidegateError
 from tidegate.pipeline.upstream import plugin_http
 from tidegate.pipeline.upstream.address_guard import may_lead_to
 from tidegate.pipeline.upstream.plugin_http import PluginHttp, Sending
@@ -38,11 +39,11 @@ class Told:
         self.why = ""
         self._over = asyncio.Event()
 
-    def __call__(self, text: str | None, why: str | None) -> None:
-        assert (text is None) != (why is None)
+    def __call__(self, text: bytes | None, error: TidegateError | None) -> None:
+        assert (text is None) != (error is None)
         self.times += 1
         self.answer = json.loads(text) if text else {}
-        self.why = why or ""
+        self.why = str(error)
         self._over.set()
 
     async def end(self) -> Told:
@@ -65,7 +66,7 @@ async def plugin_http_client(clock: Clock | None = None, ca_file: str = "") -> A
 def send(http: PluginHttp, url: str, *granted: str, **more: object) -> tuple[Told, Sending]:
     told = Told()
     request = json.dumps({"url": url, **more})
-    return told, http.send("ours", granted or (urlsplit(url).netloc,), request, told, 30.0)
+    return told, http.fetch("ours", request, granted or (urlsplit(url).netloc,), 30.0, told)
 
 
 def asked(request: str | dict[str, object], granted: tuple[str, ...] = GRANTED) -> Asked:
@@ -572,7 +573,7 @@ async def test_a_server_that_answers_nothing_is_given_up_at_the_deadline() -> No
 
     async with backend(script) as site, plugin_http_client(clock) as http:
         told = Told()
-        http.send("ours", (urlsplit(site.url).netloc,), json.dumps({"url": site.url}), told, 2.0)
+        http.fetch("ours", json.dumps({"url": site.url}), (urlsplit(site.url).netloc,), 2.0, told)
         async with asyncio.timeout(WAIT_S):
             await waiting.wait()
         clock.advance(2.5)
@@ -613,7 +614,7 @@ async def test_plugins_share_no_connection() -> None:
     async with backend(always("x")) as site, plugin_http_client() as http:
         for plugin in ("ours", "theirs", "ours"):
             told = Told()
-            http.send(plugin, (urlsplit(site.url).netloc,), json.dumps({"url": site.url}), told, 30.0)
+            http.fetch(plugin, json.dumps({"url": site.url}), (urlsplit(site.url).netloc,), 30.0, told)
             await told.end()
         assert site.opened == 2
 

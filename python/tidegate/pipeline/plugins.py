@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidegate.config.snapshot import Backend, Filter
+from tidegate.clock import Clock
+from tidegate.config.snapshot import Backend, Filter, Limits
 from tidegate.errors import PluginRefused
 from tidegate.sandbox.guest import Answered, Job
 
 if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.plugin_http import PluginHttp
     from tidegate.sandbox.artefacts import Artefact, Artefacts
     from tidegate.sandbox.plugin import Plugin
     from tidegate.sandbox.running import Sandbox
-
-Fetch = Callable[[str, tuple[str, ...], float, Answered], Job]
-"""An HTTP request for a plugin: its words, the granted hosts, seconds, whom to tell."""
 
 _STORE = "plugins.sqlite3"
 
@@ -29,14 +27,16 @@ _STORE = "plugins.sqlite3"
 class Plugins:
     """Implements `Services` for the sandbox."""
 
-    def __init__(self, directory: Path | None, trusted_keys: tuple[str, ...], fetch: Fetch) -> None:
+    def __init__(self, directory: Path | None, trusted_keys: tuple[str, ...], limits: Limits, clock: Clock) -> None:
         """`directory`: for compiled code and what plugins keep; None: neither outlives this process."""
         self._directory = directory
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._trusted_keys = trusted_keys
         self._compiling = asyncio.Lock()
         self._sandbox: Sandbox | None = None
-        self.fetch = fetch
+        self._limits = limits
+        self._clock = clock
+        self._http: PluginHttp | None = None
 
     def take_up(self, trusted_keys: tuple[str, ...]) -> None:
         """For what is loaded from now on."""
@@ -98,9 +98,19 @@ class Plugins:
             directory = Path(self._temporary.name)
         return Artefacts(directory, self._trusted_keys), _sandbox.engine_key()
 
+    def fetch(self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered) -> Job:
+        if self._http is None:
+            from tidegate.pipeline.upstream.plugin_http import PluginHttp
+
+            self._http = PluginHttp(self._limits, self._clock)
+        return self._http.fetch(plugin, request, granted, timeout_s, answered)
+
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None

@@ -105,7 +105,7 @@ class Gateway:
         self.calls.relay = self.relay
         self.calls.lead_anew = self._lead_anew
         self.sessions.before_judging = self.relay.publish
-        self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, _no_fetch)
+        self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, snapshot.limits, clock)
         self._links = Links(
             snapshot.limits,
             clock,
@@ -706,7 +706,7 @@ class Gateway:
         self.sessions.close()
         self.calls.close()
         await self._links.aclose()
-        self.plugins.close()
+        await self.plugins.aclose()
 
     def statistics(self) -> dict[str, object]:
         return {
@@ -737,7 +737,3 @@ def _plugin_keys(snapshot: Snapshot) -> set[str]:
 
 def _most_in_flight(snapshot: Snapshot) -> int:
     return max((backend.max_in_flight * backend.replicas for backend in snapshot.backends), default=0)
-
-
-def _no_fetch(*a):
-    raise NotImplementedError

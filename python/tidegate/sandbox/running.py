@@ -42,9 +42,8 @@ class Services(Protocol):
     async def artefact(self, file: Path, digest: str, name: str) -> Artefact:
         """Native code for this file, compiled before or now. Raises: PluginRefused."""
 
-    @property
-    def fetch(self) -> Callable[[str, tuple[str, ...], float, Answered], Job]:
-        """An HTTP request for a plugin, to the granted hosts. Whom to tell may be told before this returns."""
+    def fetch(self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered) -> Job:
+        """Makes an HTTP request, in the plugin's words, to one of the granted hosts. May answer before it returns."""
 
 
 class Sandbox:
@@ -158,7 +157,7 @@ class Sandbox:
     # -- what plugins ask for ---------------------------------------------------------------------------------
 
     def _fetch(self, call: PluginCall, plugin: Plugin, answer: _Answer, request: str, _2: str, _3: str) -> None:
-        job = self._services.fetch(request, plugin.grants.http, _LONGEST_WAIT_S, answer)
+        job = self._services.fetch(plugin.name, request, plugin.grants.http, _LONGEST_WAIT_S, answer)
         call.questions = [job]
 
     def _call_tool(self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str) -> None:

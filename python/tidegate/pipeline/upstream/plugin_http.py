@@ -1,6 +1,6 @@
 """HTTP for plugins: `http.send` of `wasm/wit/plugin.wit`.
 
-Whoever runs plugins calls `PluginHttp.send` with a guest's request and what its operator granted. `plugin_request.py`
+Whoever runs plugins calls `PluginHttp.fetch` with a guest's request and what its operator granted. `plugin_request.py`
 says whether that may be sent; below is an `HttpClient` of its own, which judges each address that a name leads to
 (`address_guard.py`). Redirects are answers like any other: where they point to has to be asked for, and granted.
 """
@@ -8,17 +8,17 @@ says whether that may be sent; below is an `HttpClient` of its own, which judges
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
 from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import TidegateError
+from tidegate.errors import PluginNotGranted, TidegateError, UpstreamProtocol
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.upstream.address_guard import may_lead_to
 from tidegate.pipeline.upstream.http_call import HttpCall
 from tidegate.pipeline.upstream.http_client import HttpClient
 from tidegate.pipeline.upstream.plugin_request import Refused, doors, read_request
+from tidegate.sandbox.guest import Answered
 
 RESPONSE_BYTES: Final = 1024 * 1024
 """Of a body. It becomes a JSON string on the event loop, which takes 2 ms, of control characters 10."""
@@ -34,9 +34,6 @@ _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _OURS: Final = ("connection", "keep-alive", "transfer-encoding", "trailer", "upgrade")
 """Of a response, not passed on."""
 
-Answered = Callable[[str | None, str | None], None]
-"""Told once: the answer, a JSON object; or why there is none, in words for the guest."""
-
 
 class PluginHttp:
     """The way out for all plugins of a gateway. Needs a running event loop."""
@@ -51,18 +48,19 @@ class PluginHttp:
             guard=may_lead_to,
         )
 
-    def send(
-        self, plugin: str, granted: tuple[str, ...], request: str, answered: Answered, deadline_s: float
+    def fetch(
+        self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered
     ) -> Sending:
         """Sends what the guest of `plugin` asks for, if one of the `granted` hosts is meant.
 
-        A request that is not sent is answered before this returns. `deadline_s`: seconds from now.
+        `answered` is told a JSON object, or why there is none, in words for the guest. A request that is not sent is
+        answered before this returns.
         """
         sending = Sending(answered)
         try:
             asked = read_request(request, doors(granted))
         except Refused as error:
-            sending.refuse(str(error))
+            sending.request_failed(PluginNotGranted(str(error)))
             return sending
         sending.http = self._client.request(
             asked.method,
@@ -70,7 +68,7 @@ class PluginHttp:
             asked.headers,
             asked.body,
             sending,
-            deadline_s=min(deadline_s, DEADLINE_S),
+            deadline_s=min(timeout_s, DEADLINE_S),
             repeatable=asked.method in _SAFE,
             tenant=plugin,
         )
@@ -103,10 +101,6 @@ class Sending:
         if http is not None:
             http.cancel()
 
-    def refuse(self, why: str) -> None:
-        """There is no answer."""
-        self._tell(None, why)
-
     # -- ResponseReceiver -----------------------------------------------------------------------------------
 
     def response_started(self, status: int, headers: dict[str, str]) -> None:
@@ -119,7 +113,7 @@ class Sending:
             self._body.append(data)
         elif self._answered is not None:
             http = self.http
-            self._tell(None, f"the response is larger than {RESPONSE_BYTES} bytes")
+            self._tell(None, UpstreamProtocol(f"the response is larger than {RESPONSE_BYTES} bytes"))
             if http is not None:
                 http.cancel()
 
@@ -130,14 +124,14 @@ class Sending:
             answer["body"] = body.decode()
         except UnicodeDecodeError:
             answer["bodyBase64"] = b64encode(body).decode()
-        self._tell(json_bytes(answer).decode(), None)
+        self._tell(json_bytes(answer), None)
 
     def request_failed(self, error: TidegateError) -> None:
-        self._tell(None, str(error))
+        self._tell(None, error)
 
-    def _tell(self, answer: str | None, why: str | None) -> None:
+    def _tell(self, answer: bytes | None, error: TidegateError | None) -> None:
         answered, self._answered = self._answered, None
         self.http = None
         self._body.clear()
         if answered is not None:
-            answered(answer, why)
+            answered(answer, error)
