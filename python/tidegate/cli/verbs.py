@@ -32,6 +32,7 @@ VERBS: Final = (
     Verb("import", "tidegate.cli.import_servers", "turn the mcpServers JSON of a desktop host into tidegate.toml"),
     Verb("install", "tidegate.cli.install", "have a host application launch `tidegate connect`"),
     Verb("token", "tidegate.cli.token", "make and list client tokens"),
+    Verb("plugin", "tidegate.cli.plugin", "add, list, inspect and make WASM plugins"),
     Verb("completion", "tidegate.cli.completion", "print what a shell needs to complete this command line"),
     Verb("man", "tidegate.cli.man", "print the manual page"),
 )

@@ -1,4 +1,4 @@
-"""Writes the few TOML shapes a configuration needs: tables, strings, numbers, lists and tables of strings."""
+"""Writes the few TOML shapes a configuration needs: tables, strings, numbers, lists and tables."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ def toml_value(value: Any) -> str:
         return _string(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{dotted((key,))} = {toml_value(item)}" for key, item in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     return str(value)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tidegate.sandbox.artefacts import Artefact, Artefacts, sha256_of
 from tidegate.sandbox.granting import OWN
-from tidegate.sandbox.manifest import read_wasm
+from tidegate.sandbox.manifest import World, read_wasm
 from tidegate.sandbox.sections import Kind, kind_of
 
 NICENESS: Final = 10
@@ -29,9 +29,9 @@ _TOOLS_TIMEOUT_S: Final = 10.0
 
 
 def main(argv: Sequence[str]) -> int:
-    file, digest, directory, wanted = argv
+    file, digest, directory, check = argv
     try:
-        answer = _compiled(Path(file), digest, Artefacts(Path(directory)), tools=wanted == "tools")
+        answer = _compiled(Path(file), digest, Artefacts(Path(directory)), check)
     except MemoryError:
         answer = {"error": f"compiling it takes more than {MAX_DATA_BYTES} bytes of memory"}
     except OSError as error:
@@ -54,7 +54,7 @@ def limit_itself() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _compiled(file: Path, digest: str, artefacts: Artefacts, *, tools: bool) -> dict[str, Any]:
+def _compiled(file: Path, digest: str, artefacts: Artefacts, check: str) -> dict[str, Any]:
     """Raises: OSError, ValueError, ImportError where this build has no sandbox."""
     from tidegate import _sandbox
 
@@ -65,40 +65,48 @@ def _compiled(file: Path, digest: str, artefacts: Artefacts, *, tools: bool) -> 
     code = _sandbox.compile(wasm, None)
     artefact = artefacts.put(digest, engine, code)
     answer: dict[str, Any] = {"artefact_bytes": len(code)}
-    if tools:
-        answer["tools"] = _tools(artefact, kind_of(wasm))
+    if check != "code":
+        plugin = _Loaded(artefact, kind_of(wasm), "filter" if check == "filter" else "tool")
+        if check == "tools":
+            answer["tools"] = plugin.tools()
     return answer
 
 
-def _tools(artefact: Artefact, kind: Kind) -> str:
-    """What a component answers when it is asked for its tools; it is granted nothing. Raises: ValueError."""
-    from tidegate import _sandbox
+class _Loaded:
+    """A plugin that is granted nothing. That it can be loaded says that it imports and exports what it should."""
 
-    sandbox = _sandbox.Sandbox(None, 1)
-    plugin = sandbox.load(
-        "asked",
-        str(artefact.path),
-        artefact.sha256,
-        kind=kind,
-        world="tool",
-        settings="{}",
-        grants={},
-        bounds={
-            "memory_bytes": OWN.memory_bytes,
-            "deadline_ms": int(_TOOLS_TIMEOUT_S * 1000),
-            "output_bytes": OWN.output_bytes,
-        },
-    )
-    plugin.list_tools(_TOOLS_TIMEOUT_S)
-    poll = select.poll()
-    poll.register(sandbox.fileno(), select.POLLIN)
-    while poll.poll(2000 * _TOOLS_TIMEOUT_S):
-        for event, _, _, first, second, _ in sandbox.take():
-            if event == "result":
-                return first
-            if event in ("error", "failed"):
-                raise ValueError(f"it does not say what tools it has: {second or first}")
-    raise ValueError("it does not say what tools it has: no answer")
+    def __init__(self, artefact: Artefact, kind: Kind, world: World) -> None:
+        """Raises: ValueError."""
+        from tidegate import _sandbox
+
+        self._sandbox = _sandbox.Sandbox(None, 1)
+        self._plugin = self._sandbox.load(
+            "asked",
+            str(artefact.path),
+            artefact.sha256,
+            kind=kind,
+            world=world,
+            settings="{}",
+            grants={},
+            bounds={
+                "memory_bytes": OWN.memory_bytes,
+                "deadline_ms": int(_TOOLS_TIMEOUT_S * 1000),
+                "output_bytes": OWN.output_bytes,
+            },
+        )
+
+    def tools(self) -> str:
+        """What a component answers when it is asked for its tools. Raises: ValueError."""
+        self._plugin.list_tools(_TOOLS_TIMEOUT_S)
+        poll = select.poll()
+        poll.register(self._sandbox.fileno(), select.POLLIN)
+        while poll.poll(2000 * _TOOLS_TIMEOUT_S):
+            for event, _, _, first, second, _ in self._sandbox.take():
+                if event == "result":
+                    return first
+                if event in ("error", "failed"):
+                    raise ValueError(f"it does not say what tools it has: {second or first}")
+        raise ValueError("it does not say what tools it has: no answer")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tidegate.config.read import child_environment
 
@@ -19,6 +19,10 @@ COMPILE_TIMEOUT_S: Final = 900.0
 """The largest known guests take a minute on a fast core; a small board is ten times slower."""
 
 _REAP_TIMEOUT_S: Final = 5.0
+
+
+Check = Literal["code", "tool", "filter", "tools"]
+"""What is asked of it beside the code: nothing, whether it can be loaded as one of the two, or what tools it has."""
 
 
 class CompilationFailed(Exception):
@@ -35,7 +39,7 @@ class Compiled:
 
 
 async def compile_in_child(
-    file: Path, digest: str, directory: Path, *, tools: bool = False, timeout_s: float = COMPILE_TIMEOUT_S
+    file: Path, digest: str, directory: Path, *, check: Check = "code", timeout_s: float = COMPILE_TIMEOUT_S
 ) -> Compiled:
     """Compiles `file`, which must have this digest, into the artefacts of `directory`.
 
@@ -50,7 +54,7 @@ async def compile_in_child(
             str(file),
             digest,
             str(directory),
-            "tools" if tools else "code",
+            check,
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,

@@ -1,0 +1,196 @@
+"""`tidegate plugin add`: checks a plugin, shows what it asks for, and writes its table and its file.
+
+Nothing is granted without a yes, on a terminal or by `--yes` or `--grant`. The table pins the digest of the copy, which
+holds its manifest and its list of tools, so that what is in force is what was looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidegate.cli import exit_codes
+from tidegate.cli.plugin import grants as granting
+from tidegate.cli.plugin import words
+from tidegate.cli.plugin.home import Home, Section, add_config_arguments, editable, find_home
+from tidegate.cli.plugin.opened import Opened, find_file, open_plugin
+from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.plugin.written import Change, add_table, reloaded
+from tidegate.cli.terminal import clean, is_person, print_table, say
+from tidegate.config.name_rule import check_name
+from tidegate.config.snapshot import Bounds, Grants
+from tidegate.sandbox.granting import bounded, ungranted
+
+_EPILOG = f"""\
+examples:
+  tidegate plugin add units                      one that comes with tidegate
+  tidegate plugin add weather.wasm               shows what it asks for, and asks
+  tidegate plugin add weather.wasm --yes         grants what it asks for, but for folders
+  tidegate plugin add weather.wasm --grant http=api.example.com --grant store
+  tidegate plugin add report.wasm --grant read:/data=/srv/data
+  tidegate plugin add weather.wasm --grant none  nothing at all
+  tidegate plugin add mask.wasm --filter 'mail__*' --filter 'files__read*'
+
+  --grant takes {granting.SPELLINGS};
+  with it, only what it says is granted, unless there is --yes, too.
+
+The file is copied to `plugins/` beside tidegate.toml, and its digest pinned. A precompiled NAME.cwasm beside it, with
+its seal (`tidegate plugin compile`), is taken instead of compiling, if `plugins.trusted_keys` names who signed it.
+
+{exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be added."""
+
+    name: str
+    section: Section
+    opened: Opened
+    shipped: bool
+    tools: tuple[str, ...]
+    """Of a filter: whose calls it sees."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Check a plugin, show what it asks for, and put it into tidegate.toml."
+    parser.epilog = _EPILOG
+    parser.add_argument("file", metavar="FILE", help="a .wasm file, or the name of a plugin that comes with tidegate")
+    parser.add_argument("--name", metavar="NAME", help="of its table (default: as its manifest says)")
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="TOOLS",
+        help="of a filter: tools whose calls it sees, a pattern; may be repeated (default: all)",
+    )
+    parser.add_argument("--grant", action="append", default=[], metavar="WHAT", help="may be repeated; see below")
+    parser.add_argument("--yes", action="store_true", help="grant what it asks for, without asking")
+    parser.add_argument("--no-compile", action="store_true", help="leave compiling to the gateway, when it needs it")
+    add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="do not show progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    path, shipped = find_file(args.file)
+    opened = open_plugin(path)
+    home = find_home(args, must_exist=False)
+    config = editable(home)
+    request = _request(args, opened, shipped, home)
+    if not args.json:
+        _show(request)
+    grants = _grants(args, request)
+    table: dict[str, Any] = {}
+    if request.section == "filters":
+        table["tools"] = list(request.tools)
+    if given := granting.as_table(grants):
+        table["grants"] = given
+    change = Change(Path(config), home, request.section, request.name, compile=not args.no_compile, quiet=args.quiet)
+    added = add_table(change, opened, table, shipped=shipped)
+    told = reloaded(home, config)
+    _report(args, request, grants, added.opened, config, told)
+    return exit_codes.OK
+
+
+def _request(args: argparse.Namespace, opened: Opened, shipped: bool, home: Home) -> Request:
+    """Raises: Refused."""
+    manifest = opened.manifest
+    name = args.name or (args.file if shipped else manifest.name)
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise Refused(f"`{name}`: {error}; `--name` gives another", exit_codes.USAGE) from error
+    if manifest.world == "tool" and args.filter:
+        raise Refused(f"`{manifest.name}` serves tools and filters nothing; leave `--filter` out", exit_codes.USAGE)
+    if opened.kind == "module" and manifest.world == "tool" and not manifest.tools:
+        raise Refused(f"the manifest of `{opened.path}` lists no tools, and a core module cannot be asked for them")
+    taken = [one.name for one in home.plugins()]
+    if name in taken:
+        raise Refused(f"there is a plugin `{name}`; `tidegate plugin remove {name}` first, or `--name` another")
+    named = bool(home.files) and any(backend.name == name for backend in home.snapshot.backends)
+    if named:
+        raise Refused(f"there is a server `{name}`; `--name` gives the plugin another name")
+    section: Section = "filters" if manifest.world == "filter" else "backends"
+    return Request(name, section, opened, shipped, tuple(args.filter) or ("*",))
+
+
+def _show(request: Request) -> None:
+    manifest = request.opened.manifest
+    print(clean(words.headline(manifest)))
+    if manifest.description:
+        print(f"  {clean(' '.join(manifest.description.split()))[:400]}")
+    rows = []
+    if manifest.tools:
+        rows.append(("tools", words.listed([tool.name for tool in manifest.tools])))
+    if request.section == "filters":
+        rows.append(("sees calls of", words.listed(request.tools)))
+    rows.append(("needs", words.bounds_words(bounded(manifest.limits, Bounds()))))
+    asked = [*words.asked_lines(manifest.asks)]
+    rows.append(("asks for", "nothing" if not asked else ""))
+    rows += [(f"  {name}", meaning) for name, meaning in asked]
+    print_table(rows, "  ")
+
+
+def _grants(args: argparse.Namespace, request: Request) -> Grants:
+    """Raises: Refused, where nobody says what is granted."""
+    asks = request.opened.manifest.asks
+    if args.grant or args.yes:
+        return granting.spelled_out(args.grant, asks, granting.with_a_yes(asks) if args.yes else Grants())
+    if not [*words.asked_lines(asks)]:
+        return Grants()
+    if args.json or not is_person(sys.stdin) or not is_person(sys.stderr):
+        raise Refused(
+            "nobody can be asked here what to grant; `--yes` grants what it asks for, `--grant WHAT` some of it, "
+            "`--grant none` nothing"
+        )
+    sys.stdout.flush()
+    sys.stderr.write("Grant this? [y]es, [n]othing of it, [q]uit: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline().strip().lower()
+    if answer in ("y", "yes"):
+        return granting.with_a_yes(asks)
+    if answer in ("n", "no", "nothing"):
+        return Grants()
+    raise Refused("nothing was changed")
+
+
+def _report(args: argparse.Namespace, request: Request, grants: Grants, opened: Opened, config: str, told: str) -> None:
+    manifest = opened.manifest
+    lacking = ungranted(manifest.asks, grants)
+    if args.json:
+        answer = {
+            "name": request.name,
+            "world": manifest.world,
+            "version": manifest.version,
+            "file": None if request.shipped else str(opened.path),
+            "digest": None if request.shipped else opened.digest,
+            "config": config,
+            "tools": list(request.tools) if manifest.world == "filter" else [tool.name for tool in manifest.tools],
+            "granted": granting.as_table(grants),
+            "not_granted": list(lacking),
+        }
+        print(json.dumps(answer, indent=2))
+    elif [*words.asked_lines(manifest.asks)]:
+        rows = [(f"  {name}", meaning) for name, meaning in words.granted_lines(grants)]
+        print_table([("granted", "" if rows else "nothing"), *rows], "  ")
+        _print_lacking(lacking, request)
+    say(f"added `{request.name}` to {config}")
+    say(told)
+
+
+def _print_lacking(lacking: Sequence[str], request: Request) -> None:
+    asks = request.opened.manifest.asks
+    for name in lacking:
+        if name == "folders":
+            for path, how in asks.folders:
+                print(f"  not granted: {clean(path)}; name a folder with `--grant {how}:{clean(path)}=DIR`")
+        elif name == "http" and "*" in asks.http:
+            print("  not granted: http; name the hosts with `--grant http=HOST,...`")
+        else:
+            print(f"  not granted: {name.removesuffix('_bytes')}")

@@ -1,0 +1,55 @@
+"""What can be said of a configured plugin without running it: its manifest, and whether it could be run at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.cli.plugin.home import Configured
+from tidegate.cli.plugin.opened import Opened, open_plugin
+from tidegate.cli.plugin.refused import Refused
+from tidegate.sandbox.artefacts import Artefact, Artefacts, artefacts_directory
+from tidegate.sandbox.engine import NoEngine, engine_key
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Of one plugin."""
+
+    words: str
+    """For a column of a table."""
+    usable: bool
+    """The gateway would load it."""
+    opened: Opened | None = None
+    artefact: Artefact | None = None
+
+
+def state_of(configured: Configured, trusted_keys: tuple[str, ...]) -> State:
+    plugin, file = configured.plugin, configured.file
+    if file is None:
+        return State("not in this build", usable=False)
+    if not file.exists():
+        return State("file is missing", usable=False)
+    try:
+        opened = open_plugin(file)
+    except Refused as refused:
+        return State(f"broken: {str(refused).removeprefix(f'`{file}`').lstrip(': ')}", usable=False)
+    if plugin.digest and opened.digest != plugin.digest:
+        return State("another file than was pinned", usable=False, opened=opened)
+    world = "filter" if configured.section == "filters" else "tool"
+    if opened.manifest.world != world:
+        return State(f"is a {opened.manifest.world}, not a {world}", usable=False, opened=opened)
+    return compiled_state(opened, trusted_keys)
+
+
+def compiled_state(opened: Opened, trusted_keys: tuple[str, ...]) -> State:
+    """Whether its machine code is there, for whoever runs this."""
+    directory = artefacts_directory()
+    try:
+        engine = engine_key()
+    except NoEngine:
+        return State("this build runs no plugins", usable=False, opened=opened)
+    artefact = Artefacts(directory, trusted_keys).find(opened.digest, engine) if directory is not None else None
+    if artefact is None:
+        return State("to be compiled when needed", usable=True, opened=opened)
+    words = "compiled" if not artefact.signed_by else "compiled elsewhere, signed"
+    return State(words, usable=True, opened=opened, artefact=artefact)

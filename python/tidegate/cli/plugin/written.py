@@ -1,0 +1,263 @@
+"""A plugin's table in `tidegate.toml` and its files beside it, written and taken away.
+
+The file is copied to `plugins/` in the directory of the configuration, under its name and digest: whoever may read the
+one may read the other, whichever user the gateway runs as.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from tidegate.cli.plugin.compiling import compiled
+from tidegate.cli.plugin.home import Configured, Home, Section
+from tidegate.cli.plugin.opened import Opened
+from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.terminal import say
+from tidegate.config.atomic_file import write_atomically
+from tidegate.config.embedded import default_snapshot
+from tidegate.config.json_edit import NotEditable
+from tidegate.config.toml_edit import TomlText
+from tidegate.sandbox.artefacts import (
+    SEAL_SUFFIX,
+    SUFFIX,
+    ArtefactRefused,
+    Artefacts,
+    artefacts_directory,
+    read_seal,
+    sha256_of,
+)
+from tidegate.sandbox.compiling import Check
+from tidegate.sandbox.engine import NoEngine, engine_key
+from tidegate.sandbox.manifest import BrokenManifest, embed, listed_tools, parse_manifest, with_tools
+
+DIRECTORY: Final = "plugins"
+_DIGEST_CHARS: Final = 12
+_RELOAD_TIMEOUT_S: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Where a plugin is put."""
+
+    config: Path
+    home: Home
+    section: Section
+    name: str
+    compile: bool
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What was put there."""
+
+    opened: Opened
+    """The copy: with its manifest and its tools in it."""
+
+
+def add_table(change: Change, opened: Opened, table: dict[str, Any], *, shipped: bool) -> Added:
+    """Compiles, copies, writes. Raises: Refused, and then the configuration is as it was."""
+    before = _read(change.config)
+    text = _edited(before, change)
+    whole = opened if shipped else _complete(opened)
+    if change.compile:
+        whole = _compiled(whole, change, shipped)
+    values = {"wasm": whole.manifest.name, **table}
+    copy = None
+    if shipped:
+        values["wasm"] = opened.path.stem
+    else:
+        copy = _copied(whole, opened.path, change)
+        values = {"wasm": f"{DIRECTORY}/{copy.name}", "digest": whole.digest, **table}
+        whole = replace(whole, path=copy)
+    try:
+        text.set((change.section, change.name), values)
+        _write(change.config, before, text.text)
+    except NotEditable as error:
+        raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
+    return Added(whole)
+
+
+def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
+    """Takes the table away, and the files that no other plugin uses; names of those. Raises: Refused."""
+    path = Path(config)
+    before = _read(path)
+    try:
+        text = TomlText(before or "")
+        if text.get((configured.section, configured.name)) is None:
+            raise Refused(f"`{configured.name}` is not in {config}; give the file that it is in with `--config`")
+        text.remove((configured.section, configured.name))
+    except NotEditable as error:
+        raise Refused(f"`{config}`, {error}; nothing was changed") from error
+    _write(path, before, text.text)
+    others = [one.plugin for one in home.plugins() if (one.section, one.name) != (configured.section, configured.name)]
+    plugin = configured.plugin
+    removed: list[str] = []
+    if plugin.shipped:
+        return removed
+    if plugin.digest not in {one.digest for one in others} and (directory := artefacts_directory()) is not None:
+        Artefacts(directory).remove(plugin.digest)
+    file = Path(plugin.file)
+    ours = file.parent == Path(os.path.normpath(path.absolute().parent)) / DIRECTORY
+    if ours and plugin.file not in {one.file for one in others}:
+        code = file.with_suffix(SUFFIX)
+        for one in (file, code, code.with_name(code.name + SEAL_SUFFIX)):
+            with suppress(OSError):
+                one.unlink()
+                removed.append(str(one))
+        with suppress(OSError):
+            file.parent.rmdir()
+    return removed
+
+
+def reloaded(home: Home, config: str) -> str:
+    """Has the running gateway take it up; what came of it, in words."""
+    if home.running is None:
+        return f"no running gateway uses it; `tidegate serve --config {config}` starts one"
+    from tidegate.cli.admin_listener import Unanswered, tell
+
+    try:
+        status, outcome, _ = tell(home.running.admin, "/reload", _RELOAD_TIMEOUT_S)
+    except Unanswered as error:
+        return f"the running gateway was not told: {error}"
+    if status != 200:
+        return f"the running gateway refuses it: {outcome.get('error')}"
+    return "the running gateway has taken it up"
+
+
+def _complete(opened: Opened) -> Opened:
+    """With its manifest inside, so that one digest is that of everything. Raises: Refused."""
+    return _with_manifest(opened, opened.manifest_text)
+
+
+def _with_manifest(opened: Opened, text: bytes) -> Opened:
+    try:
+        wasm = embed(opened.wasm, text)
+        manifest = parse_manifest(text)
+    except BrokenManifest as error:
+        raise Refused(f"`{opened.path}`: {error}") from error
+    return replace(opened, wasm=wasm, digest=sha256_of(wasm), manifest=manifest, manifest_text=text)
+
+
+def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
+    """Compiled for this box and checked, or precompiled and trusted. Raises: Refused."""
+    try:
+        engine = engine_key()
+    except NoEngine as error:
+        raise Refused(f"{error}; `--no-compile` adds it all the same") from error
+    with TemporaryDirectory(prefix="tidegate-plugin-") as folder:
+        directory = artefacts_directory()
+        kept = directory if directory is not None else Path(folder) / "artefacts"
+        artefacts = Artefacts(kept, change.home.snapshot.trusted_keys)
+        if not shipped and _take_precompiled(opened, artefacts, engine):
+            return opened
+        file = Path(folder) / opened.path.name
+        needs_tools = opened.manifest.world == "tool" and not opened.manifest.tools
+        check: Check = "tools" if needs_tools else opened.manifest.world
+        file.write_bytes(opened.wasm)
+        found = compiled(file, opened.digest, kept, check, quiet=change.quiet)
+        if needs_tools:
+            artefacts.remove(opened.digest)
+            try:
+                text = with_tools(opened.manifest_text, listed_tools(found.tools))
+            except BrokenManifest as error:
+                raise Refused(f"`{opened.path}`: {error}") from error
+            opened = _with_manifest(opened, text)
+            file.write_bytes(opened.wasm)
+            compiled(file, opened.digest, kept, "tool", quiet=change.quiet)
+        artefacts.sweep(engine)
+    return opened
+
+
+def _take_precompiled(opened: Opened, artefacts: Artefacts, engine: str) -> bool:
+    foreign = opened.path.with_suffix(SUFFIX)
+    if read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX)) is None:
+        return False
+    try:
+        artefacts.take_in(foreign, opened.digest, engine)
+    except (ArtefactRefused, OSError) as error:
+        say(f"not taken, so it is compiled: {error}")
+        return False
+    return True
+
+
+def _copied(opened: Opened, source: Path, change: Change) -> Path:
+    """The file in its place, and a precompiled one beside it. Raises: Refused."""
+    directory = change.config.absolute().parent / DIRECTORY
+    digest = opened.digest.removeprefix("sha256:")
+    copy = directory / f"{opened.manifest.name}-{digest[:_DIGEST_CHARS]}.wasm"
+    foreign = source.with_suffix(SUFFIX)
+    seal = read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX))
+    try:
+        directory.mkdir(mode=0o755, exist_ok=True)
+        _put(copy, opened.wasm)
+        if seal is not None and seal.wasm == opened.digest and foreign.exists():
+            code = copy.with_suffix(SUFFIX)
+            _put(code, foreign.read_bytes())
+            _put(code.with_name(code.name + SEAL_SUFFIX), seal.text())
+    except OSError as error:
+        raise Refused(f"`{error.filename or copy}` cannot be written: {error.strerror}") from error
+    return copy
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Whole or not at all, readable by the user of the gateway. Raises: OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        temporary.write_bytes(data)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _edited(before: str | None, change: Change) -> TomlText:
+    """The text, with what there is by default written out where the table would make it go. Raises: Refused."""
+    try:
+        text = TomlText(before or "")
+        if change.section == "backends" and not _names_backends(change.home, before):
+            for backend in default_snapshot().backends:
+                if backend.name != change.name:
+                    way = {"wasm": backend.plugin.file} if backend.plugin is not None else {"builtin": backend.address}
+                    text.set(("backends", backend.name), way)
+    except NotEditable as error:
+        raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
+    return text
+
+
+def _names_backends(home: Home, before: str | None) -> bool:
+    """Whether what is there by default is out of force already, by this file or by another one."""
+    from tidegate.config.document import merge, read_document
+
+    files: Sequence[str] = [file for file in home.files if Path(file).exists()]
+    return before is not None and "backends" in merge(map(read_document, files)).tree
+
+
+def _read(path: Path) -> str | None:
+    """Raises: Refused."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise Refused(f"`{path}` is no UTF-8 text") from error
+    except OSError as error:
+        raise Refused(f"`{path}` cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, before: str | None, after: str) -> None:
+    """Raises: Refused."""
+    if _read(path) != before:
+        raise Refused(f"`{path}` was changed by somebody else meanwhile; try again")
+    try:
+        write_atomically(str(path), after)
+    except OSError as error:
+        raise Refused(f"`{error.filename or path}` cannot be written: {error.strerror}") from error
