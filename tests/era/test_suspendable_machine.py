@@ -169,6 +169,7 @@ class Suspending(RuleBasedStateMachine):
         owner = SimpleNamespace(
             limits=LIMITS,
             documents=None,
+            rules=None,
             clock=self.loop.clock,
             spawn=self._spawn,
             is_followed=lambda *args: False,

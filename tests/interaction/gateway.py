@@ -13,9 +13,10 @@ from clients import Client, HttpClient, SseClient, StreamClient
 from heard import Json, within
 from scripted_server import ScriptedServer
 
-from tidegate.config.snapshot import Backend, Limits, Listen, Snapshot
+from tidegate.config.snapshot import Backend, Filter, Limits, Listen, Snapshot
 from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.daemon import Daemon, Tasks
+from tidegate.pipeline.filtering.filters import Load
 from tidegate.storage.documents import Documents
 
 CLIENTS = {"session": ("http", "sse", "tcp", "unix", "packed"), "modern": ("http", "tcp", "unix", "packed")}
@@ -99,9 +100,11 @@ async def house(
     backends: Sequence[Backend] = (),
     fields: Sequence[Json] = (),
     documents: Documents | None = None,
+    filters: Sequence[Filter] = (),
+    load: Load | None = None,
 ) -> AsyncIterator[House]:
     """A gateway in front of `servers`; `fields` are further settings of each one's backend. `documents`: what an
-    earlier one remembered.
+    earlier one remembered. `load`: how plugins of `filters` are loaded, if not in a sandbox.
     """
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
         folder = Path(name)
@@ -115,9 +118,12 @@ async def house(
             limits=limits or Limits(rate_per_s=0, drain_s=0.0),
             backends=(*opened, *backends),
             clients=tuple(owners),
+            filters=tuple(filters),
         )
         async with anyio.create_task_group() as group:
             daemon = Daemon(snapshot, Tasks(group), documents=documents)
+            if load is not None:
+                daemon.gateway.filters.load = load
             await daemon.listen()
             built = House(daemon, servers, [], folder)
             try:

@@ -63,6 +63,7 @@ def service(
     owner = SimpleNamespace(
         limits=Limits(),
         documents=None,
+        rules=None,
         clock=ManualClock(),
         spawn=lambda *args, name: None,
         is_followed=lambda *args: False,

@@ -84,6 +84,7 @@ class Owner:
     def __init__(self, tasks: anyio.abc.TaskGroup, say: Say, backend: Backend) -> None:
         self.limits = Limits()
         self.documents = None
+        self.rules = None
         self.clock = ManualClock()
         self.links: list[Link] = []
         self._tasks = tasks
