@@ -135,6 +135,11 @@ def test_a_line_is_one_word_a_value(records: list[logging.LogRecord]) -> None:
     assert len(line) < 450
 
 
+def test_a_filter_that_stopped_a_call_is_named(records: list[logging.LogRecord]) -> None:
+    (line,) = written(records, done(outcome="refused", filter="safety-envelope"))
+    assert line.endswith(" outcome=refused filter=safety-envelope duration_ms=12.500")
+
+
 def test_a_uri_loses_its_secrets(records: list[logging.LogRecord]) -> None:
     uris = [
         "https://joe:hunter22@example.org/a?token=abcdefghijkl&page=2",

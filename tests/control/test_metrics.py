@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tidegate.control.telemetry.exposition import Exposition, number
 from tidegate.control.telemetry.latencies import BOUNDS_S, BUCKETS_S
 from tidegate.control.telemetry.metrics import MAX_HISTOGRAMS, MAX_SERIES, MAX_TOOLS, OTHER, Metrics
-from tidegate.events import BackendState, Event, Events, ExchangeDone, Refused
+from tidegate.events import BackendState, Event, Events, ExchangeDone, FilterJudged, Refused
 
 Labels = frozenset[tuple[str, str]]
 
@@ -200,6 +200,18 @@ def test_what_was_turned_away_is_counted_by_reason() -> None:
     page = rendered([Refused("http", "unauthorized"), Refused("http", "unauthorized"), Refused("tcp", "not_json")])
     assert page.value("tidegate_refused_total", transport="http", reason="unauthorized") == 2
     assert page.value("tidegate_refused_total", transport="tcp", reason="not_json") == 1
+
+
+def test_what_filters_said_is_counted() -> None:
+    said = [FilterJudged("mask", "result", verdict, "echo", 0.0002) for verdict in ("pass", "change", "change")]
+    page = rendered([*said, FilterJudged("mask", "request", "failed", "echo", 2.0)])
+    family = "tidegate_filter_verdicts_total"
+    assert page.value(family, filter="mask", which="result", verdict="change") == 2
+    assert page.value(family, filter="mask", which="result", verdict="pass") == 1
+    assert page.value(family, filter="mask", which="request", verdict="failed") == 1
+    assert page.value("tidegate_filter_duration_seconds_count", filter="mask") == 4
+    assert page.value("tidegate_filter_duration_seconds_bucket", filter="mask", le="0.001") == 3
+    assert "tidegate_filter_verdicts_total" not in rendered([done()]).kinds
 
 
 def test_names_and_types_follow_the_conventions_of_prometheus() -> None:

@@ -66,7 +66,7 @@ def _write(done: ExchangeDone, ended_s: float) -> None:
         logging.INFO,
         __file__,
         0,
-        "request method=%s name=%s backend=%s principal=%s transport=%s era=%s outcome=%s duration_ms=%.3f",
+        "request method=%s name=%s backend=%s principal=%s transport=%s era=%s outcome=%s%s duration_ms=%.3f",
         (
             _value(done.method),
             _value(name),
@@ -75,6 +75,7 @@ def _write(done: ExchangeDone, ended_s: float) -> None:
             done.transport,
             "stateless" if done.stateless else "session",
             done.outcome,
+            f" filter={_value(done.filter)}" if done.filter else "",
             done.duration_s * 1000,
         ),
         None,

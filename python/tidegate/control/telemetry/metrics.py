@@ -15,7 +15,7 @@ from tidegate.control.telemetry.exposition import Exposition
 from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway, write_relay
 from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
-from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, Refused
+from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, FilterJudged, Refused
 from tidegate.protocol.methods import METHODS
 
 MAX_SERIES: Final = 1000
@@ -62,6 +62,8 @@ class Metrics:
         self._tools: dict[str, set[str]] = {}
         self._transitions: dict[tuple[str, ...], int] = {}
         self._refused: dict[tuple[str, ...], int] = {}
+        self._verdicts: dict[tuple[str, ...], int] = {}
+        self._filters: dict[str, Histogram] = {}
         events.subscribe(self.record)
 
     def record(self, event: Event) -> None:
@@ -75,6 +77,17 @@ class Metrics:
             _count(self._transitions, (event.backend, event.state))
         elif isinstance(event, Refused):
             _count(self._refused, (event.transport, event.reason))
+        elif isinstance(event, FilterJudged):
+            self._filter_judged(event)
+
+    def _filter_judged(self, event: FilterJudged) -> None:
+        _count(self._verdicts, (event.filter, event.which, event.verdict))
+        durations = self._filters.get(event.filter)
+        if durations is None:
+            # Names come from the configuration, but there may be many of those in time.
+            name = event.filter if len(self._filters) < MAX_HISTOGRAMS else OTHER
+            durations = self._filters.setdefault(name, Histogram())
+        durations.observe(event.duration_s)
 
     def _exchange_done(self, event: ExchangeDone) -> None:
         series = self._series_of(event, event.outcome)
@@ -136,6 +149,8 @@ class Metrics:
         self._write_requests(page)
         self._write_durations(page)
         self._write_rest(page)
+        if self._filters:
+            self._write_filters(page)
         write_gateway(page, daemon_statistics)
         write_relay(page, daemon_statistics)
         write_backends(page, daemon_statistics)
@@ -177,12 +192,20 @@ class Metrics:
         name = "tidegate_request_duration_seconds"
         page.family(name, "histogram", "From a request's arrival to the end of its answer, in seconds.")
         for key in sorted(self._durations):
-            labels = list(zip(_DURATION_LABELS, key, strict=True))
-            count = 0
-            for bound, count in self._durations[key].cumulative():
-                page.sample(f"{name}_bucket", count, [*labels, ("le", bound)])
-            page.sample(f"{name}_sum", self._durations[key].sum_s, labels)
-            page.sample(f"{name}_count", count, labels)
+            _write_histogram(page, name, self._durations[key], list(zip(_DURATION_LABELS, key, strict=True)))
+
+    def _write_filters(self, page: Exposition) -> None:
+        name = "tidegate_filter_verdicts_total"
+        page.family(
+            name, "counter", "What filters said of calls (request) and results: pass, change, refuse, ask, failed."
+        )
+        for key in sorted(self._verdicts):
+            labels = list(zip(("filter", "which", "verdict"), key, strict=True))
+            page.sample(name, self._verdicts[key], labels)
+        name = "tidegate_filter_duration_seconds"
+        page.family(name, "histogram", "How long a filter took over one call or result, its turn included, in seconds.")
+        for one in sorted(self._filters):
+            _write_histogram(page, name, self._filters[one], [("filter", one)])
 
     def _write_rest(self, page: Exposition) -> None:
         name = "tidegate_refused_total"
@@ -193,6 +216,14 @@ class Metrics:
         page.family(name, "counter", "How often a connection to a backend became ready, or failed or was lost (down).")
         for key in sorted(self._transitions):
             page.sample(name, self._transitions[key], [("backend", key[0]), ("state", key[1])])
+
+
+def _write_histogram(page: Exposition, name: str, durations: Histogram, labels: list[tuple[str, str]]) -> None:
+    count = 0
+    for bound, count in durations.cumulative():
+        page.sample(f"{name}_bucket", count, [*labels, ("le", bound)])
+    page.sample(f"{name}_sum", durations.sum_s, labels)
+    page.sample(f"{name}_count", count, labels)
 
 
 def _count(table: dict[tuple[str, ...], int], key: tuple[str, ...]) -> None:
