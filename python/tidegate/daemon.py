@@ -358,7 +358,7 @@ async def serve(source: Source, announce: Callable[[dict[str, object]], None], *
                 contract.watch(daemon.canary_protocol, tasks.spawn)
             await stop.wait()
             if contract is not None:
-                contract.stopping(daemon.snapshot.limits.drain_s)
+                contract.stopping(daemon.gateway.most_to_stop_s)
         except ConfigError as error:
             refused = error  # raised outside the group, which would wrap it
             if contract is not None:

@@ -681,6 +681,11 @@ class Gateway:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
+    @property
+    def most_to_stop_s(self) -> float:
+        """How long clients, and what plugins have armed, may hold up the end."""
+        return self.limits.drain_s + (_LAST_CALLS_S if len(self.armed) else 0.0)
+
     def stop_taking(self) -> None:
         """Nothing new is served."""
         self.stopping = True

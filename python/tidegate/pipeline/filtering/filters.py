@@ -29,13 +29,11 @@ Use = Callable[["FilterGuest | None", "TidegateError | None"], None]
 class Filter:
     """One filter, as long as the configuration of it is the same. Compare by identity."""
 
-    __slots__ = ("_error", "_guest", "_waiting", "config", "gone", "name")
+    __slots__ = ("_error", "_guest", "_waiting", "config", "name")
 
     def __init__(self, config: Configured) -> None:
         self.config = config
         self.name = config.name
-        self.gone = False
-        """No configuration has it any more."""
         self._guest: FilterGuest | None = None
         self._error: TidegateError | None = None
         self._waiting: list[Use] = []
@@ -101,8 +99,6 @@ class Filters:
         for config in configured:
             old = before.get(config.name)
             now.append(old if old is not None and old.config == config else Filter(config))
-        for old in self._filters:
-            old.gone = old not in now
         self._filters = tuple(now)
         self._of = {}
         self.rules = object()
