@@ -17,7 +17,7 @@ for bin in "$(dirname "$(command -v rustc || echo /usr/bin/rustc)")" /usr/bin; d
     export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld
   }
   export RUSTC="$bin/rustc" RUSTC_BOOTSTRAP=1
-  exec "$bin/cargo" build --release --target $target -Zbuild-std=core,alloc "$@"
+  exec "$bin/cargo" build --release --target $target -Zbuild-std=core,alloc -Zbuild-std-features=optimize_for_size "$@"
 done
 
 echo "to build Rust for WebAssembly, run \`rustup target add $target\`, or install Debian's packages: rustc-web cargo-web rust-web-src lld" >&2
