@@ -161,7 +161,7 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
         needs_tools = opened.manifest.world == "tool" and not opened.manifest.tools
         check: Check = "tools" if needs_tools else opened.manifest.world
         file.write_bytes(opened.wasm)
-        found = compiled(file, opened.digest, kept, check, quiet=change.quiet)
+        found = compiled(file, opened.digest, kept, check, shown=str(opened.path), quiet=change.quiet)
         if needs_tools:
             artefacts.remove(opened.digest)
             try:
@@ -170,7 +170,7 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
                 raise Refused(f"`{opened.path}`: {error}") from error
             opened = _with_manifest(opened, text)
             file.write_bytes(opened.wasm)
-            compiled(file, opened.digest, kept, "tool", quiet=change.quiet)
+            compiled(file, opened.digest, kept, "tool", shown=str(opened.path), quiet=change.quiet)
         artefacts.sweep(engine)
     return opened
 
