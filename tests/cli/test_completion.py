@@ -208,7 +208,7 @@ def test_where_no_gateway_runs_nothing_is_offered_and_nothing_said(
 ) -> None:
     monkeypatch.setenv("TIDEGATE_SOCKET", str(tmp_path / "nobody"))
     monkeypatch.setenv("TIDEGATE_ADMIN", "127.0.0.1:1")
-    for kind in ("tools", "backends"):
+    for kind in ("tools", "backends", "plugins"):
         assert main(["completion", "names", kind]) == exit_codes.OK
     assert capfd.readouterr() == ("", "")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_gateway import gateway, workshop_config
 from small_plugin import CURIOUS, FILTER, TOOL, module, write_plugin
 
 from tidegate.cli import exit_codes, main
@@ -495,6 +496,28 @@ def test_a_plugin_that_comes_with_tidegate_is_added_by_its_name(
     assert "compiled" in capsys.readouterr().out
     assert main(["check", "t.toml"]) == exit_codes.OK
     assert "greeter, which comes with tidegate" in capsys.readouterr().out
+
+
+def test_the_running_gateway_takes_it_up_and_serves_it(
+    box: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(box / "g.wasm")
+    with gateway(workshop_config()) as running:
+        admin = ["--admin", running.admin]
+        assert main(["plugin", "add", "g.wasm", *admin]) == exit_codes.OK
+        shown = capsys.readouterr().err.splitlines()
+        assert shown == [f"added `greeter` to {running.config}", "the running gateway has taken it up"]
+        assert set(tree_of(Path(running.config))["backends"]) == {"workshop", "greeter"}
+        assert main(["plugin", "list", *admin]) == exit_codes.OK
+        assert "greeter" in capsys.readouterr().out
+        assert main(["call", "greeter__hello", "--unix", running.unix]) == exit_codes.OK
+        assert capsys.readouterr().out == "hello\n"
+        monkeypatch.setenv("TIDEGATE_ADMIN", running.admin)
+        assert main(["completion", "names", "plugins"]) == exit_codes.OK
+        assert capsys.readouterr().out == "greeter\n"
+        assert main(["plugin", "remove", "greeter", *admin]) == exit_codes.OK
+        assert capsys.readouterr().err.splitlines()[-1] == "the running gateway has taken it up"
+        assert main(["call", "greeter__hello", "--unix", running.unix]) != exit_codes.OK
 
 
 def test_check_tells_of_plugins_that_would_not_run(box: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """`tidegate completion`: what a shell needs to complete the command line, written from the verbs' own parsers.
 
-The scripts are static, so that a key press starts nothing; only names of tools, resources, prompts and backends are
-asked of a running gateway, by `tidegate completion names KIND`.
+The scripts are static, so that a key press starts nothing; only names of tools, resources, prompts, backends and
+plugins are asked of a running gateway, by `tidegate completion names KIND`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tidegate.cli import exit_codes
 
 _SHELLS = ("bash", "zsh", "fish")
-KINDS = ("tools", "resources", "prompts", "backends")
+KINDS = ("tools", "resources", "prompts", "backends", "plugins")
 _ASK_S = 2.0
 """Somebody has pressed a key and waits."""
 
@@ -33,7 +33,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints a script that completes verbs, options, choices and files, and the names of tools, resources,\n"
-        "prompts and backends of the running gateway."
+        "prompts, backends and plugins of the running gateway."
     )
     parser.epilog = _EPILOG
     actions = parser.add_subparsers(dest="action", metavar="SHELL", required=True)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_names(kind: str) -> None:
     """Nothing where nobody answers: a completion never complains."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        found = _backends() if kind == "backends" else _entries(kind)
+        found = _backends() if kind == "backends" else _plugins() if kind == "plugins" else _entries(kind)
     for name in found:
         # A name that a shell, or the lines here, would take apart is left to be typed.
         if name.isprintable() and not set(name) & set(" \t'\"`$\\;&|<>(){}*?!"):
@@ -73,6 +73,19 @@ def _backends() -> list[str]:
     except Unanswered:
         return []
     return [str(backend.get("backend")) for backend in dicts(status["backends"])]
+
+
+def _plugins() -> list[str]:
+    """Those of the configuration that the running gateway was started with."""
+    from tidegate.cli.plugin.home import find_home
+    from tidegate.cli.plugin.refused import Refused
+    from tidegate.errors import ConfigError
+
+    try:
+        home = find_home(argparse.Namespace(config=None, admin=None))
+    except (Refused, ConfigError):
+        return []
+    return [one.name for one in home.plugins()]
 
 
 def _entries(kind: str) -> list[str]:

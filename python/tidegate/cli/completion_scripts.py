@@ -13,8 +13,10 @@ NAMES: Final = {
     ("tools",): "tools",
     ("resources",): "resources",
     ("prompts",): "prompts",
+    ("plugin", "inspect"): "plugins",
+    ("plugin", "remove"): "plugins",
 }
-"""Verbs whose first word is a name that the running gateway knows."""
+"""Verbs, and actions of one, whose first word is a name that the running gateway knows."""
 
 _BACKEND_OPTION: Final = "--backend"
 
