@@ -27,14 +27,16 @@ class Bounded(TypedDict, total=False):
     concurrency: int
     queued: int
 
-Event = tuple[str, int, int, str, str, str]
-"""What, the token of its call, a number, and three texts:
+Event = tuple[str, int, int, int, str, str, str] | tuple[Literal["line"], int, int, int, bytes, str, str]
+"""What, the number of the plugin, the token of its call, a number, and three texts:
 
 - `result`, `error`, `pass`, `change`, `refuse`, `ask`: the call is over; processor time in nanoseconds, what was said;
 - `failed`: it is over; processor time, the error's slug, and words;
+- `line`: a call over a wire is over; processor time, the answer with its newline, and the slug of what went wrong or
+  nothing;
 - `http`, `call`, `arm`, `disarm`: it waits for an answer; the question's number, and what it is about. Of `arm` the
   second text is milliseconds, a blank, and the tool's name;
-- `log`: the level, 0 to 3, and a line; token 0 is the sandbox itself.
+- `log`: the level, 0 to 3, and a line; plugin 0 is the sandbox itself.
 """
 
 def compile(wasm: bytes, target: str | None = None) -> bytes:
@@ -58,11 +60,31 @@ def sign(secret: bytes, message: bytes) -> bytes:
 def verify(public: bytes, message: bytes, signature: bytes) -> bool: ...
 @final
 class Plugin:
-    """One that is loaded. Each of these gives the token of a call, or None where too many wait."""
+    """One that is loaded. `list_tools` and `inspect` give the token of a call."""
 
-    def list_tools(self, timeout_s: float) -> int | None: ...
-    def call_tool(self, name: str, arguments: str, timeout_s: float) -> int | None: ...
-    def inspect(self, call: str, result: str | None, timeout_s: float) -> int | None: ...
+    @property
+    def number(self) -> int: ...
+    def list_tools(self, timeout_s: float) -> int: ...
+    def inspect(self, call: str, result: str | None, timeout_s: float) -> int: ...
+    def wire(self, name: str, depth: int, timeout_s: float) -> Wire:
+        """`name`: for people. `depth`: how deeply an answer may be nested. `timeout_s`: of a call."""
+
+@final
+class Wire:
+    """A plugin as a server that speaks in lines, as far as `tools/call` goes."""
+
+    def send(self, line: bytes) -> int | None:
+        """Starts a call: its token. None for what is no `tools/call`."""
+
+    def write(self, lines: bytes) -> None:
+        """As of a transport."""
+
+    def cancel(self, id: bytes) -> None:
+        """Nobody waits for the answer to the request with this raw id."""
+
+    @property
+    def open(self) -> int:
+        """Calls whose answers are not there yet."""
 
 @final
 class Sandbox:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Grants, Limits
 from tidegate.config.snapshot import Plugin as Configured
-from tidegate.errors import PluginDeadline, PluginNotGranted, TidegateError
+from tidegate.errors import PluginDeadline, PluginFailed, PluginNotGranted
 from tidegate.pipeline.plugins import Plugins
-from tidegate.sandbox.guest import Answered, Job
-from tidegate.sandbox.plugin import Plugin, PluginCall
+from tidegate.sandbox.plugin import Plugin
 
+if TYPE_CHECKING:
+    from tidegate._sandbox import Wire
+
+FAILURES = {failure.slug: failure for failure in PluginFailed.__subclasses__()}
 pytestmark = pytest.mark.anyio
 
 WAIT_S = 30.0
@@ -64,44 +68,54 @@ def directory(state: Path) -> Path:
     return state
 
 
-class Nobody:
-    """A caller who may call nothing."""
-
-    name = "nobody"
-    depth = 0
-
-    def call_tool(self, name: str, arguments: bytes, done: Answered) -> Job:
-        raise AssertionError
-
-    def arm(self, key: str, after_ms: int, name: str, arguments: bytes) -> None:
-        raise AssertionError
-
-    def disarm(self, key: str) -> None:
-        raise AssertionError
-
-
 class Ended:
     def __init__(self) -> None:
-        self.error: TidegateError | None = None
-        self.text = ""
+        self.answer: Any = None
         self._over = asyncio.Event()
 
-    def __call__(self, text: str, by_tool: bool, error: TidegateError | None) -> None:
+    def __call__(self, answer: Any) -> None:
         assert not self._over.is_set()
-        self.text, self.error = text, error
+        self.answer = answer
         self._over.set()
 
     async def got(self) -> Any:
         async with asyncio.timeout(WAIT_S):
             await self._over.wait()
-        if self.error is not None:
-            raise self.error
-        return json.loads(self.text)["structuredContent"]["got"]
+        if "error" in self.answer:
+            raise FAILURES[self.answer["error"]["data"]["reason"]](self.answer["error"]["message"])
+        return self.answer["result"]["structuredContent"]["got"]
 
 
-def start(plugin: Plugin, what: str, arguments: object = None, timeout_s: float = 20.0) -> tuple[Ended, PluginCall]:
-    ended = Ended()
-    return ended, plugin.call_tool(what, json.dumps(arguments or {}).encode(), Nobody(), ended, timeout_s)
+class Started:
+    """A call over a wire of its own."""
+
+    def __init__(self, wire: Wire, number: int) -> None:
+        self._wire = wire
+        self._number = number
+
+    def cancel(self) -> None:
+        self._wire.cancel(b"%d" % self._number)
+
+
+NUMBERS = itertools.count(1)
+OPEN: dict[int, Ended] = {}
+
+
+def receive(lines: bytes) -> None:
+    for line in lines.splitlines():
+        answer = json.loads(line)
+        OPEN.pop(answer["id"])(answer)
+
+
+def start(plugin: Plugin, what: str, arguments: object = None, timeout_s: float = 20.0) -> tuple[Ended, Started]:
+    number = next(NUMBERS)
+    ended = OPEN[number] = Ended()
+    plugin.receive = receive
+    wire = plugin.wire(64, timeout_s)
+    params = {"name": what, "arguments": arguments or {}}
+    request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+    assert wire.send(json.dumps(request).encode())
+    return ended, Started(wire, number)
 
 
 async def do(plugin: Plugin, what: str, arguments: object = None, timeout_s: float = 20.0) -> Any:

@@ -64,6 +64,7 @@ def _compiled(file: Path, digest: str, artefacts: Artefacts, check: str) -> dict
     engine = _sandbox.engine_key(None)
     code = _sandbox.compile(wasm, None)
     artefact = artefacts.put(digest, engine, code)
+    artefacts.sweep(engine)
     answer: dict[str, Any] = {"artefact_bytes": len(code)}
     if check != "code":
         plugin = _Loaded(artefact, kind_of(wasm), "filter" if check == "filter" else "tool")
@@ -101,11 +102,11 @@ class _Loaded:
         poll = select.poll()
         poll.register(self._sandbox.fileno(), select.POLLIN)
         while poll.poll(2000 * _TOOLS_TIMEOUT_S):
-            for event, _, _, first, second, _ in self._sandbox.take():
-                if event == "result":
-                    return first
-                if event in ("error", "failed"):
-                    raise ValueError(f"it does not say what tools it has: {second or first}")
+            for kind, _, _, _, first, second, _ in self._sandbox.take():
+                if kind == "result":
+                    return str(first)
+                if kind == "failed":
+                    raise ValueError(f"it does not say what tools it has: {second}")
         raise ValueError("it does not say what tools it has: no answer")
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from tidegate.errors import TidegateError
+from tidegate.errors import NotArmed, TidegateError
 
 Which = Literal["request", "result"]
+Kind = Literal["pass", "change", "refuse", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a filter says of a call, or of its result."""
 
-    kind: Literal["pass", "change", "refuse", "ask"]
+    kind: Kind
     text: bytes = b""
     """Of `change` a JSON object, of `refuse` and `ask` words in UTF-8."""
 
@@ -60,6 +61,29 @@ class Caller(Protocol):
     def disarm(self, key: str) -> None: ...
 
 
+class _Nobody:
+    """Implements `Caller` for calls that nobody made."""
+
+    name = ""
+    depth = 0
+
+    def call_tool(self, name: str, arguments: bytes, done: Answered) -> Job:
+        done(None, NotArmed("nobody called the plugin, in whose name it could call a tool"))
+        return self
+
+    def arm(self, key: str, after_ms: int, name: str, arguments: bytes) -> None:
+        raise NotArmed("nobody called the plugin, in whose name it could call a tool")
+
+    def disarm(self, key: str) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+
+NOBODY: Final[Caller] = _Nobody()
+
+
 class Manifest(Protocol):
     """What of a plugin's manifest those who put it before tools must know."""
 
@@ -77,6 +101,6 @@ class FilterGuest(Protocol):
     def inspect(
         self, which: Which, call: bytes, result: bytes | None, caller: Caller, done: Judged, timeout_s: float
     ) -> Job:
-        """`call` and `result`: JSON objects, as `wasm/wit/plugin.wit` has them. `done` is called on the event loop, once,
-        after this returned.
+        """`call` and `result`: JSON objects, as `wasm/wit/plugin.wit` has them. `done` is called on the event loop,
+        once, after this returned.
         """

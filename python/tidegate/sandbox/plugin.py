@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tidegate.errors import (
     PluginBusy,
@@ -18,10 +18,11 @@ from tidegate.errors import (
     PluginTrapped,
     TidegateError,
 )
-from tidegate.sandbox.guest import Caller, Job, Judged, Verdict, Which
+from tidegate.sandbox.guest import Caller, Job, Judged, Kind, Verdict, Which
 
 if TYPE_CHECKING:
     from tidegate import _sandbox
+    from tidegate._sandbox import Wire as Wire
     from tidegate.config.snapshot import Grants
     from tidegate.sandbox.manifest import Manifest
     from tidegate.sandbox.running import Sandbox
@@ -41,48 +42,42 @@ _ERRORS: Final[dict[str, type[PluginFailed]]] = {
     )
 }
 
-Served = Callable[[str, bool, TidegateError | None], None]
-"""Told once how a tool's call ended: JSON that is not yet checked, or the tool's own words and True, or an error."""
+Told = Callable[[str, str, str], None]
+"""Told once how a call ended: what, and two texts, as `_sandbox.Event` has them."""
 
 
 class PluginCall:
     """One call of a plugin, from its start to its end. What it asks for meanwhile is done in its caller's name."""
 
-    __slots__ = ("_ended", "_plugin", "caller", "questions", "token")
+    __slots__ = ("_ended", "_plugin", "_token", "caller", "question")
 
-    def __init__(self, plugin: Plugin, caller: Caller, ended: Callable[[str, str, str], None]) -> None:
+    def __init__(self, plugin: Plugin, token: int, caller: Caller, ended: Told | None) -> None:
         self.caller = caller
-        self.questions: list[Job] = []
-        """Of the gateway, that it waits for: one at most, as a guest does one thing at a time."""
-        self.token: int | None = None
-        self._plugin: Plugin | None = plugin
+        self.question: Job | None = None
+        """Of the gateway, that it waits for: a guest does one thing at a time."""
+        self._plugin = plugin
+        self._token = token
         self._ended = ended
 
-    @property
-    def plugin(self) -> Plugin | None:
-        """None once nobody waits for it."""
-        return self._plugin
-
     def end(self, kind: str, first: str, second: str) -> None:
-        self._drop_questions()
-        if self._plugin is not None:
-            self._plugin = None
-            self._ended(kind, first, second)
+        self._drop_question()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(kind, first, second)
 
     def cancel(self) -> None:
-        plugin, self._plugin = self._plugin, None
-        self._drop_questions()
-        if plugin is not None and self.token is not None:
-            plugin.sandbox.cancel(self.token)
+        self._ended = None
+        self._drop_question()
+        self._plugin.sandbox.cancel(self._token)
 
-    def _drop_questions(self) -> None:
-        questions, self.questions = self.questions, []
-        for job in questions:
+    def _drop_question(self) -> None:
+        job, self.question = self.question, None
+        if job is not None:
             job.cancel()
 
 
 class Plugin:
-    """Implements `FilterGuest`. `tool` and `inspect` answer on the event loop, once, after they returned."""
+    """Implements `FilterGuest`. What is told is told on the event loop, once, after what asked for it returned."""
 
     def __init__(
         self, name: str, sandbox: Sandbox, native: _sandbox.Plugin, manifest: Manifest, grants: Grants
@@ -96,27 +91,23 @@ class Plugin:
         self.failures: dict[str, int] = {}
         """By slug."""
         self.cpu_s = 0.0
+        self.receive: Callable[[bytes], None] | None = None
+        """Told what it answers over its wire: whole lines."""
         self._native = native
 
-    def call_tool(self, name: str, arguments: bytes, caller: Caller, done: Served, timeout_s: float) -> PluginCall:
-        """`arguments`: a JSON object."""
+    def wire(self, depth: int, timeout_s: float) -> Wire:
+        """Over which its tools are called. One at a time has a use for what comes back."""
+        return self._native.wire(self.name, depth, timeout_s)
+
+    def list_tools(
+        self, caller: Caller, done: Callable[[str, TidegateError | None], None], timeout_s: float
+    ) -> PluginCall:
+        """Of a component whose manifest names none: JSON, not yet checked."""
 
         def ended(kind: str, first: str, second: str) -> None:
-            if kind == "failed":
-                done("", False, self._error(first, second))
-            else:
-                done(first, kind == "error", None)
+            done(first, self._error(first, second) if kind == "failed" else None)
 
-        call = PluginCall(self, caller, ended)
-        return self.sandbox.begin(call, self._native.call_tool(name, arguments.decode(), timeout_s))
-
-    def list_tools(self, caller: Caller, done: Served, timeout_s: float) -> PluginCall:
-        """Of a component whose manifest names none."""
-
-        def ended(kind: str, first: str, second: str) -> None:
-            done(first, False, self._error(first, second) if kind == "failed" else None)
-
-        return self.sandbox.begin(PluginCall(self, caller, ended), self._native.list_tools(timeout_s))
+        return self.sandbox.attend(self, self._native.list_tools(timeout_s), caller, ended)
 
     def inspect(
         self, which: Which, call: bytes, result: bytes | None, caller: Caller, done: Judged, timeout_s: float
@@ -124,16 +115,21 @@ class Plugin:
         def ended(kind: str, first: str, second: str) -> None:
             if kind == "failed":
                 done(None, self._error(first, second))
-            elif kind == "pass" or kind == "change" or kind == "refuse" or kind == "ask":
-                done(Verdict(kind, first.encode()), None)
+            else:
+                done(Verdict(cast(Kind, kind), first.encode()), None)
 
         judged = result.decode() if result is not None and which == "result" else None
-        started = self._native.inspect(call.decode(), judged, timeout_s)
-        return self.sandbox.begin(PluginCall(self, caller, ended), started)
+        return self.sandbox.attend(self, self._native.inspect(call.decode(), judged, timeout_s), caller, ended)
+
+    def ended(self, cpu_s: float, slug: str) -> None:
+        """One call is over. `slug`: of what went wrong, or nothing."""
+        self.calls += 1
+        self.cpu_s += cpu_s
+        if slug:
+            self.failures[slug] = self.failures.get(slug, 0) + 1
 
     def _error(self, slug: str, words: str) -> PluginFailed:
-        self.failures[slug] = self.failures.get(slug, 0) + 1
-        return _ERRORS.get(slug, PluginFailed)(f"plugin `{self.name}` failed: {words}")
+        return _ERRORS.get(slug, PluginFailed)(f"plugin `{self.name}` failed: {words}", data={"reason": slug})
 
     def statistics(self) -> dict[str, object]:
         return {"calls": self.calls, "cpu_s": round(self.cpu_s, 6), "failures": dict(self.failures)}

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary
 
 from tidegate import __version__, _sandbox
 from tidegate.config.snapshot import Plugin as Configured
-from tidegate.errors import PluginRefused, TidegateError
+from tidegate.errors import Cancelled, PluginRefused, TidegateError
 from tidegate.sandbox.granting import bounded, granted
-from tidegate.sandbox.guest import Answered, Job
+from tidegate.sandbox.guest import NOBODY, Answered, Caller, Job
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_of, read_wasm
-from tidegate.sandbox.plugin import Plugin, PluginCall
+from tidegate.sandbox.plugin import Plugin, PluginCall, Told
 from tidegate.sandbox.sections import Kind, NotWasm, kind_of
 from tidegate.sandbox.shipped import shipped_file
 
@@ -54,7 +55,9 @@ class Sandbox:
         self._services = services
         threads = _THREADS_A_CORE * len(os.sched_getaffinity(0))
         self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads)
+        self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
         self._calls: dict[int, PluginCall] = {}
+        """Those that somebody attends to, by token. A plugin's tools may be called without."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._native.fileno(), self._take)
 
@@ -109,62 +112,83 @@ class Sandbox:
             native = await asyncio.to_thread(map_it)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
-        return Plugin(name, self, native, manifest, grants)
+        plugin = self._plugins[native.number] = Plugin(name, self, native, manifest, grants)
+        return plugin
 
     # -- calls ------------------------------------------------------------------------------------------------
 
-    def begin(self, call: PluginCall, token: int | None) -> PluginCall:
-        """`token`: None where too many wait."""
-        if token is None:
-            self._loop.call_soon(call.end, "failed", "plugin_busy", "too many calls wait for it already")
-        else:
-            call.token = token
-            self._calls[token] = call
-            if call.plugin is not None:
-                call.plugin.calls += 1
+    def attend(self, plugin: Plugin, token: int, caller: Caller, ended: Told | None) -> PluginCall:
+        """Has `ended` told of the end of a call that was just started, and what it asks for done for `caller`."""
+        call = self._calls[token] = PluginCall(plugin, token, caller, ended)
         return call
 
     def cancel(self, token: int) -> None:
         self._native.cancel(token)
 
     def _take(self) -> None:
-        for kind, token, number, first, second, third in self._native.take():
-            call = self._calls.get(token)
-            if token == 0:
-                _log.log(_LEVELS[number], "plugins_store text=%r", first)
-            if call is None:
-                continue
+        lines: dict[Plugin, list[bytes]] = {}
+        for event in self._native.take():
+            plugin = self._plugins.get(event[1])
             try:
-                self._told(call, kind, token, number, first, second, third)
+                if event[0] == "line":
+                    _, _, token, nanos, line, slug, _ = event
+                    assert isinstance(line, bytes)
+                    if (call := self._calls.pop(token, None)) is not None:
+                        call.end("line", "", "")
+                    if plugin is not None:
+                        plugin.ended(nanos / 1e9, slug)
+                        if slug != Cancelled.slug:
+                            lines.setdefault(plugin, []).append(line)
+                else:
+                    self._told(plugin, *event)
             except Exception:
                 # What goes wrong for one call must not lose what others were told.
-                _log.exception("plugin_event_failed kind=%s", kind)
+                _log.exception("plugin_event_failed kind=%s", event[0])
+        for plugin, said in lines.items():
+            if plugin.receive is not None:
+                plugin.receive(said[0] if len(said) == 1 else b"".join(said))
 
-    def _told(self, call: PluginCall, kind: str, token: int, number: int, first: str, second: str, third: str) -> None:
-        plugin = call.plugin
+    def _told(
+        self,
+        plugin: Plugin | None,
+        kind: str,
+        number: int,
+        token: int,
+        value: int,
+        first: str | bytes,
+        second: str,
+        third: str,
+    ) -> None:
+        assert isinstance(first, str)
         if kind == "log":
-            if plugin is not None:
-                _log.log(_LEVELS[number], "plugin_says plugin=%s text=%r", plugin.name, first)
+            name = plugin.name if plugin is not None else "" if number else "(store)"
+            _log.log(_LEVELS[value], "plugin_says plugin=%s text=%r", name, first)
         elif kind in _QUESTIONS:
-            if plugin is not None:
-                _QUESTIONS[kind](self, call, plugin, _Answer(self._native, token, number), first, second, third)
+            answer = _Answer(self._native, token, value)
+            if plugin is None:
+                answer.refuse("the plugin is gone")
+                return
+            call = self._calls.get(token)
+            if call is None:
+                call = self.attend(plugin, token, NOBODY, None)
+            _QUESTIONS[kind](self, call, plugin, answer, first, second, third)
         else:
-            del self._calls[token]
             if plugin is not None:
-                plugin.cpu_s += number / 1e9
-            call.end(kind, first, second)
+                plugin.ended(value / 1e9, first if kind == "failed" else "")
+            if (call := self._calls.pop(token, None)) is not None:
+                call.end(kind, first, second)
 
     # -- what plugins ask for ---------------------------------------------------------------------------------
 
     def _fetch(self, call: PluginCall, plugin: Plugin, answer: _Answer, request: str, _2: str, _3: str) -> None:
         job = self._services.fetch(plugin.name, request, plugin.grants.http, _LONGEST_WAIT_S, answer)
-        call.questions = [job]
+        call.question = job
 
     def _call_tool(self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str) -> None:
         if not _matches(name, plugin.grants.call):
             answer.refuse(f"`{name[:128]}` is not among the tools that it was granted")
             return
-        call.questions = [call.caller.call_tool(name, arguments.encode(), answer)]
+        call.question = call.caller.call_tool(name, arguments.encode(), answer)
 
     def _arm(
         self, call: PluginCall, plugin: Plugin, answer: _Answer, key: str, when_and_name: str, arguments: str

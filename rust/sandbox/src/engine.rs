@@ -7,14 +7,44 @@ use std::thread;
 use std::time::Duration;
 
 use wasmparser::Parser;
-use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, WasmBacktraceDetails,
+};
 
 use crate::failure::Failure;
+use crate::grants::TABLE_ELEMENTS;
 
 /// How exact a deadline is.
 const TICK: Duration = Duration::from_millis(5);
 /// Of a guest; its thread has room for the host's functions beyond it.
 const WASM_STACK: usize = 512 << 10;
+
+/// Instances at once, of all plugins: each thread that guests run on has one, and those that call each other several.
+const INSTANCES: u32 = 40;
+/// Core modules that they are made of, and tables of those.
+const PARTS: u32 = 8 * INSTANCES;
+/// Of one memory, whatever an operator allows.
+const MEMORY: usize = 1 << 30;
+/// Of a memory that an instance gave back, so much is cleared and kept instead of being asked for anew: most guests need
+/// no more, and a call of a small one costs a third.
+const KEPT_WARM: usize = 128 << 10;
+const WARM_INSTANCES: u32 = 8;
+
+/// Room for instances that is reserved once. What is not used of it is only addresses.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(PARTS)
+        .total_memories(INSTANCES)
+        .total_tables(PARTS)
+        .max_memory_size(MEMORY)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEPT_WARM)
+        .table_keep_resident(KEPT_WARM)
+        .max_unused_warm_slots(WARM_INSTANCES);
+    pool
+}
 
 /// `target`: a triple; None for this box.
 fn config(target: Option<&str>) -> Result<Config, Failure> {
@@ -81,7 +111,15 @@ pub(crate) struct Running {
 }
 
 static RUNNING: LazyLock<Arc<Running>> = LazyLock::new(|| {
-    let engine = config(None).and_then(|config| Engine::new(&config).map_err(refused));
+    let engine = config(None).and_then(|mut config| {
+        config.allocation_strategy(pool());
+        // Where so many addresses are not to be had, each instance asks for its own.
+        Engine::new(&config)
+            .or_else(|_| {
+                Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand))
+            })
+            .map_err(refused)
+    });
     let running = Arc::new(Running {
         engine: engine.expect("the engine's settings go together"),
         guests: Mutex::new(0),

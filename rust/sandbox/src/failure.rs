@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// Why a call of a plugin came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ impl Failure {
         }
         if denied {
             return Self::OutOfMemory;
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::Busy;
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => Self::StackExhausted,

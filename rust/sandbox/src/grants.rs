@@ -22,13 +22,14 @@ pub struct Grants {
     pub call: bool,
 }
 
+/// Of all tables of an instance together; more than a compiler makes of any program of a plugin's size.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+
 /// What one call may use.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     /// Bytes of all linear memories together.
     pub memory_bytes: usize,
-    /// Elements of all tables together.
-    pub table_elements: usize,
     /// From its first instruction to its last.
     pub deadline: Duration,
     /// Bytes of an answer.
@@ -43,7 +44,6 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             memory_bytes: 16 << 20,
-            table_elements: 20_000,
             deadline: Duration::from_secs(1),
             output_bytes: 1 << 20,
             concurrency: 4,

@@ -8,6 +8,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use crate::call::{Question, Shared};
 use crate::engine::Running;
 use crate::failure::Failure;
+use crate::grants::TABLE_ELEMENTS;
 use crate::outbox::{Event, Outbox};
 use crate::plugin::Given;
 use crate::store::PluginStore;
@@ -41,6 +42,7 @@ pub(crate) struct Guest {
 
 /// The way to the event loop.
 pub(crate) struct Link {
+    pub(crate) plugin: u64,
     pub(crate) token: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) outbox: Arc<Outbox>,
@@ -108,6 +110,7 @@ impl Guest {
             end -= 1;
         }
         self.link.outbox.put(Event::Said {
+            plugin: self.link.plugin,
             token: self.link.token,
             level: level.min(3),
             text: text[..end].to_owned(),
@@ -177,6 +180,7 @@ impl Guest {
         let number = link.shared.ask();
         let _waiting = link.threads.waiting();
         link.outbox.put(Event::Asked {
+            plugin: link.plugin,
             token: link.token,
             number,
             question,
@@ -261,7 +265,7 @@ impl ResourceLimiter for Guest {
     ) -> wasmtime::Result<bool> {
         let total = self.elements - current.min(self.elements) + desired;
         let within = maximum.is_none_or(|most| desired <= most);
-        if total > self.given.bounds.table_elements {
+        if total > TABLE_ELEMENTS {
             self.denied |= within;
             return Ok(false);
         }

@@ -18,6 +18,7 @@ mod signing;
 mod store;
 mod threads;
 mod wasi;
+mod wire;
 
 pub use call::{Question, Verdict, Work};
 pub use engine::{compile, engine_key};
@@ -27,3 +28,4 @@ pub use grants::{Bounds, Grants};
 pub use outbox::{Done, Event};
 pub use plugin::{Kind, Plugin, Sandbox, World};
 pub use signing::{new_key, public_key, sign, verify};
+pub use wire::Wire;

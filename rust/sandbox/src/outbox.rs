@@ -27,6 +27,8 @@ pub enum Done {
 pub enum Event {
     /// The call `token` is over, after so much time of a processor.
     Ended {
+        /// By its number.
+        plugin: u64,
         /// As [`crate::Plugin::start`] gave it.
         token: u64,
         /// How it went.
@@ -34,8 +36,23 @@ pub enum Event {
         /// Time of a processor that it took.
         cpu: Duration,
     },
+    /// As `Ended`, of a call that came over a [`crate::Wire`].
+    Line {
+        /// By its number.
+        plugin: u64,
+        /// As [`crate::Wire::send`] gave it.
+        token: u64,
+        /// The answer, newline included.
+        line: Vec<u8>,
+        /// Why it is an error, if it is one.
+        outcome: Result<(), Failure>,
+        /// Time of a processor that it took.
+        cpu: Duration,
+    },
     /// The call `token` waits for an answer to question number `number`.
     Asked {
+        /// By its number.
+        plugin: u64,
         /// Of the call.
         token: u64,
         /// Of the question, within the call.
@@ -45,6 +62,8 @@ pub enum Event {
     },
     /// The call `token`, or (0) the sandbox itself, has something for the log.
     Said {
+        /// By its number; 0 is the sandbox.
+        plugin: u64,
         /// Of the call.
         token: u64,
         /// 0 is debug, 1 info, 2 warning, 3 error.

@@ -22,6 +22,7 @@ use crate::guest::{Guest, Link};
 use crate::outbox::{Done, Event, Outbox};
 use crate::store::{PluginStore, Store};
 use crate::threads::Threads;
+use crate::wire::ReplyTo;
 use crate::{component, module};
 
 /// What kind of WASM a plugin is.
@@ -64,12 +65,20 @@ struct Inner {
     threads: Arc<Threads>,
     calls: Mutex<HashMap<u64, Arc<Shared>>>,
     tokens: AtomicU64,
+    plugins: AtomicU64,
     store: Store,
 }
 
 impl Inner {
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancel(&self, token: u64) {
+        let shared = self.calls().get(&token).cloned();
+        if let Some(shared) = shared {
+            shared.cancel();
+        }
     }
 }
 
@@ -84,6 +93,7 @@ impl Sandbox {
             threads: Threads::new(threads),
             calls: Mutex::default(),
             tokens: AtomicU64::new(1),
+            plugins: AtomicU64::new(1),
             store: Store::open(store).map_err(io::Error::other)?,
         })))
     }
@@ -110,10 +120,7 @@ impl Sandbox {
 
     /// Nobody waits for the call any more. It still ends, as [`Failure::Cancelled`] or otherwise.
     pub fn cancel(&self, token: u64) {
-        let shared = self.0.calls().get(&token).cloned();
-        if let Some(shared) = shared {
-            shared.cancel();
-        }
+        self.0.cancel(token);
     }
 
     /// Calls that run or wait, and threads there are.
@@ -181,6 +188,7 @@ impl Sandbox {
             store,
         });
         Ok(Plugin(Arc::new(Loaded {
+            number: self.0.plugins.fetch_add(1, Ordering::Relaxed),
             ready,
             given,
             sandbox: Arc::clone(&self.0),
@@ -228,9 +236,11 @@ impl Drop for Sandbox {
 }
 
 /// A plugin that can be called.
+#[derive(Clone)]
 pub struct Plugin(Arc<Loaded>);
 
 struct Loaded {
+    number: u64,
     ready: Ready,
     given: Arc<Given>,
     sandbox: Arc<Inner>,
@@ -248,14 +258,34 @@ struct Call {
     shared: Arc<Shared>,
     work: Work,
     until: Instant,
+    reply_to: Option<ReplyTo>,
 }
 
 impl Plugin {
-    /// Starts a call, or has it wait for its turn: the token by which its end is told.
-    ///
-    /// # Errors
-    /// [`Failure::Busy`]: too many wait.
-    pub fn start(&self, work: Work, timeout: Duration) -> Result<u64, Failure> {
+    /// By which its events name it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Starts a call, or has it wait for its turn: the token by which its end is told, as [`Failure::Busy`] where too
+    /// many wait.
+    #[must_use]
+    pub fn start(&self, work: Work, timeout: Duration) -> u64 {
+        self.begin(work, timeout, None)
+    }
+
+    /// As `start`; the end is told as a line.
+    pub(crate) fn start_for(&self, work: Work, timeout: Duration, reply_to: ReplyTo) -> u64 {
+        self.begin(work, timeout, Some(reply_to))
+    }
+
+    /// As [`Sandbox::cancel`].
+    pub(crate) fn cancel(&self, token: u64) {
+        self.0.sandbox.cancel(token);
+    }
+
+    fn begin(&self, work: Work, timeout: Duration, reply_to: Option<ReplyTo>) -> u64 {
         let loaded = &self.0;
         let sandbox = &loaded.sandbox;
         let token = sandbox.tokens.fetch_add(1, Ordering::Relaxed);
@@ -265,6 +295,7 @@ impl Plugin {
             shared: Arc::clone(&shared),
             work,
             until: Instant::now() + timeout,
+            reply_to,
         };
         let mut line = loaded.line();
         if line.running < loaded.given.bounds.concurrency {
@@ -276,9 +307,10 @@ impl Plugin {
             sandbox.calls().insert(token, shared);
             line.waiting.push_back(call);
         } else {
-            return Err(Failure::Busy);
+            drop(line);
+            loaded.tell(token, call.reply_to, Err(Failure::Busy), Duration::ZERO);
         }
-        Ok(token)
+        token
     }
 }
 
@@ -294,34 +326,29 @@ impl Loaded {
             .submit(Box::new(move || loaded.serve(call)));
     }
 
-    /// On a thread of its own: one call, and then the next that waits.
+    /// On a thread of its own: one call.
     fn serve(self: Arc<Self>, call: Call) {
         let Call {
             token,
             shared,
             work,
             until,
+            reply_to,
         } = call;
-        // Whatever happens, the next in line has its turn and this caller hears of it.
-        let turn = Turn(Arc::clone(&self), token);
+        // Whatever happens, this caller hears of it, and the next in line has its turn.
+        let mut turn = Turn {
+            loaded: self,
+            token,
+            reply_to,
+        };
         let began = clock_gettime(ClockId::ThreadCPUTime);
-        let outcome = self.run(token, &shared, work, until);
+        let mut store = None;
+        let outcome = turn.loaded.run(token, &shared, work, until, &mut store);
         let cpu =
             Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - began).unwrap_or_default();
-        self.sandbox.calls().remove(&token);
-        if let Some(text) = self.sandbox.store.take_warning() {
-            self.sandbox.outbox.put(Event::Said {
-                token: 0,
-                level: 2,
-                text,
-            });
-        }
-        self.sandbox.outbox.put(Event::Ended {
-            token,
-            outcome,
-            cpu,
-        });
-        drop(turn);
+        turn.end(outcome, cpu);
+        // Its memory is given back when its caller has the answer.
+        drop(store);
     }
 
     fn run(
@@ -330,6 +357,7 @@ impl Loaded {
         shared: &Arc<Shared>,
         work: Work,
         until: Instant,
+        kept: &mut Option<wasmtime::Store<Guest>>,
     ) -> Result<Done, Failure> {
         if shared.is_cancelled() {
             return Err(Failure::Cancelled);
@@ -340,43 +368,89 @@ impl Loaded {
         }
         let deadline = until.min(now + self.given.bounds.deadline);
         let link = Link {
+            plugin: self.number,
             token,
             shared: Arc::clone(shared),
             outbox: Arc::clone(&self.sandbox.outbox),
             threads: Arc::clone(&self.sandbox.threads),
         };
-        let mut store = Guest::store(&self.given, link, deadline)?;
+        let store = kept.insert(Guest::store(&self.given, link, deadline)?);
         let _running = Running::get().enter();
         let done = match &self.ready {
-            Ready::Component(ready) => ready.run(&mut store, work),
-            Ready::Module(ready) => ready.run(&mut store, work),
+            Ready::Component(ready) => ready.run(store, work),
+            Ready::Module(ready) => ready.run(store, work),
         };
         done.map_err(|error| Failure::of(&error, store.data().denied))
+    }
+
+    fn tell(
+        &self,
+        token: u64,
+        reply_to: Option<ReplyTo>,
+        outcome: Result<Done, Failure>,
+        cpu: Duration,
+    ) {
+        let plugin = self.number;
+        let outbox = &self.sandbox.outbox;
+        if let Some(text) = self.sandbox.store.take_warning() {
+            outbox.put(Event::Said {
+                plugin: 0,
+                token: 0,
+                level: 2,
+                text,
+            });
+        }
+        outbox.put(match reply_to {
+            Some(reply_to) => {
+                let (line, outcome) = reply_to.line(outcome);
+                Event::Line {
+                    plugin,
+                    token,
+                    line,
+                    outcome,
+                    cpu,
+                }
+            }
+            None => Event::Ended {
+                plugin,
+                token,
+                outcome,
+                cpu,
+            },
+        });
     }
 }
 
 /// A place among the calls that run at once.
-struct Turn(Arc<Loaded>, u64);
+struct Turn {
+    loaded: Arc<Loaded>,
+    token: u64,
+    reply_to: Option<ReplyTo>,
+}
+
+impl Turn {
+    fn end(&mut self, outcome: Result<Done, Failure>, cpu: Duration) {
+        if self.loaded.sandbox.calls().remove(&self.token).is_some() {
+            self.loaded
+                .tell(self.token, self.reply_to.take(), outcome, cpu);
+        }
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Self(loaded, token) = self;
-        if loaded.sandbox.calls().remove(token).is_some() {
-            let outcome = Err(Failure::Trapped("the gateway failed to run it".into()));
-            loaded.sandbox.outbox.put(Event::Ended {
-                token: *token,
-                outcome,
-                cpu: Duration::ZERO,
-            });
-        }
-        let mut line = loaded.line();
+        self.end(
+            Err(Failure::Trapped("the gateway failed to run it".into())),
+            Duration::ZERO,
+        );
+        let mut line = self.loaded.line();
         let next = line.waiting.pop_front();
         if next.is_none() {
             line.running -= 1;
         }
         drop(line);
         if let Some(call) = next {
-            loaded.submit(call);
+            self.loaded.submit(call);
         }
     }
 }

@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use tidegate_sandbox as sandbox;
 use tidegate_sandbox::{
     Bounds, Done, Event, Failure, Grants, Kind, Question, Verdict, Work, World,
 };
 
+const DAY_S: f64 = 86_400.0;
+
 /// Every name of the module, in one place.
 #[pymodule]
 mod _sandbox {
     #[pymodule_export]
-    use super::{Plugin, Sandbox, compile, engine_key, examine, new_key, sign, verify};
+    use super::{Plugin, Sandbox, Wire, compile, engine_key, examine, new_key, sign, verify};
     /// Compared with `tidegate.__version__`: a stale extension refuses to import.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -80,54 +82,90 @@ fn verify(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     sandbox::verify(public, message, signature)
 }
 
-/// What an event is, for Python: the parts of a tuple.
-type Told = (&'static str, u64, u64, String, String, String);
+/// What an event is, for Python: what, plugin, token, a number, and three texts, of which the first may be bytes.
+type Told<'py> = (
+    &'static str,
+    u64,
+    u64,
+    u64,
+    Bound<'py, PyAny>,
+    String,
+    String,
+);
 
-fn told(event: Event) -> Told {
+fn told(py: Python<'_>, event: Event) -> Told<'_> {
     let none = String::new;
+    let text = |text: String| PyString::new(py, &text).into_any();
+    let nanos = |cpu: Duration| u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
     match event {
         Event::Ended {
+            plugin,
             token,
             outcome,
             cpu,
         } => {
-            let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
             let (kind, first, second) = match outcome {
                 Ok(Done::Result(json)) => ("result", json, none()),
-                Ok(Done::Error(text)) => ("error", text, none()),
+                Ok(Done::Error(words)) => ("error", words, none()),
                 Ok(Done::Verdict(Verdict::Pass)) => ("pass", none(), none()),
                 Ok(Done::Verdict(Verdict::Change(json))) => ("change", json, none()),
                 Ok(Done::Verdict(Verdict::Refuse(why))) => ("refuse", why, none()),
                 Ok(Done::Verdict(Verdict::Ask(question))) => ("ask", question, none()),
                 Err(failure) => ("failed", failure.slug().to_owned(), failure.to_string()),
             };
-            (kind, token, nanos, first, second, none())
+            (kind, plugin, token, nanos(cpu), text(first), second, none())
+        }
+        Event::Line {
+            plugin,
+            token,
+            line,
+            outcome,
+            cpu,
+        } => {
+            let slug = outcome
+                .err()
+                .map_or_else(none, |failure| failure.slug().to_owned());
+            let line = PyBytes::new(py, &line).into_any();
+            ("line", plugin, token, nanos(cpu), line, slug, none())
         }
         Event::Asked {
+            plugin,
             token,
             number,
             question,
         } => {
-            let number = u64::from(number);
-            match question {
-                Question::Http(request) => ("http", token, number, request, none(), none()),
-                Question::CallTool(name, arguments) => {
-                    ("call", token, number, name, arguments, none())
+            let (kind, first, second, third) = match question {
+                Question::Http(request) => ("http", request, none(), none()),
+                Question::CallTool(name, arguments) => ("call", name, arguments, none()),
+                Question::Arm(key, after_ms, name, arguments) => {
+                    ("arm", key, format!("{after_ms} {name}"), arguments)
                 }
-                Question::Arm(key, after_ms, name, arguments) => (
-                    "arm",
-                    token,
-                    number,
-                    key,
-                    format!("{after_ms} {name}"),
-                    arguments,
-                ),
-                Question::Disarm(key) => ("disarm", token, number, key, none(), none()),
-            }
+                Question::Disarm(key) => ("disarm", key, none(), none()),
+            };
+            (
+                kind,
+                plugin,
+                token,
+                u64::from(number),
+                text(first),
+                second,
+                third,
+            )
         }
-        Event::Said { token, level, text } => {
-            ("log", token, u64::from(level), text, none(), none())
-        }
+        Event::Said {
+            plugin,
+            token,
+            level,
+            text: line,
+        } => (
+            "log",
+            plugin,
+            token,
+            u64::from(level),
+            text(line),
+            none(),
+            none(),
+        ),
     }
 }
 
@@ -149,8 +187,9 @@ impl Sandbox {
         self.0.descriptor()
     }
 
-    fn take(&self) -> Vec<Told> {
-        self.0.take().into_iter().map(told).collect()
+    fn take<'py>(&self, py: Python<'py>) -> Vec<Told<'py>> {
+        let events = self.0.take();
+        events.into_iter().map(|event| told(py, event)).collect()
     }
 
     #[pyo3(signature = (token, number, json, error=None))]
@@ -248,32 +287,61 @@ fn bounded(given: &Bound<'_, PyDict>) -> PyResult<Bounds> {
 #[pyclass(frozen)]
 struct Plugin(sandbox::Plugin);
 
-impl Plugin {
-    /// The token of the call; None where too many wait.
-    fn start(&self, work: Work, timeout_s: f64) -> Option<u64> {
-        let timeout = Duration::try_from_secs_f64(timeout_s.max(0.0)).unwrap_or(Duration::MAX / 4);
-        self.0
-            .start(work, timeout.min(Duration::from_hours(24)))
-            .ok()
-    }
+fn seconds(timeout_s: f64) -> Duration {
+    Duration::try_from_secs_f64(timeout_s.clamp(0.0, DAY_S)).unwrap_or_default()
 }
 
 #[pymethods]
 impl Plugin {
-    fn list_tools(&self, timeout_s: f64) -> Option<u64> {
-        self.start(Work::ListTools, timeout_s)
+    #[getter]
+    fn number(&self) -> u64 {
+        self.0.number()
     }
 
-    fn call_tool(&self, name: String, arguments: String, timeout_s: f64) -> Option<u64> {
-        self.start(Work::CallTool(name, arguments), timeout_s)
+    fn list_tools(&self, timeout_s: f64) -> u64 {
+        self.0.start(Work::ListTools, seconds(timeout_s))
     }
 
     #[pyo3(signature = (call, result, timeout_s))]
-    fn inspect(&self, call: String, result: Option<String>, timeout_s: f64) -> Option<u64> {
+    fn inspect(&self, call: String, result: Option<String>, timeout_s: f64) -> u64 {
         let work = match result {
             Some(result) => Work::InspectResult(call, result),
             None => Work::InspectRequest(call),
         };
-        self.start(work, timeout_s)
+        self.0.start(work, seconds(timeout_s))
+    }
+
+    fn wire(&self, name: &str, depth: usize, timeout_s: f64) -> Wire {
+        let plugin = self.0.clone();
+        Wire(sandbox::Wire::new(plugin, name, depth, seconds(timeout_s)))
+    }
+}
+
+#[pyclass(frozen)]
+struct Wire(sandbox::Wire);
+
+#[pymethods]
+impl Wire {
+    fn send(&self, line: &[u8]) -> Option<u64> {
+        self.0.send(line)
+    }
+
+    /// As of a transport: what the relay has is one line, or several.
+    fn write(&self, lines: &[u8]) {
+        for line in lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            self.0.send(line);
+        }
+    }
+
+    fn cancel(&self, id: &[u8]) {
+        self.0.cancel(id);
+    }
+
+    #[getter]
+    fn open(&self) -> usize {
+        self.0.open()
     }
 }

@@ -65,7 +65,14 @@ class Links:
             from tidegate.pipeline.upstream.wasm_plugin import WasmPluginLink
 
             load, caller_of = self._plugins
-            return WasmPluginLink(backend, load, partial(caller_of, backend.name), depth=limits.depth)
+            return WasmPluginLink(
+                backend,
+                load,
+                partial(caller_of, backend.name),
+                max_bytes=limits.result_bytes,
+                depth=limits.depth,
+                relay=self._relay,
+            )
         if transport == "stdio":
             from tidegate.pipeline.upstream.stdio_child import StdioChild
 
