@@ -73,7 +73,7 @@ def test_one_that_takes_too_long_is_ended_and_leaves_nothing_running(
     os.mkfifo(fifo)  # nobody writes to it
     said = failure(fifo, sha256_of(b""), tmp_path / "plugins", timeout_s=0.2)
     assert said == "compiling it took longer than 0.2 s"
-    with pytest.raises(ChildProcessError):
+    with pytest.raises(ChildProcessError):  # it has none
         os.waitpid(-1, os.WNOHANG)
 
 
@@ -87,7 +87,7 @@ def test_whoever_gives_up_waiting_leaves_no_child_behind(tmp_path: Path) -> None
 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
-    with pytest.raises(ChildProcessError):
+    with pytest.raises(ChildProcessError):  # it has none
         os.waitpid(-1, os.WNOHANG)
 
 
@@ -114,3 +114,11 @@ def test_an_unknown_target_is_refused_in_words() -> None:
     assert engine_key("aarch64-linux") == engine_key("aarch64-unknown-linux-gnu")
     with pytest.raises(NoEngine, match="cannot compile for `z80`"):
         engine_key("z80")
+
+
+def test_what_another_engine_left_goes_when_something_is_compiled(file: Path, tmp_path: Path) -> None:
+    artefacts = Artefacts(tmp_path / "plugins")
+    old = artefacts.put(sha256_of(b"other"), "engine of last year", b"code")
+    asyncio.run(compile_in_child(file, sha256_of(EMPTY), artefacts.directory))
+    assert not old.path.exists()
+    assert artefacts.find(sha256_of(EMPTY), engine_key()) is not None

@@ -171,7 +171,6 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
             opened = _with_manifest(opened, text)
             file.write_bytes(opened.wasm)
             compiled(file, opened.digest, kept, "tool", shown=str(opened.path), quiet=change.quiet)
-        artefacts.sweep(engine)
     return opened
 
 
