@@ -546,3 +546,13 @@ def test_check_tells_of_plugins_that_would_not_run(box: Path, capsys: pytest.Cap
     assert f"backends.other.wasm: has another digest, {digest}, so it will be refused" in shown
     assert "filters.gone.wasm: is not a file that can be read" in shown
     assert "filters.unknown.wasm: comes with no tidegate of this build" in shown
+
+
+def test_signed_code_that_was_changed_is_not_what_its_seal_says(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_plugin(box / "g.wasm")
+    assert main(["plugin", "compile", "g.wasm", "--key", "k"]) == exit_codes.OK
+    public = (box / "k").read_text().split()[1]
+    (box / "g.cwasm").write_bytes((box / "g.cwasm").read_bytes() + b"\0")
+    (box / "t.toml").write_text(f'[plugins]\ntrusted_keys = ["{public}"]\n')
+    assert add("g.wasm") == exit_codes.OK
+    assert "`g.cwasm` is not what its seal says" in capsys.readouterr().err

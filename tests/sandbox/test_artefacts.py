@@ -148,7 +148,6 @@ def test_one_beside_the_plugin_that_nobody_trusted_signed_is_not_taken(artefacts
         (None, "has no `units.cwasm.seal`"),
         (replace(sealed, wasm=OTHER), "was made of another plugin"),
         (replace(sealed, engine="old"), "was made for another engine"),
-        (replace(sealed, artefact=OTHER), "is not what its seal says"),
         (replace(sealed, proof="hmac:" + "0" * 64), "was not compiled on this box"),
         (sealed, "`plugins.trusted_keys` does not name"),
     ):

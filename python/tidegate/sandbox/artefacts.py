@@ -33,7 +33,9 @@ SEAL_SUFFIX: Final = ".seal"
 _KEY: Final = "seal.key"
 _KEY_BYTES: Final = 32
 _MAX_SEAL_BYTES: Final = 4096
-_MAX_ARTEFACT_BYTES: Final = 512 * 1024 * 1024
+_MAX_ARTEFACT_BYTES: Final = 256 * 1024 * 1024
+"""Four times the largest plugin."""
+
 _MAX_KEPT: Final = 64
 """Artefacts; a box with more plugins than this compiles some of them again after a start."""
 
@@ -170,10 +172,10 @@ class Artefacts:
                 f"`{foreign.name}` was made for another engine (`{seal.engine}`, this one is `{engine}`); compile it "
                 "with the version of tidegate that runs here"
             )
+        self._check_proof(seal)  # before what may be large is read
         code = _read(foreign, _MAX_ARTEFACT_BYTES)
         if code is None or sha256_of(code) != seal.artefact:
             raise ArtefactRefused(f"`{foreign.name}` is not what its seal says")
-        self._check_proof(seal)
         self._prepare()
         return self._keep(seal, code)
 
