@@ -23,6 +23,8 @@ LAYERS = (
 STAGES = ("accept", "era", "policy", "route", "upstream")
 """Stages of the pipeline. None imports another; `serve` composes them, `codec` is the byte library of all."""
 
+NATIVE = ("_native", "_sandbox")
+
 HEAVY = {"pydantic", "mcp", "httpx", "cryptography"}
 """Never in the daemon."""
 
@@ -35,6 +37,8 @@ def imports(path: Path) -> set[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             found.add(node.module)
+            if node.module == "tidegate":
+                found.update(f"tidegate.{alias.name}" for alias in node.names if alias.name in NATIVE)
     return found
 
 
@@ -51,7 +55,7 @@ def test_a_module_imports_only_its_own_layer_and_lower_ones(module: str) -> None
     own = level(Path(module).parts[0].removesuffix(".py"))
     for name in imports(PACKAGE / module):
         parts = name.split(".")
-        if parts[0] == "tidegate" and len(parts) > 1 and parts[1] != "_native":
+        if parts[0] == "tidegate" and len(parts) > 1 and parts[1] not in NATIVE:
             assert level(parts[1]) <= own, f"{module} imports {name}"
 
 
@@ -67,6 +71,12 @@ def test_no_stage_imports_another(stage: str) -> None:
 def test_only_the_codec_package_knows_the_native_extension() -> None:
     knowing = {name for name in modules() if "tidegate._native" in imports(PACKAGE / name)}
     assert knowing == {"pipeline/codec/__init__.py"}
+
+
+def test_only_the_sandbox_package_knows_the_wasm_runtime() -> None:
+    knowing = {name for name in modules() if "tidegate._sandbox" in imports(PACKAGE / name)}
+    assert knowing
+    assert all(name.startswith("sandbox/") for name in knowing), knowing
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith(("pipeline/", "daemon", "admin/"))])

@@ -1,4 +1,4 @@
-"""The WASM sandbox (`rust/sandbox`), as Python sees it. Imported by `sandbox/` alone, and only where there is a plugin."""
+"""The WASM sandbox (`rust/sandbox`), as Python sees it. Imported by `sandbox/` alone, and only for plugins."""
 
 from typing import Literal, TypedDict, final
 

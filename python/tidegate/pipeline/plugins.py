@@ -88,15 +88,18 @@ class Plugins:
 
     def _kept(self) -> tuple[Artefacts, str]:
         """On a thread: where artefacts are, and for which engine. Raises: OSError."""
-        from tidegate import _sandbox
         from tidegate.sandbox.artefacts import Artefacts
+        from tidegate.sandbox.engine import NoEngine, engine_key
 
         directory = self._directory
         if directory is None:
             if self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="tidegate-plugins-")
             directory = Path(self._temporary.name)
-        return Artefacts(directory, self._trusted_keys), _sandbox.engine_key()
+        try:
+            return Artefacts(directory, self._trusted_keys), engine_key()
+        except NoEngine as error:
+            raise OSError(str(error)) from error
 
     def fetch(self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered) -> Job:
         if self._http is None:
