@@ -13,7 +13,7 @@ from gateway import House, house
 from heard import Heard, Json
 from scripted_server import ScriptedServer, dump
 
-from tidegate.config.snapshot import Filter, Plugin
+from tidegate.config.snapshot import Filter, Grants, Plugin
 from tidegate.errors import PluginTrapped, TidegateError
 from tidegate.sandbox.guest import Caller, FilterGuest, Judged, Manifest, Verdict, Which
 
@@ -96,8 +96,11 @@ def only_results(result: Callable[[Inspection], Opinion]) -> Judge:
     return judge
 
 
-def configured(name: str, tools: Sequence[str] = ("*",), *, on_failure: str = "refuse", digest: str = "") -> Filter:
-    plugin = Plugin(f"/{name}.wasm", digest=digest)
+def configured(
+    name: str, tools: Sequence[str] = ("*",), *, on_failure: str = "refuse", digest: str = "", time: bool = False
+) -> Filter:
+    """`time`: it may look at the clock, so what it says may be another thing later."""
+    plugin = Plugin(f"/{name}.wasm", digest=digest, grants=Grants(time=time))
     return Filter(name, plugin, tuple(tools), on_failure)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from clients import Client, Pending, Reply
 from gateway import House
-from heard import Json, until
+from heard import Json, until, within
 from judge import PASS, Inspection, Judge, Opinion, ask, change, configured, guarded, only_results, refuse
 from scripted_server import Received, ScriptedServer
 from test_filters import take_up
@@ -466,7 +466,7 @@ async def test_a_session_server_may_ask_after_the_person_has_approved(way_out: s
         second = await question_of(client, pending)
         (key,) = second["inputRequests"]
         pending = again(client, second, {key: YES})
-        assert (await answer)["result"] == YES
+        assert (await within(answer))["result"] == YES
         call.text("moved")
         assert (await pending.reply()).text == "moved"
         assert len(made(home)) == 1
@@ -488,7 +488,7 @@ async def test_a_session_client_answers_both_the_filter_and_the_server() -> None
             else:
                 answer = call.ask("elicitation/create", FORM)
                 client.answer(await asked(client, 1), YES)
-                assert (await answer)["result"] == YES
+                assert (await within(answer))["result"] == YES
             call.text("moved")
             assert (await pending.reply()).text == "moved"
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 from gateway import House
-from heard import Heard, Json, until
+from heard import Heard, Json, until, within
 from judge import PASS, Inspection, Judge, Opinion, configured, guarded, refuse
 from scripted_server import ScriptedServer, tool
 from test_filters import take_up
@@ -114,7 +114,7 @@ async def test_a_plugin_hears_of_a_server_that_refuses_or_asks(server_era: str) 
             call.reply({"resultType": "input_required", "inputRequests": {"a": form}, "requestState": "s"})
             assert "for which nobody is there" in (await pending.reply()).text
         else:
-            refused = await call.ask("elicitation/create", {"message": "?", "requestedSchema": {}})
+            refused = await within(call.ask("elicitation/create", {"message": "?", "requestedSchema": {}}))
             assert "error" in refused
             call.text("clear")
             (await home.server.next_call("tools/call")).text("moved")
@@ -324,7 +324,7 @@ async def test_what_is_armed_is_done_when_the_gateway_stops(server_era: str) -> 
             call.text("stopped")
 
         done = asyncio.ensure_future(stopped())
-        await home.daemon.aclose()
+        await within(home.daemon.aclose())
         assert done.done()
         await done
         with pytest.raises(NotArmed):
@@ -337,5 +337,5 @@ async def test_a_stop_that_nobody_answers_does_not_hold_up_the_end(monkeypatch: 
     async with guarded(ScriptedServer("modern", tools=TWO), **on_move(guarding.judge)) as home:
         client = await home.client("tcp", "modern")
         await moved(home, client)
-        await home.daemon.aclose()
+        await within(home.daemon.aclose())
         assert [call.params["name"] for call in home.server.said("tools/call")] == ["move", "stop"]

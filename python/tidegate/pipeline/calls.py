@@ -80,7 +80,8 @@ class Calls:
             self._send_over_session(exchange, target)
             return
         if waited_s is None:
-            if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
+            full = connection.in_flight >= service.config.max_in_flight or connection.line is not None
+            if full and not exchange.urgent:
                 service.queue.join(exchange, slot, connection, partial(self._use, exchange, target))
                 return
             waited_s = 0.0
@@ -104,6 +105,7 @@ class Calls:
             edits=target.edits,
             timeout_s=service.config.call_timeout_s - waited_s,
             headers=target.headers,
+            once=exchange.ages,
         )
         if call is not None:
             exchange.abandon = call.abandon
@@ -111,7 +113,7 @@ class Calls:
                 self._show(exchange, target, slot, connection, call, _begin_straight)
 
     def _is_led_elsewhere(self, exchange: Exchange, target: Target) -> bool:
-        if target.generation == self._generation or self.lead_anew is None:
+        if self.lead_anew is None or (target.generation == self._generation and not exchange.stale):
             return False
         target.generation = self._generation
         return self.lead_anew(exchange, target)
@@ -169,9 +171,14 @@ class Calls:
     def _begin_rounds(self, target: Target, exchange: Exchange, way: Send) -> None:
         def reach(go: Callable[[Send], None]) -> None:
             def use(slot: Slot, connection: Connection) -> None:
-                if exchange.done or _is_revoked(exchange) or self._is_led_elsewhere(exchange, target):
+                if exchange.done or _is_revoked(exchange):
                     return
-                if connection.keeps_session:
+                if exchange.stale and target.generation == self._generation:
+                    # Not led anew: that would lose the answers.
+                    exchange.recheck(lambda: use(slot, connection))
+                elif self._is_led_elsewhere(exchange, target):
+                    pass
+                elif connection.keeps_session:
                     exchange.failed(UpstreamClosed(f"backend `{target.service.name}` forgot what it had asked"))
                 else:
                     go(self._way(exchange, target, slot, connection, 0.0))
@@ -218,7 +225,8 @@ class Calls:
             return
         service = target.service
         if waited_s is None:
-            if connection.in_flight >= service.config.max_in_flight or connection.line is not None:
+            full = connection.in_flight >= service.config.max_in_flight or connection.line is not None
+            if full and not exchange.urgent:
 
                 def go(slot: Slot, connection: Connection, waited_s: float) -> None:
                     self._use_session(exchange, target, message, envelope, slot, connection, release, waited_s)
@@ -297,6 +305,7 @@ def _carry(
         edits=edits,
         timeout_s=target.service.config.call_timeout_s - (waited_s if message is exchange.message else 0.0),
         headers=target.headers,
+        once=exchange.ages,
     )
 
 

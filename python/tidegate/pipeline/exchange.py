@@ -224,6 +224,25 @@ class Exchange:
         return self.message, self.envelope
 
     @property
+    def ages(self) -> bool:
+        """Whether it was let in by somebody who might say otherwise a moment later: it is not sent twice."""
+        return False
+
+    @property
+    def stale(self) -> bool:
+        """Whether it has waited for longer than it may since it was let in."""
+        return False
+
+    @property
+    def urgent(self) -> bool:
+        """It waits for no turn."""
+        return False
+
+    def recheck(self, go_on: Callable[[], None]) -> None:
+        """Calls `go_on` if it would be let in now; else it is answered, or led anew."""
+        go_on()
+
+    @property
     def at_client(self) -> Exchange:
         """The exchange that writes to the client: this one, unless it stands behind filters."""
         return self

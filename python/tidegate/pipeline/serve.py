@@ -411,7 +411,7 @@ class Gateway:
         filters = self.filters.of(name)
         if isinstance(exchange, ScreenedExchange):
             exchange.outer.backend = exchange.backend
-            if exchange.filters != filters:
+            if exchange.filters != filters or exchange.stale:
                 self.screens.again(exchange)
                 return True
             if any(one.inspects("result") for one in filters):
@@ -439,7 +439,7 @@ class Gateway:
         if row is None or row.handling is not Handling.FORWARD or name is None or row.name == "completion/complete":
             return False
         passed = exchange.filters if isinstance(exchange, ScreenedExchange) else ()
-        filtered_as_before = row.kind != "tools" or self.filters.of(name) == passed
+        filtered_as_before = row.kind != "tools" or (self.filters.of(name) == passed and not exchange.stale)
         if filtered_as_before and exchange.principal.may_use(row.kind, name):
             view = self.catalogues.now(exchange.client)
             route = view.route(row.kind, name)
@@ -610,6 +610,7 @@ class Gateway:
     def _send_armed(self, exchange: InnerExchange) -> None:
         """Past the bounds on what clients may have let in, and while the gateway stops."""
         exchange.started_s = self.clock.now_s()
+        exchange.hurry()
         self.admission.resume()
         exchange.on_done = self._done
         try:

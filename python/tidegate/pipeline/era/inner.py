@@ -49,13 +49,22 @@ def tool_call(name: str, arguments: bytes, client: ClientView) -> bytes:
 class InnerExchange(Exchange):
     """One call. Whoever made it hears of the result, or of why there is none, once."""
 
-    __slots__ = ("_answered",)
+    __slots__ = ("_answered", "_urgent")
 
     def __init__(
         self, message: bytes, envelope: Envelope, client: ClientView, principal: Principal, answered: Answered
     ) -> None:
         super().__init__(message, envelope, client, principal, TRANSPORT)
         self._answered = answered
+        self._urgent = False
+
+    @property
+    def urgent(self) -> bool:
+        return self._urgent
+
+    def hurry(self) -> None:
+        """It is to wait for no turn."""
+        self._urgent = True
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         """A plugin waits for the result and hears of nothing else."""

@@ -42,6 +42,17 @@ class Filter:
         return any(fnmatchcase(tool, pattern) for pattern in self.config.tools)
 
     @property
+    def ages(self) -> bool:
+        """Whether it might say otherwise a moment later: one that sees no clock, keeps nothing and asks nobody says the
+        same of the same call for ever.
+        """
+        grants = self.config.plugin.grants
+        return bool(
+            self.inspects("request")
+            and (grants.time or grants.store_bytes or grants.call or grants.http or grants.folders or grants.writable)
+        )
+
+    @property
     def may_pass(self) -> bool:
         """What it fails over goes on all the same."""
         return self.config.on_failure == "pass"

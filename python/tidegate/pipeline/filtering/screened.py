@@ -34,6 +34,8 @@ _TASK: Final = (
     "pollIntervalMs",
 )
 """What a task says of itself that is none of its result: `statusMessage` may be."""
+_FRESH_S: Final = 0.1
+"""How long a call may wait for its server after filters let it pass that might say otherwise by then."""
 _DEPTH: Final = 1 << 16
 """Of what is written here around something that was scanned under the limit."""
 
@@ -48,11 +50,14 @@ class ResultBench(Bench, Protocol):
     limits: Limits
     caller_of: Callable[[Filter, Exchange], Caller]
 
+    def again(self, exchange: ScreenedExchange) -> None:
+        """It is to pass its filters anew, and to be led anew then."""
+
 
 class ScreenedExchange(Exchange):
     """A call of a filtered tool, on its way."""
 
-    __slots__ = ("_bench", "_judging", "approvals", "arguments", "filters", "outer", "unscreened")
+    __slots__ = ("_bench", "_judging", "_passed_s", "approvals", "arguments", "filters", "outer", "tries", "unscreened")
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class ScreenedExchange(Exchange):
         arguments: bytes,
         approvals: Approvals,
         unscreened: tuple[bytes, Envelope],
+        tries: int = 0,
     ) -> None:
         """`message`: as the filters left it; `unscreened`: as they were shown it."""
         super().__init__(message, envelope, outer.client, outer.principal, outer.transport)
@@ -77,13 +83,59 @@ class ScreenedExchange(Exchange):
         """As the server gets them, raw."""
         self.approvals = approvals
         self.unscreened = unscreened
+        self.tries = tries
+        """How often it had passed them before."""
         self._bench = bench
         self._judging: Judging | None = None
+        self._passed_s = bench.clock.now_s()
         outer.abandon = self._outer_over
 
     @property
     def as_sent(self) -> tuple[bytes, Envelope]:
         return self.outer.as_sent
+
+    @property
+    def ages(self) -> bool:
+        return any(one.ages for one in self.filters)
+
+    @property
+    def stale(self) -> bool:
+        return self._bench.clock.now_s() - self._passed_s > _FRESH_S and self.ages
+
+    @property
+    def urgent(self) -> bool:
+        return self.outer.urgent
+
+    def recheck(self, go_on: Callable[[], None]) -> None:
+        bench, outer = self._bench, self.outer
+
+        def judged(outcome: Outcome) -> None:
+            self._judging = None
+            if self.done:
+                return
+            if outcome.kind == "pass" and outcome.value == self.arguments:
+                self._passed_s = bench.clock.now_s()
+                go_on()
+            else:
+                # Whatever they say now, it is said in the usual way, and what has begun is begun anew.
+                bench.again(self)
+
+        _, envelope = self.unscreened
+        message = self.unscreened[0]
+        span = envelope.arguments_span
+        arguments = message[span[0] : span[1]] if span is not None else b"{}"
+        self._judging = Judging(
+            bench,
+            "request",
+            self.filters,
+            self.exposed_name or "",
+            arguments,
+            None,
+            lambda one: bench.caller_of(one, outer),
+            self.approvals,
+            judged,
+        )
+        self._judging.start()
 
     @property
     def at_client(self) -> Exchange:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
-from tidegate.errors import InvalidParams, TidegateError
+from tidegate.errors import InvalidParams, Overloaded, TidegateError
 from tidegate.events import Events
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.state_seal import request_digest
@@ -29,6 +29,8 @@ from tidegate.sandbox.guest import Caller
 
 _MAX_ASKED: Final = 8
 """Approvals that one request of a session's client may come to need."""
+_MOST_TRIES: Final = 5
+"""How often a call may wait for a busy server, and be looked at again. Old commands to a machine pile up no further."""
 _STATE: Final = b'"requestState"'
 
 
@@ -85,11 +87,19 @@ class Screens:
         Screening(self, exchange, message, envelope, approvals).start()
 
     def again(self, exchange: ScreenedExchange) -> None:
-        """Other filters came into force while it waited, and it was not sent yet."""
+        """Other filters came into force while it waited, or what they said has aged, and it was not sent yet."""
         outer = exchange.outer
         exchange.give_up()
-        if not outer.done:
-            Screening(self, outer, *exchange.unscreened, exchange.approvals).start()
+        if outer.done:
+            return
+        if exchange.tries >= _MOST_TRIES:
+            outer.failed(
+                Overloaded(
+                    f"backend `{outer.backend}` is too busy: each time it passed its filters, this call had to wait"
+                )
+            )
+            return
+        Screening(self, outer, *exchange.unscreened, exchange.approvals, exchange.tries + 1).start()
 
     def resumed(self, exchange: Exchange, pending: PendingApproval, approvals: Approvals) -> None:
         """As of `GoOn`. What the request carried for its server when the question came up, it carries again."""
@@ -109,9 +119,18 @@ class Screening:
     """One request before its filters. `approvals`: what was agreed to before."""
 
     def __init__(
-        self, screens: Screens, exchange: Exchange, message: bytes, envelope: Envelope, approvals: Approvals
+        self,
+        screens: Screens,
+        exchange: Exchange,
+        message: bytes,
+        envelope: Envelope,
+        approvals: Approvals,
+        tries: int = 0,
     ) -> None:
-        """`message`: as it would be sent on, which after an approval is not what the client sent."""
+        """`message`: as it would be sent on, which after an approval is not what the client sent. `tries`: as of
+        `ScreenedExchange`.
+        """
+        self._tries = tries
         self._screens = screens
         self._exchange = exchange
         self._message = message
@@ -194,6 +213,7 @@ class Screening:
                 arguments=arguments,
                 approvals=self._approvals,
                 unscreened=(self._message, self._envelope),
+                tries=self._tries,
             )
         )
 

@@ -216,8 +216,12 @@ class Connection:
         edits: list[Edit],
         timeout_s: float,
         headers: tuple[tuple[str, str], ...] = (),
+        once: bool = False,
     ) -> Call | None:
-        """Sends a client's request on; None when that cannot be done, of which the listener was told."""
+        """Sends a client's request on; None when that cannot be done, of which the listener was told.
+
+        `once`: not again, even if it did not arrive.
+        """
         dialect = self.dialect
         if self.closed or dialect is None:
             listener.failed(UpstreamClosed(f"backend `{self.backend}` is not connected"))
@@ -228,7 +232,7 @@ class Connection:
         call.headers = headers
         call.principal = client.principal
         call.sent = client, message, envelope, edits
-        call.rules = self._owner.rules
+        call.rules = self._owner.rules if not once else None
         try:
             shaped = dialect.shape(message, envelope, client, upstream_id, edits)
             self._pending[upstream_id] = call
@@ -503,7 +507,9 @@ class Connection:
             self.call_failed(call, error)
 
     def may_repeat(self, call: Call) -> bool:
-        return call.method in READING or (call.method == "tools/call" and call.params_name in self.repeatable)
+        if call.method == "tools/call":
+            return call.params_name in self.repeatable and call.rules is self._owner.rules
+        return call.method in READING
 
     def never_ran(self, call: Call, error: TidegateError) -> None:
         """Sent again on the connection that comes after this one: once, or as often as there are replicas."""

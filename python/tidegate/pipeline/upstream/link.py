@@ -72,7 +72,7 @@ class Call:
         self.headers: tuple[tuple[str, str], ...] = ()
         """`Mcp-Param-*` headers, for a link that has headers."""
         self.rules: object = None
-        """By which it was let in."""
+        """By which it was let in; None for one that is not sent again."""
         self.sent: Sent | None = None
         """What it takes to send it once more; None when it must not be."""
         self.successor: Call | None = None
