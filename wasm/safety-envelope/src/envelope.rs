@@ -328,9 +328,9 @@ mod tests {
         bench.later(10_000);
         assert_eq!(call(&bench, SWITCH, "drive", r#"{"v":3}"#), Answer::Pass);
         assert_eq!(*bench.armed.borrow(), [r#"switch:halt 500 halt {"hard":true}"#]);
-        bench.later(500);
+        bench.later(499);
         assert_eq!(call(&bench, SWITCH, "drive", r#"{"v":6}"#), Answer::Pass);
-        bench.later(501);
+        bench.later(500);
         refused(call(&bench, SWITCH, "drive", r#"{"v":6}"#), "call `rearm`");
         refused(approved(&bench, SWITCH, "drive", r#"{"v":6}"#), "call `rearm`");
         assert_eq!(call(&bench, SWITCH, "halt", "{}"), Answer::Pass);
@@ -349,7 +349,7 @@ mod tests {
         bench.later(5000);
         refused(call(&bench, SWITCH, "drive", r#"{"v":5}"#), "from 0 to 5");
         assert_eq!(call(&bench, SWITCH, "drive", r#"{"v":3}"#), Answer::Pass);
-        bench.later(501);
+        bench.later(500);
         assert_eq!(call(&bench, SWITCH, "halt", "{}"), Answer::Pass);
         refused(call(&bench, SWITCH, "drive", r#"{"v":1}"#), "call `rearm`");
     }
@@ -369,7 +369,7 @@ mod tests {
         let bench = Bench::default();
         let settings = r#"{"tools":[{"tool":"drive","others":"pass","dead_man":{"renew_ms":500,"stop":"halt"}}]}"#;
         assert_eq!(call(&bench, settings, "drive", "{}"), Answer::Pass);
-        bench.later(501);
+        bench.later(500);
         assert!(matches!(call(&bench, settings, "drive", "{}"), Answer::Ask(_)));
         assert_eq!(approved(&bench, settings, "drive", "{}"), Answer::Pass);
         assert_eq!(call(&bench, settings, "drive", "{}"), Answer::Pass);

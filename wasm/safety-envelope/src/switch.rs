@@ -32,7 +32,7 @@ pub fn state(switch: &Switch, around: &dyn Surroundings) -> Result<State, String
     let within = u64::from(switch.renew_ms);
     // A clock that started anew was stopped in between, and the wall clock knows for how long. Either can only trip too early.
     let now = around.monotonic_ms();
-    let late = now < monotonic || now - monotonic > within || around.now_ms() > wall.saturating_add(within);
+    let late = now < monotonic || now - monotonic >= within || around.now_ms() >= wall.saturating_add(within);
     Ok(if late { State::Tripped } else { State::Renewed })
 }
 

@@ -1,0 +1,5 @@
+(import "tidegate:plugin/clock@0.1.0" "now-ms" (func $now (result i64)))
+(data (i32.const 8192) "\00\00\00\00\10\20\00\00\0e\00\00\00\00\00\00\00{\"content\":[]}")
+(func (export "tidegate:plugin/tool@0.1.0#call-tool") (param i32 i32 i32 i32) (result i32)
+  (drop (call $now))
+  (i32.const 8192))

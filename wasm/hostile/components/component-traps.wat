@@ -1,0 +1,1 @@
+(func (export "tidegate:plugin/tool@0.1.0#call-tool") (param i32 i32 i32 i32) (result i32) unreachable)

@@ -1,0 +1,1 @@
+(func (export "tidegate_cal") (param i32 i32) (result i64) (call $fine))

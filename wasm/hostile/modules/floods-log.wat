@@ -1,0 +1,10 @@
+(import "tidegate" "log" (func $log (param i32 i32 i32)))
+(data (i32.const 8192) "again and again")
+(func (export "tidegate_call") (param i32 i32) (result i64)
+  (local $left i32)
+  (local.set $left (i32.const 10000))
+  (loop $again
+    (call $log (i32.const 1) (i32.const 8192) (i32.const 15))
+    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+    (br_if $again (local.get $left)))
+  (call $fine))

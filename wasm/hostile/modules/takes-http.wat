@@ -1,0 +1,5 @@
+(import "tidegate" "http_send" (func $send (param i32 i32) (result i64)))
+(data (i32.const 8192) "{\"method\":\"GET\",\"url\":\"http://127.0.0.1:1/\"}")
+(func (export "tidegate_call") (param i32 i32) (result i64)
+  (drop (call $send (i32.const 8192) (i32.const 44)))
+  (call $fine))

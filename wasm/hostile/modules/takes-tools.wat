@@ -1,0 +1,5 @@
+(import "tidegate" "tools_call" (func $call (param i32 i32 i32 i32) (result i64)))
+(data (i32.const 8192) "host__reboot{}")
+(func (export "tidegate_call") (param i32 i32) (result i64)
+  (drop (call $call (i32.const 8192) (i32.const 12) (i32.const 8204) (i32.const 2)))
+  (call $fine))
