@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tidegate.admin.redaction import Redaction
 from tidegate.config.load import load
 from tidegate.config.problems import problems_of
 from tidegate.config.secrets import secret_files
-from tidegate.config.snapshot import Backend, Bounds, Filter, Grants, Plugin, Snapshot
+from tidegate.config.snapshot import Backend, Bounds, Filter, Grants, Plugin, Secret, Snapshot
 from tidegate.config.transfer import decode_snapshot, encode_snapshot
 from tidegate.errors import ConfigError
 from tidegate.pipeline.reload import Fate, plan
@@ -91,6 +92,7 @@ def test_every_key_of_a_plugin_reaches_the_snapshot(tmp_path: Path) -> None:
                     call=("host__*",),
                 ),
                 settings='{"key":"s3cr3t","deep":{"list":[1,2.5,true]}}',
+                secrets=(Secret("s3cr3t"),),
                 bounds=Bounds(memory_bytes=1048576, deadline_ms=250, output_bytes=4096, concurrency=2),
             ),
         ),
@@ -146,6 +148,25 @@ def test_a_secret_in_the_settings_is_followed(tmp_path: Path) -> None:
     loaded = load([file], ENVIRON)
     assert loaded.snapshot.filters[0].plugin.settings == '{"deep":[{"k":"s3cr3t"}]}'
     assert secret_files(loaded.document, ENVIRON) == (str(tmp_path / "key"),)
+
+
+def test_what_came_from_a_reference_or_looks_secret_is_known_as_such_and_not_shown_to_operators(tmp_path: Path) -> None:
+    text = """
+        [filters.a]
+        wasm = "mask"
+        [filters.a.settings]
+        unit = "celsius"
+        api_key = "k3y-in-the-file"
+        deep = [{ word = "${KEY}-and-more" }, "plain words"]
+        """
+    snapshot = snapshot_of(write(tmp_path / "t.toml", text))
+    assert snapshot.filters[0].plugin.secrets == (Secret("k3y-in-the-file"), Secret("s3cr3t-and-more"))
+    assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
+    redaction = Redaction(snapshot)
+    said = "celsius with k3y-in-the-file and s3cr3t-and-more in plain words"
+    assert redaction.text(said) == "celsius with … and … in plain words"
+    unresolved = load([str(tmp_path / "t.toml")], {}, resolve_references=False).snapshot
+    assert unresolved.filters[0].plugin.secrets == (Secret("k3y-in-the-file"),)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ class Redaction:
             return
         self._learned = snapshot
         found = {value for backend in snapshot.backends for value in _secrets(backend) if len(value) >= _MIN_CHARS}
+        plugins = [backend.plugin for backend in snapshot.backends if backend.plugin is not None]
+        plugins += [one.plugin for one in snapshot.filters]
+        kept = {secret.reveal() for plugin in plugins for secret in plugin.secrets}
+        found |= {value for value in kept if len(value) >= _MIN_CHARS}
         found |= {client.token_sha256 for client in snapshot.clients}
         for value in found:
             self._values.pop(value, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tidegate.config.locate import KeyPath
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, FilterTable, ListenTable
+from tidegate.config.secret_shape import looks_secret
 from tidegate.config.secrets import resolve
 from tidegate.config.snapshot import (
     Backend,
@@ -182,12 +183,14 @@ def _filter(name: str, table: FilterTable, document: Document) -> Filter:
     return Filter(name=name, plugin=plugin, tools=tuple(table.tools), on_failure=table.on_failure)
 
 
-def _plugin(wasm: str, table: BackendTable | FilterTable, path: KeyPath, document: Document) -> Plugin:
+def _plugin(wasm: str, table: BackendTable | FilterTable, path: tuple[str, str], document: Document) -> Plugin:
     """Paths count from the file they stand in, whoever reads it from where."""
 
     def absolute(text: str, *key: str) -> str:
         return os.path.normpath(Path(document.place((*path, *key)).file).absolute().parent / text)
 
+    section, name = path
+    written = document.tree[section][name].get("settings")
     grants = _plain(table.grants)
     for key in ("folders", "writable"):
         grants[key] = tuple((inside, absolute(outside, "grants", key, inside)) for inside, outside in grants[key])
@@ -197,8 +200,21 @@ def _plugin(wasm: str, table: BackendTable | FilterTable, path: KeyPath, documen
         digest=table.digest or "",
         grants=Grants(**grants),
         settings=json.dumps(table.settings, ensure_ascii=False, separators=(",", ":")),
+        secrets=tuple(map(Secret, dict.fromkeys(_secrets("", table.settings, written)))),
         bounds=Bounds(**_plain(table.bounds)),
     )
+
+
+def _secrets(key: str, value: Any, written: Any) -> Iterator[str]:
+    """Texts that came from a reference, or look like a secret. `written`: the same with references in place."""
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _secrets(inner, item, written[inner])
+    elif isinstance(value, list):
+        for item, text in zip(value, written, strict=True):
+            yield from _secrets(key, item, text)
+    elif isinstance(value, str) and (value != written or looks_secret(key, value)):
+        yield value
 
 
 def _client(name: str, table: ClientTable) -> Client:

@@ -80,6 +80,8 @@ class Plugin:
     grants: Grants = field(default_factory=Grants)
     settings: str = field(default="{}", repr=False)
     """A JSON object. May hold secrets."""
+    secrets: tuple[Secret, ...] = ()
+    """What of the settings came from references, or looks like a secret: for those who must not show it."""
     bounds: Bounds = field(default_factory=Bounds)
 
 

@@ -49,8 +49,14 @@ def _filter(values: dict[str, Any]) -> Filter:
 def _plugin(values: dict[str, Any] | None) -> Plugin | None:
     if values is None:
         return None
-    parts = {"grants": Grants(**_frozen(values["grants"])), "bounds": Bounds(**values["bounds"])}
-    return Plugin(**(values | parts))
+    return Plugin(
+        **values
+        | {
+            "grants": Grants(**_frozen(values["grants"])),
+            "bounds": Bounds(**values["bounds"]),
+            "secrets": tuple(map(Secret, values["secrets"])),
+        }
+    )
 
 
 def _plain(value: Any) -> Any:
