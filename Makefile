@@ -35,13 +35,14 @@ $(SANDBOX): $(SANDBOX_SOURCES) Cargo.toml Cargo.lock
 	cargo build --locked --quiet --profile sandbox -p tidegate-sandbox-pybind
 	@install -m 755 target/sandbox/lib_sandbox.so $@
 
-wasm: ## the plugins that come with tidegate, and those that tests use against it
+wasm: $(VENV)/.built ## the plugins that come with tidegate, and those that tests use against it
 	$(MAKE) --no-print-directory -C wasm all hostile
+	$(BIN)/python -m tidegate.sandbox.shipped_code
 
 # Without the compilers for them, a gateway is still worth having.
 .PHONY: plugins
-plugins:
-	@$(MAKE) --no-print-directory -C wasm all || echo "tidegate: going on without the plugins that come with it" >&2
+plugins: $(VENV)/.built
+	@$(MAKE) --no-print-directory -C wasm all && $(BIN)/python -m tidegate.sandbox.shipped_code || echo "tidegate: going on without the plugins that come with it" >&2
 
 # Editable: a change in Python needs no rebuild, a change in Rust does.
 $(VENV)/.built: $(VENV)/.made $(SANDBOX) $(RUST_SOURCES) pyproject.toml Cargo.toml Cargo.lock

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,7 @@ import anyio.lowlevel
 
 from tidegate.clock import Clock
 from tidegate.config.address import parse_host_port
-from tidegate.config.paths import state_directory
+from tidegate.config.paths import plugins_directory, state_directory
 from tidegate.config.snapshot import Snapshot
 from tidegate.control.heap import Heap
 from tidegate.errors import ConfigError
@@ -78,12 +79,15 @@ class Daemon:
         tasks: Tasks,
         inherited: Inherited | None = None,
         documents: Documents | None = None,
+        plugins_directory: Path | None = None,
     ) -> None:
-        """`inherited`: listening sockets from the service manager; `snapshot` has adopted them."""
+        """`inherited`: listening sockets from the service manager; `snapshot` has adopted them. `plugins_directory`: as
+        of `Plugins`.
+        """
         self.snapshot = snapshot
         self.clock = Clock()
         self.events = Events()
-        self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn, documents)
+        self.gateway = Gateway(snapshot, self.clock, self.events, tasks.spawn, documents, plugins_directory)
         make_room(snapshot.limits.connections)
         self.registry = ConnectionRegistry(snapshot.limits.connections, self.clock)
         self.registry.on_leave = Heap().trim_soon
@@ -331,7 +335,7 @@ async def serve(source: Source, announce: Callable[[dict[str, object]], None], *
             if contract is not None:
                 inherited = contract.inherited
                 snapshot = replace(snapshot, listen=inherited.adopt(snapshot.listen))
-            daemon = Daemon(snapshot, tasks, inherited, kept_catalogues())
+            daemon = Daemon(snapshot, tasks, inherited, kept_catalogues(), plugins_directory())
             reloading = daemon.reloading = Reloading(
                 source.files, source.read, daemon, daemon.clock, tasks.spawn, contract
             )

@@ -34,8 +34,8 @@ class ExchangeDone:
     stateless: bool
     principal: str
     outcome: str
-    """`ok`, `tool_error` (the result says it is one), `refused` (by a filter), `error` (the server's own) or the slug of
-    a tidegate error."""
+    """`ok`, `tool_error` (the result says it is one), `refused` (by a filter), `error` (the server's own) or the slug
+    of a tidegate error."""
     duration_s: float
     filter: str = ""
     """Whose doing the outcome is, if it is a filter's."""

@@ -9,7 +9,7 @@ import pytest
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.load import load
 from tidegate.config.problems import Problem, problems_of
-from tidegate.config.snapshot import Backend, Client, Secret, Snapshot
+from tidegate.config.snapshot import Backend, Client, Grants, Secret, Snapshot
 from tidegate.errors import ConfigError
 
 ENVIRON = {"XDG_RUNTIME_DIR": "/run/user/7"}
@@ -39,11 +39,12 @@ def test_an_empty_file_is_the_embedded_default(tmp_path: Path) -> None:
     snapshot = snapshot_of(tmp_path, "")
     assert snapshot.listen == default_snapshot(ENVIRON).listen
     assert snapshot.limits == default_snapshot(ENVIRON).limits
-    assert (
-        snapshot.backends
-        == default_snapshot(ENVIRON).backends
-        == (Backend(name="host", transport="builtin", address="host"),)
-    )
+    host, *plugins = snapshot.backends
+    assert snapshot.backends == default_snapshot(ENVIRON).backends
+    assert host == Backend(name="host", transport="builtin", address="host", prefix="")
+    # Those of a build without the compilers for them are not there.
+    assert all(one.plugin is not None and one.plugin.shipped for one in plugins)
+    assert all(one.plugin is not None and one.plugin.grants == Grants() for one in plugins)
     assert snapshot.sources == (str(tmp_path / "tidegate.toml"),)
 
 

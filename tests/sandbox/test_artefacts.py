@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tidegate
+from tidegate.config.paths import plugins_directory
 from tidegate.sandbox.artefacts import (
     ArtefactRefused,
     Artefacts,
     ArtefactsUnusable,
     Seal,
-    artefacts_directory,
     read_seal,
     sha256_of,
 )
@@ -238,6 +238,6 @@ def test_a_process_that_is_killed_at_any_step_leaves_a_valid_one_or_none(tmp_pat
 
 def test_they_are_kept_beneath_the_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGATE_STATE", "/var/lib/x")
-    assert artefacts_directory() == Path("/var/lib/x/plugins")
+    assert plugins_directory() == Path("/var/lib/x/plugins")
     monkeypatch.setenv("TIDEGATE_STATE", "")
-    assert artefacts_directory() is None
+    assert plugins_directory() is None

@@ -87,7 +87,7 @@ def _missing_programs(snapshot: Snapshot, document: Document) -> Iterable[Proble
 
 def _missing_plugins(snapshot: Snapshot, document: Document) -> Iterable[Problem]:
     """Plugins that cannot be loaded as things stand, and folders that cannot be granted."""
-    from tidegate.sandbox.shipped import shipped_names
+    from tidegate.config.shipped import shipped_names
 
     found = [("backends", one.name, one.plugin) for one in snapshot.backends if one.enabled and one.plugin is not None]
     found += [("filters", one.name, one.plugin) for one in snapshot.filters]

@@ -111,6 +111,7 @@ def _standalone(args: argparse.Namespace) -> int:
 
     import anyio
 
+    from tidegate.config.paths import plugins_directory
     from tidegate.config.read import read_snapshot
     from tidegate.daemon import Daemon, Tasks, kept_catalogues, set_up_logging
     from tidegate.daemon import run as run_loop
@@ -126,7 +127,7 @@ def _standalone(args: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with anyio.create_task_group() as group:
-            daemon = Daemon(snapshot, Tasks(group), documents=kept_catalogues())
+            daemon = Daemon(snapshot, Tasks(group), documents=kept_catalogues(), plugins_directory=plugins_directory())
             await loop.connect_accepted_socket(
                 lambda: StreamServerProtocol(
                     snapshot.limits, daemon.registry, lambda stream: daemon.converse(stream, "stdio")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from tidegate.config import rules
 from tidegate.config.document import PLUGIN_KEYS, REACH_KEYS, Document, merge, names_file, read_document
-from tidegate.config.embedded import HOST_BACKEND
+from tidegate.config.embedded import default_backends
 from tidegate.config.explain import explain, key_path
 from tidegate.config.locate import KeyPath
 from tidegate.config.paths import default_unix_path
@@ -132,7 +132,7 @@ def _snapshot(
         limits=Limits(**_plain(configuration.limits)),
         relay=configuration.relay,
         access_log=configuration.access_log,
-        backends=backends if "backends" in document.tree else (HOST_BACKEND,),
+        backends=backends if "backends" in document.tree else default_backends(),
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
         filters=tuple(_filter(name, table, document) for name, table in configuration.filters.items()),
         trusted_keys=tuple(configuration.plugins.trusted_keys),

@@ -88,3 +88,9 @@ def state_directory(environ: Mapping[str, str] | None = None) -> Path | None:
         return Path(state) / "tidegate"
     home = environ.get("HOME")
     return Path(home) / ".local" / "state" / "tidegate" if home else None
+
+
+def plugins_directory(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where compiled plugins are, and what plugins keep; None where there is no such place. Creates nothing."""
+    state = state_directory(environ)
+    return state / "plugins" if state is not None else None

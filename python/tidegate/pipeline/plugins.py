@@ -67,12 +67,12 @@ class Plugins:
 
     # -- for the sandbox --------------------------------------------------------------------------------------
 
-    async def artefact(self, file: Path, digest: str, name: str) -> Artefact:
+    async def artefact(self, file: Path, digest: str, name: str, shipped: str, *, anew: bool) -> Artefact:
         from tidegate.sandbox.compiling import CompilationFailed, compile_in_child
 
         try:
             artefacts, engine = await asyncio.to_thread(self._kept)
-            found = await asyncio.to_thread(artefacts.find, digest, engine, file)
+            found = None if anew else await asyncio.to_thread(self._found, artefacts, engine, file, digest, shipped)
             if found is None:
                 # One after the other: each takes a core and memory for itself.
                 async with self._compiling:
@@ -85,6 +85,13 @@ class Plugins:
                 f"plugin `{name}` was compiled, and what came of it is not there: {artefacts.directory}"
             )
         return found
+
+    @staticmethod
+    def _found(artefacts: Artefacts, engine: str, file: Path, digest: str, shipped: str) -> Artefact | None:
+        """On a thread."""
+        from tidegate.sandbox.shipped_code import shipped_code
+
+        return (shipped_code(shipped, digest, engine) if shipped else None) or artefacts.find(digest, engine, file)
 
     def _kept(self) -> tuple[Artefacts, str]:
         """On a thread: where artefacts are, and for which engine. Raises: OSError."""

@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tidegate.config.paths import state_directory
-
 _log = logging.getLogger("tidegate.sandbox")
 
 SUFFIX: Final = ".cwasm"
@@ -325,12 +323,6 @@ class Artefacts:
             finally:
                 _unlink(temporary)
         return key
-
-
-def artefacts_directory() -> Path | None:
-    """Where they are kept for whoever runs this; None where there is no such place. Creates nothing."""
-    state = state_directory()
-    return state / "plugins" if state is not None else None
 
 
 def _hex(digest: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
 from tidegate import __version__, _sandbox
+from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import Cancelled, PluginRefused, TidegateError
 from tidegate.sandbox.granting import bounded, granted
@@ -22,7 +23,6 @@ from tidegate.sandbox.guest import NOBODY, Answered, Caller, Job
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_of, read_wasm
 from tidegate.sandbox.plugin import Plugin, PluginCall, Told
 from tidegate.sandbox.sections import Kind, NotWasm, kind_of
-from tidegate.sandbox.shipped import shipped_file
 
 if TYPE_CHECKING:
     from tidegate.sandbox.artefacts import Artefact
@@ -40,8 +40,10 @@ _THREADS_A_CORE: Final = 2
 class Services(Protocol):
     """What the gateway does for plugins, beyond what their callers may."""
 
-    async def artefact(self, file: Path, digest: str, name: str) -> Artefact:
-        """Native code for this file, compiled before or now. Raises: PluginRefused."""
+    async def artefact(self, file: Path, digest: str, name: str, shipped: str, *, anew: bool) -> Artefact:
+        """Native code for this file, compiled before or (`anew`, in any case) now. `shipped`: the name of the plugin,
+        if it came with tidegate. Raises: PluginRefused.
+        """
 
     def fetch(self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered) -> Job:
         """Makes an HTTP request, in the plugin's words, to one of the granted hosts. May answer before it returns."""
@@ -77,13 +79,13 @@ class Sandbox:
                 f"plugin `{name}` is a {manifest.world}, and cannot be used as a {world}; "
                 f"a {manifest.world} stands under `{'filters' if manifest.world == 'filter' else 'backends'}`"
             )
-        artefact = await self._services.artefact(read.file, read.digest, name)
+        shipped = configured.file if configured.shipped else ""
         grants = granted(manifest.asks, configured.grants)
         bounds = bounded(manifest.limits, configured.bounds)
         folders = [(inside, outside, False) for inside, outside in grants.folders]
         folders += [(inside, outside, True) for inside, outside in grants.writable]
 
-        def map_it() -> _sandbox.Plugin:
+        def map_it(artefact: Artefact) -> _sandbox.Plugin:
             return self._native.load(
                 name,
                 str(artefact.path),
@@ -108,8 +110,16 @@ class Sandbox:
                 },
             )
 
+        async def loaded(*, anew: bool) -> _sandbox.Plugin:
+            artefact = await self._services.artefact(read.file, read.digest, name, shipped, anew=anew)
+            return await asyncio.to_thread(map_it, artefact)
+
         try:
-            native = await asyncio.to_thread(map_it)
+            try:
+                native = await loaded(anew=False)
+            except ValueError:
+                # It may be for a processor that this box had, or the disk, before it was moved here.
+                native = await loaded(anew=True)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
         plugin = self._plugins[native.number] = Plugin(name, self, native, manifest, grants)

@@ -20,7 +20,7 @@ from tidegate.cli.plugin import words
 from tidegate.cli.plugin.home import Home, Section, add_config_arguments, editable, find_home
 from tidegate.cli.plugin.opened import Opened, find_file, open_plugin
 from tidegate.cli.plugin.refused import Refused
-from tidegate.cli.plugin.written import Change, add_table, reloaded
+from tidegate.cli.plugin.written import Change, add_table, names_backends, reloaded
 from tidegate.cli.terminal import clean, is_person, print_table, say
 from tidegate.config.name_rule import check_name
 from tidegate.config.snapshot import Bounds, Grants
@@ -110,11 +110,12 @@ def _request(args: argparse.Namespace, opened: Opened, shipped: bool, home: Home
         raise Refused(f"`{manifest.name}` serves tools and filters nothing; leave `--filter` out", exit_codes.USAGE)
     if opened.kind == "module" and manifest.world == "tool" and not manifest.tools:
         raise Refused(f"the manifest of `{opened.path}` lists no tools, and a core module cannot be asked for them")
+    # One that is served by default is written out like the others of the default.
+    by_default = shipped and name == args.file and not names_backends(home)
     taken = [one.name for one in home.plugins()]
-    if name in taken:
+    if name in taken and not by_default:
         raise Refused(f"there is a plugin `{name}`; `tidegate plugin remove {name}` first, or `--name` another")
-    named = bool(home.files) and any(backend.name == name for backend in home.snapshot.backends)
-    if named:
+    if any(backend.name == name and backend.plugin is None for backend in home.snapshot.backends):
         raise Refused(f"there is a server `{name}`; `--name` gives the plugin another name")
     section: Section = "filters" if manifest.world == "filter" else "backends"
     return Request(name, section, opened, shipped, tuple(args.filter) or ("*",))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tidegate.cli import exit_codes
 from tidegate.cli.plugin.refused import Refused
+from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Backend, Filter, Plugin, Snapshot
-from tidegate.sandbox.shipped import shipped_file
 
 if TYPE_CHECKING:
     from tidegate.cli.doctor.running import Running
@@ -31,12 +31,7 @@ class Home:
     snapshot: Snapshot
 
     def plugins(self) -> Iterator[Configured]:
-        """Those of the tables, tools first."""
-        for backend in self.snapshot.backends:
-            if backend.plugin is not None:
-                yield Configured("backends", backend.name, backend.plugin, backend)
-        for one in self.snapshot.filters:
-            yield Configured("filters", one.name, one.plugin, one)
+        return plugins_of(self.snapshot)
 
     def plugin(self, name: str) -> Configured:
         """Raises: Refused."""
@@ -61,9 +56,22 @@ class Configured:
     table: Backend | Filter
 
     @property
+    def enabled(self) -> bool:
+        return isinstance(self.table, Filter) or self.table.enabled
+
+    @property
     def file(self) -> Path | None:
         """None: of no plugin that this build comes with."""
         return shipped_file(self.plugin.file) if self.plugin.shipped else Path(self.plugin.file)
+
+
+def plugins_of(snapshot: Snapshot) -> Iterator[Configured]:
+    """Those of the tables, tools first."""
+    for backend in snapshot.backends:
+        if backend.plugin is not None:
+            yield Configured("backends", backend.name, backend.plugin, backend)
+    for one in snapshot.filters:
+        yield Configured("filters", one.name, one.plugin, one)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:

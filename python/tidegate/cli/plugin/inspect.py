@@ -16,10 +16,10 @@ from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.state import State, compiled_state, state_of
 from tidegate.cli.terminal import clean, one_line, print_table
 from tidegate.config.document import names_file
+from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Bounds, Filter, Grants
 from tidegate.sandbox.engine import NoEngine, imports_of
 from tidegate.sandbox.granting import bounded, granted, ungranted, useless
-from tidegate.sandbox.shipped import shipped_file
 
 _EPILOG = f"""\
 examples:

@@ -12,8 +12,8 @@ from tidegate.cli.plugin.home import Configured, add_config_arguments, find_home
 from tidegate.cli.plugin.state import State, state_of
 from tidegate.cli.plugin.words import granted_lines, listed
 from tidegate.cli.terminal import clean, print_table
+from tidegate.config.shipped import shipped_names
 from tidegate.config.snapshot import Filter
-from tidegate.sandbox.shipped import shipped_names
 
 _EPILOG = f"""\
 examples:
@@ -84,7 +84,7 @@ def _values(one: Configured, state: State) -> dict[str, Any]:
         else [tool.name for tool in manifest.tools]
         if manifest is not None
         else [],
-        "enabled": isinstance(one.table, Filter) or one.table.enabled,
+        "enabled": one.enabled,
         "granted": as_table(one.plugin.grants),
         "usable": state.usable,
         "state": state.words,

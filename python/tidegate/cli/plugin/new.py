@@ -10,7 +10,7 @@ from typing import Final
 
 from tidegate.cli import exit_codes
 from tidegate.cli.plugin.refused import Refused
-from tidegate.sandbox.shipped import DIRECTORY
+from tidegate.config.shipped import DIRECTORY
 
 LANGUAGES: Final = ("rust", "javascript", "c")
 _TEMPLATES: Final = DIRECTORY / "templates"

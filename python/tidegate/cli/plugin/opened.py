@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tidegate.cli.plugin.refused import Refused
 from tidegate.config.document import names_file
+from tidegate.config.shipped import shipped_file, shipped_names
 from tidegate.sandbox.artefacts import sha256_of
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_text, parse_manifest, read_wasm
 from tidegate.sandbox.sections import Kind, NotWasm, kind_of
-from tidegate.sandbox.shipped import shipped_file, shipped_names
 
 
 @dataclass(frozen=True, slots=True)

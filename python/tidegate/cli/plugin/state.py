@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tidegate.cli.plugin.home import Configured
 from tidegate.cli.plugin.opened import Opened, open_plugin
 from tidegate.cli.plugin.refused import Refused
-from tidegate.sandbox.artefacts import Artefact, Artefacts, artefacts_directory
+from tidegate.config.paths import plugins_directory
+from tidegate.sandbox.artefacts import Artefact, Artefacts
 from tidegate.sandbox.engine import NoEngine, engine_key
 
 
@@ -43,7 +44,7 @@ def state_of(configured: Configured, trusted_keys: tuple[str, ...]) -> State:
 
 def compiled_state(opened: Opened, trusted_keys: tuple[str, ...]) -> State:
     """Whether its machine code is there, for whoever runs this."""
-    directory = artefacts_directory()
+    directory = plugins_directory()
     try:
         engine = engine_key()
     except NoEngine:

@@ -7,7 +7,6 @@ one may read the other, whichever user the gateway runs as.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,14 @@ from tidegate.cli.terminal import say
 from tidegate.config.atomic_file import write_atomically
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.json_edit import NotEditable
+from tidegate.config.paths import plugins_directory
+from tidegate.config.snapshot import Backend
 from tidegate.config.toml_edit import TomlText
 from tidegate.sandbox.artefacts import (
     SEAL_SUFFIX,
     SUFFIX,
     ArtefactRefused,
     Artefacts,
-    artefacts_directory,
     read_seal,
     sha256_of,
 )
@@ -101,7 +101,7 @@ def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
     removed: list[str] = []
     if plugin.shipped:
         return removed
-    if plugin.digest not in {one.digest for one in others} and (directory := artefacts_directory()) is not None:
+    if plugin.digest not in {one.digest for one in others} and (directory := plugins_directory()) is not None:
         Artefacts(directory).remove(plugin.digest)
     file = Path(plugin.file)
     ours = file.parent == Path(os.path.normpath(path.absolute().parent)) / DIRECTORY
@@ -152,7 +152,7 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
     except NoEngine as error:
         raise Refused(f"{error}; `--no-compile` adds it all the same") from error
     with TemporaryDirectory(prefix="tidegate-plugin-") as folder:
-        directory = artefacts_directory()
+        directory = plugins_directory()
         kept = directory if directory is not None else Path(folder) / "artefacts"
         artefacts = Artefacts(kept, change.home.snapshot.trusted_keys)
         if not shipped and _take_precompiled(opened, artefacts, engine):
@@ -222,22 +222,26 @@ def _edited(before: str | None, change: Change) -> TomlText:
     """The text, with what there is by default written out where the table would make it go. Raises: Refused."""
     try:
         text = TomlText(before or "")
-        if change.section == "backends" and not _names_backends(change.home, before):
+        if change.section == "backends" and not names_backends(change.home):
             for backend in default_snapshot().backends:
                 if backend.name != change.name:
-                    way = {"wasm": backend.plugin.file} if backend.plugin is not None else {"builtin": backend.address}
-                    text.set(("backends", backend.name), way)
+                    text.set(("backends", backend.name), _written_out(backend))
     except NotEditable as error:
         raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
     return text
 
 
-def _names_backends(home: Home, before: str | None) -> bool:
-    """Whether what is there by default is out of force already, by this file or by another one."""
+def _written_out(backend: Backend) -> dict[str, Any]:
+    """One of those that are there by default, as a table."""
+    table = {"wasm": backend.plugin.file} if backend.plugin is not None else {"builtin": backend.address}
+    return table if backend.prefix is None else {**table, "prefix": backend.prefix}
+
+
+def names_backends(home: Home) -> bool:
+    """Whether what is there by default is out of force, by one of the files."""
     from tidegate.config.document import merge, read_document
 
-    files: Sequence[str] = [file for file in home.files if Path(file).exists()]
-    return before is not None and "backends" in merge(map(read_document, files)).tree
+    return "backends" in merge(read_document(file) for file in home.files if Path(file).exists()).tree
 
 
 def _read(path: Path) -> str | None:
