@@ -5,6 +5,7 @@ A test is of a check by `@of_check(NAME)`; the last tests see to it that every c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -22,6 +23,7 @@ from typing import TypeVar
 
 import pytest
 from running_gateway import TIDEGATE, WORKSHOP, gateway
+from small_plugin import write_plugin
 
 from tidegate.cli import exit_codes, main
 from tidegate.cli.doctor.case import Case, open_case
@@ -441,6 +443,26 @@ def test_what_is_left_where_the_socket_should_be_is_told(tmp_path: Path) -> None
     path.unlink()
     path.touch()
     assert one(found()).severity == "error"
+
+
+@of_check("plugin_files")
+def test_a_plugin_that_would_not_run_is_told_with_the_reason(tmp_path: Path) -> None:
+    file = write_plugin(tmp_path / "g.wasm")
+    digest = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    good = f'[backends.g]\nwasm = "g.wasm"\ndigest = "{digest}"\n'
+    assert found_by("plugin_files", good) == []
+    assert found_by("plugin_files", good.replace(digest, f"sha256:{'0' * 64}") + "enabled = false\n") == []
+    changed = one(found_by("plugin_files", good.replace(digest, f"sha256:{'0' * 64}")))
+    assert (changed.severity, changed.backend) == ("error", "g")
+    assert "`g` cannot be run: another file than was pinned" in changed.what
+    assert changed.found.startswith("tidegate.toml:2: ")
+    gone = one(found_by("plugin_files", good.replace("g.wasm", "gone.wasm").replace("backends", "filters")))
+    assert "file is missing" in gone.what
+    assert gone.why == "calls of the tools it filters are refused"
+    lost = found_by("plugin_files", good + "grants.folders = { '/data' = 'nowhere' }\n")
+    assert [finding.severity for finding in lost] == ["error", "note"]
+    assert "granted a folder that is not there" in lost[0].what
+    assert "granted what it does not ask for: folders" in lost[1].what
 
 
 @of_check("state_directory")

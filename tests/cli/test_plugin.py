@@ -18,6 +18,7 @@ from small_plugin import CURIOUS, FILTER, TOOL, module, write_plugin
 
 from tidegate.cli import exit_codes, main
 from tidegate.cli.plugin import written
+from tidegate.config.embedded import default_snapshot
 from tidegate.config.load import load
 from tidegate.sandbox.artefacts import Artefacts, sha256_of
 from tidegate.sandbox.compiling import Compiled
@@ -53,11 +54,13 @@ def test_a_plugin_is_checked_copied_compiled_pinned_and_written_beside_what_ther
     digest = sha256_of(file.read_bytes())
     copy = f"plugins/greeter-{digest[7:19]}.wasm"
     assert config.read_text().startswith("# mine\n[limits]\ndepth = 9   # keep\n")
-    assert tree_of(config)["backends"] == {"host": {"builtin": "host"}, "greeter": {"wasm": copy, "digest": digest}}
+    assert tree_of(config)["backends"]["greeter"] == {"wasm": copy, "digest": digest}
     assert (box / copy).read_bytes() == file.read_bytes()
     assert stat.S_IMODE((box / copy).stat().st_mode) == 0o644
     assert Artefacts(box / "state" / "plugins").find(digest, engine_key()) is not None
-    plugin = load([str(config)], {}).snapshot.backends[1].plugin
+    *others, backend = load([str(config)], {}).snapshot.backends
+    assert tuple(others) == default_snapshot().backends
+    plugin = backend.plugin
     assert plugin is not None
     assert plugin.file == str(box / copy)
     shown = capsys.readouterr()
@@ -263,6 +266,7 @@ def test_without_a_configuration_the_way_out_is_named(box: Path, capsys: pytest.
 
 def test_a_list_tells_what_each_one_is_and_whether_it_would_run(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_plugin(box / "g.wasm", CURIOUS)
+    (box / "t.toml").write_text('[backends.host]\nbuiltin = "host"\n')
     assert add("g.wasm", "--grant", "log") == exit_codes.OK
     assert add("g.wasm", "--name", "gone", "--no-compile", "--grant", "none") == exit_codes.OK
     config = box / "t.toml"
@@ -483,13 +487,17 @@ def test_new_makes_a_directory_under_its_own_name(
 def test_a_plugin_that_comes_with_tidegate_is_added_by_its_name(
     box: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tidegate.sandbox import shipped
+    from tidegate.config import embedded, shipped
 
+    monkeypatch.setattr(embedded, "PLUGINS", ("greeter",), raising=False)
     monkeypatch.setattr(shipped, "DIRECTORY", box)
     write_plugin(box / "greeter.wasm")
     assert add("greeter") == exit_codes.OK
     assert tree_of(box / "t.toml")["backends"]["greeter"] == {"wasm": "greeter"}
+    assert "host" in tree_of(box / "t.toml")["backends"]
     assert not (box / "plugins").exists()
+    assert add("greeter") == exit_codes.FAILED
+    assert add("greeter", "--name", "again") == exit_codes.OK
     assert add("gretter") == exit_codes.FAILED
     assert "(there is: greeter)" in capsys.readouterr().err
     assert main(["plugin", "list", "--config", "t.toml"]) == exit_codes.OK

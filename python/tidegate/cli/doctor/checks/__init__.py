@@ -18,6 +18,7 @@ NAMES: Final = (
     "commands",
     "node_version",
     "python_version",
+    "plugin_files",
     "exits_at_once",
     "stdout_noise",
     "slow_start",
