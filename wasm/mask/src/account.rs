@@ -102,6 +102,10 @@ fn iban_bytes(country: [u8; 2]) -> Option<usize> {
 
 /// In one piece, or in groups with blanks between them.
 pub fn iban(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
+    // Few words have digits here, and looking up a country takes longer.
+    if !scan.byte(at + 2).is_ascii_digit() || !scan.byte(at + 3).is_ascii_digit() {
+        return None;
+    }
     let country = [scan.byte(at).to_ascii_uppercase(), scan.byte(at + 1).to_ascii_uppercase()];
     let bytes = iban_bytes(country)?;
     let mut all = [0u8; LONGEST_IBAN];
@@ -119,7 +123,7 @@ pub fn iban(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
         }
     }
     let enough = if bytes == 0 { count >= 15 } else { count == bytes };
-    let fits = enough && all[2].is_ascii_digit() && all[3].is_ascii_digit() && !Scan::in_word(scan.byte(end)) && rest_by_97(&all[..count]) == 1;
+    let fits = enough && !Scan::in_word(scan.byte(end)) && rest_by_97(&all[..count]) == 1;
     fits.then_some((at, end))
 }
 

@@ -52,10 +52,14 @@ impl Scan<'_> {
 
 pub fn find(text: &str, settings: &Settings) -> Vec<Found> {
     let mut scan = Scan { text: text.as_bytes(), masked_to: 0 };
+    let in_words: [bool; 256] = core::array::from_fn(|byte| u8::try_from(byte).is_ok_and(|byte| Scan::in_word(byte) || byte == b'_'));
     let mut found = Vec::new();
     let mut at = 0;
     while at < scan.text.len() {
-        match first(&scan, at, settings) {
+        // Most bytes are blanks or within a word, where nothing starts.
+        let byte = scan.text[at];
+        let may_start = (Scan::in_word(byte) || matches!(byte, b'+' | b'(' | b'-' | b':')) && !in_words[usize::from(scan.before(at))];
+        match (may_start || byte == b'@').then(|| first(&scan, at, settings)).flatten() {
             Some(here) => {
                 at = here.end;
                 scan.masked_to = here.end;
@@ -70,7 +74,7 @@ pub fn find(text: &str, settings: &Settings) -> Vec<Found> {
 /// What is found where this byte says that something may be.
 fn first(scan: &Scan<'_>, at: usize, settings: &Settings) -> Option<Found> {
     let byte = scan.text[at];
-    let starts_word = !Scan::in_word(scan.before(at)) && scan.before(at) != b'_';
+    let starts_word = byte != b'@';
     let asked = |kind, span: Option<(usize, usize)>| span.map(|(start, end)| Found { start, end, kind });
     let mut found = None;
     let mut try_for = |kind, looks: bool, finder: fn(&Scan<'_>, usize) -> Option<(usize, usize)>| {

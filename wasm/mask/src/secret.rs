@@ -67,7 +67,7 @@ fn issued(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
         let end = scan.run(at, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
         return (end - at == 20 && !Scan::in_word(scan.byte(end))).then_some((at, end));
     }
-    let (prefix, least) = PREFIXES.iter().find(|(prefix, _)| scan.starts(at, prefix))?;
+    let (prefix, least) = PREFIXES.iter().find(|(prefix, _)| prefix.as_bytes()[0] == scan.byte(at) && scan.starts(at, prefix))?;
     let dotted = prefix.ends_with('.');
     let end = scan.run(at + prefix.len(), |byte| in_token(byte) || (dotted && byte == b'.'));
     let rest = &scan.text[at + prefix.len()..end];
@@ -76,7 +76,7 @@ fn issued(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
 
 /// What stands behind the word: the word itself stays.
 fn bearer(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
-    let word = scan.text.get(at..at + 7)?;
+    let word = scan.text.get(at..at + 7).filter(|word| matches!(word[0], b'B' | b'b'))?;
     if !word.eq_ignore_ascii_case(b"bearer ") {
         return None;
     }
