@@ -260,6 +260,33 @@ async def test_asking_about_a_result_is_too_late() -> None:
         assert b"secret" not in reply.raw
 
 
+async def test_a_filter_that_is_no_more_refuses_nothing() -> None:
+    judges: Json = {"old": Judge(lambda seen: None), "new": Judge()}
+    async with guarded(ScriptedServer("session"), judges=judges, filters=[configured("old")]) as home:
+        client = await home.client("tcp", "session")
+        for opinion in (refuse("old rules"), ask("Old rules?")):
+            take_up(home, filters=(configured("old"),))
+            pending = client.tool("echo", {"to": 50})
+            seen = await judges["old"].seen.wait(lambda seen: True, skip=len(judges["old"].seen))
+            take_up(home, filters=(configured("new"),))
+            seen.judge(opinion)
+            (await home.server.next_call("tools/call")).text("moved")
+            assert (await pending.reply()).text == "moved"
+
+
+async def test_questions_come_on_the_stream_of_the_call() -> None:
+    async with guarded(ScriptedServer("session"), transport="http", judges={"judge": Judge(careful)}) as home:
+        client = await home.http_client("session", capabilities=ABLE, listens_at_once=False)
+        pending = client.tool("echo", {"to": 50})
+        client.answer(await asked(client), YES)
+        call = await home.server.next_call("tools/call")
+        answer = call.ask("elicitation/create", FORM)
+        client.answer(await asked(client, 1), YES)
+        assert (await within(answer))["result"] == YES
+        call.text("moved")
+        assert (await pending.reply()).text == "moved"
+
+
 # -- stateless ----------------------------------------------------------------------------------------------------
 
 
