@@ -564,3 +564,23 @@ def test_signed_code_that_was_changed_is_not_what_its_seal_says(box: Path, capsy
     (box / "t.toml").write_text(f'[plugins]\ntrusted_keys = ["{public}"]\n')
     assert add("g.wasm") == exit_codes.OK
     assert "`g.cwasm` is not what its seal says" in capsys.readouterr().err
+
+
+def test_code_that_came_with_tidegate_is_used_as_it_is_and_goes_nowhere_else(
+    box: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidegate.config import shipped
+    from tidegate.sandbox import shipped_code
+
+    package = box / "package"
+    package.mkdir()
+    monkeypatch.setattr(shipped, "DIRECTORY", package)
+    file = write_plugin(package / "greeter.wasm")
+    assert shipped_code.main() == 0
+    assert add("greeter") == exit_codes.OK
+    assert not (box / "state").exists()
+    assert main(["plugin", "list", "--config", "t.toml"]) == exit_codes.OK
+    assert "comes compiled" in capsys.readouterr().out
+    assert add(str(file), "--name", "copied") == exit_codes.OK
+    assert [path.suffix for path in (box / "plugins").iterdir()] == [".wasm"]
+    assert "not taken" not in capsys.readouterr().err

@@ -59,8 +59,8 @@ def _found(args: argparse.Namespace) -> tuple[Configured | None, State]:
                 raise
         else:
             return configured, state_of(configured, home.snapshot.trusted_keys)
-    path, _ = find_file(args.plugin)
-    return None, compiled_state(open_plugin(path), ())
+    path, shipped = find_file(args.plugin)
+    return None, compiled_state(open_plugin(path), (), path.stem if shipped else "")
 
 
 def _print(configured: Configured | None, state: State) -> None:

@@ -10,6 +10,7 @@ from tidegate.cli.plugin.refused import Refused
 from tidegate.config.paths import plugins_directory
 from tidegate.sandbox.artefacts import Artefact, Artefacts
 from tidegate.sandbox.engine import NoEngine, engine_key
+from tidegate.sandbox.shipped_code import shipped_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,18 @@ def state_of(configured: Configured, trusted_keys: tuple[str, ...]) -> State:
     world = "filter" if configured.section == "filters" else "tool"
     if opened.manifest.world != world:
         return State(f"is a {opened.manifest.world}, not a {world}", usable=False, opened=opened)
-    return compiled_state(opened, trusted_keys)
+    return compiled_state(opened, trusted_keys, plugin.file if plugin.shipped else "")
 
 
-def compiled_state(opened: Opened, trusted_keys: tuple[str, ...]) -> State:
-    """Whether its machine code is there, for whoever runs this."""
+def compiled_state(opened: Opened, trusted_keys: tuple[str, ...], shipped: str = "") -> State:
+    """Whether its machine code is there, for whoever runs this. `shipped`: its name, if it comes with tidegate."""
     directory = plugins_directory()
     try:
         engine = engine_key()
     except NoEngine:
         return State("this build runs no plugins", usable=False, opened=opened)
+    if shipped and (artefact := shipped_code(shipped, opened.digest, engine)) is not None:
+        return State("comes compiled", usable=True, opened=opened, artefact=artefact)
     artefact = Artefacts(directory, trusted_keys).find(opened.digest, engine) if directory is not None else None
     if artefact is None:
         return State("to be compiled when needed", usable=True, opened=opened)

@@ -29,12 +29,14 @@ from tidegate.sandbox.artefacts import (
     SUFFIX,
     ArtefactRefused,
     Artefacts,
+    Seal,
     read_seal,
     sha256_of,
 )
 from tidegate.sandbox.compiling import Check
 from tidegate.sandbox.engine import NoEngine, engine_key
 from tidegate.sandbox.manifest import BrokenManifest, embed, listed_tools, parse_manifest, with_tools
+from tidegate.sandbox.shipped_code import shipped_code
 
 DIRECTORY: Final = "plugins"
 _DIGEST_CHARS: Final = 12
@@ -155,6 +157,8 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
         directory = plugins_directory()
         kept = directory if directory is not None else Path(folder) / "artefacts"
         artefacts = Artefacts(kept, change.home.snapshot.trusted_keys)
+        if shipped and shipped_code(opened.path.stem, opened.digest, engine) is not None:
+            return opened
         if not shipped and _take_precompiled(opened, artefacts, engine):
             return opened
         file = Path(folder) / opened.path.name
@@ -176,7 +180,7 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
 
 def _take_precompiled(opened: Opened, artefacts: Artefacts, engine: str) -> bool:
     foreign = opened.path.with_suffix(SUFFIX)
-    if read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX)) is None:
+    if _signed_seal(foreign) is None:
         return False
     try:
         artefacts.take_in(foreign, opened.digest, engine)
@@ -186,13 +190,19 @@ def _take_precompiled(opened: Opened, artefacts: Artefacts, engine: str) -> bool
     return True
 
 
+def _signed_seal(code: Path) -> Seal | None:
+    """That of code from elsewhere. Other seals are of no use outside the place they were made for."""
+    seal = read_seal(code.with_name(code.name + SEAL_SUFFIX))
+    return seal if seal is not None and seal.proof.startswith("ed25519:") else None
+
+
 def _copied(opened: Opened, source: Path, change: Change) -> Path:
     """The file in its place, and a precompiled one beside it. Raises: Refused."""
     directory = change.config.absolute().parent / DIRECTORY
     digest = opened.digest.removeprefix("sha256:")
     copy = directory / f"{opened.manifest.name}-{digest[:_DIGEST_CHARS]}.wasm"
     foreign = source.with_suffix(SUFFIX)
-    seal = read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX))
+    seal = _signed_seal(foreign)
     try:
         directory.mkdir(mode=0o755, exist_ok=True)
         _put(copy, opened.wasm)
