@@ -108,6 +108,12 @@ def read_seal(path: Path) -> Seal | None:
     return Seal(**{key: values[key] for key in keys})
 
 
+def signed_seal(code: Path) -> Seal | None:
+    """That of machine code from elsewhere. Seals of other kinds are of no use outside the place they were made for."""
+    seal = read_seal(code.with_name(code.name + SEAL_SUFFIX))
+    return seal if seal is not None and seal.proof.startswith("ed25519:") else None
+
+
 def signed(wasm: str, code: bytes, engine: str, target: str, secret: bytes, public: bytes) -> Seal:
     """A seal that another box takes when it trusts `public`. Needs the native sandbox."""
     from tidegate import _sandbox
@@ -139,7 +145,7 @@ class Artefacts:
         path = self._path(digest, engine)
         if found := self._judged(path, digest, engine):
             return found
-        if beside is None or not (foreign := beside.with_suffix(SUFFIX)).exists():
+        if beside is None or signed_seal(foreign := beside.with_suffix(SUFFIX)) is None:
             return None
         try:
             return self.take_in(foreign, digest, engine)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tidegate.cli import exit_codes
 from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.terminal import say
 from tidegate.config.shipped import DIRECTORY
 
 LANGUAGES: Final = ("rust", "javascript", "c")
@@ -22,7 +23,7 @@ examples:
   tidegate plugin new weather --language rust
   tidegate plugin new weather --language javascript
 
-The README.md in the directory says how to build it and try it.
+Its `build.sh` says what it needs, and builds `build/NAME.wasm` with its manifest, `build/NAME.toml`.
 
 {exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)}"""
 
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     copy_template(template, target, name)
     for path in sorted(path for path in target.rglob("*") if path.is_file()):
         print(path)
+    if (target / "build.sh").exists():
+        say(f"next: `sh {target}/build.sh`, then `tidegate plugin add {target}/build/{name}.wasm`")
     return exit_codes.OK
 
 

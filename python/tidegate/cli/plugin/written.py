@@ -29,9 +29,8 @@ from tidegate.sandbox.artefacts import (
     SUFFIX,
     ArtefactRefused,
     Artefacts,
-    Seal,
-    read_seal,
     sha256_of,
+    signed_seal,
 )
 from tidegate.sandbox.compiling import Check
 from tidegate.sandbox.engine import NoEngine, engine_key
@@ -180,7 +179,7 @@ def _compiled(opened: Opened, change: Change, shipped: bool) -> Opened:
 
 def _take_precompiled(opened: Opened, artefacts: Artefacts, engine: str) -> bool:
     foreign = opened.path.with_suffix(SUFFIX)
-    if _signed_seal(foreign) is None:
+    if signed_seal(foreign) is None:
         return False
     try:
         artefacts.take_in(foreign, opened.digest, engine)
@@ -190,19 +189,13 @@ def _take_precompiled(opened: Opened, artefacts: Artefacts, engine: str) -> bool
     return True
 
 
-def _signed_seal(code: Path) -> Seal | None:
-    """That of code from elsewhere. Other seals are of no use outside the place they were made for."""
-    seal = read_seal(code.with_name(code.name + SEAL_SUFFIX))
-    return seal if seal is not None and seal.proof.startswith("ed25519:") else None
-
-
 def _copied(opened: Opened, source: Path, change: Change) -> Path:
     """The file in its place, and a precompiled one beside it. Raises: Refused."""
     directory = change.config.absolute().parent / DIRECTORY
     digest = opened.digest.removeprefix("sha256:")
     copy = directory / f"{opened.manifest.name}-{digest[:_DIGEST_CHARS]}.wasm"
     foreign = source.with_suffix(SUFFIX)
-    seal = _signed_seal(foreign)
+    seal = signed_seal(foreign)
     try:
         directory.mkdir(mode=0o755, exist_ok=True)
         _put(copy, opened.wasm)
