@@ -183,6 +183,8 @@ async def test_a_filter_that_could_not_be_loaded_refuses_every_call() -> None:
         for _ in range(2):
             error = (await client.tool("echo").reply()).error
             assert error["data"] == {"filter": "judge", "cause": "plugin_refused"}
+        (row,) = home.daemon.statistics()["filters"]  # type: ignore[misc]
+        assert (row["state"], row["reason"]) == ("failed", "its digest is another one")
         assert home.server.said("tools/call") == []
 
 

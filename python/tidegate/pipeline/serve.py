@@ -722,6 +722,7 @@ class Gateway:
             "relay": self.relay.statistics(),
             "suspended": {"calls": len(self.calls.suspended), "limit": self.limits.suspended},
             "retiring": len(self._retiring),
+            "filters": [one.statistics() for one in self.filters],
             "armed": self.armed.statistics(),
             "backends": [service.statistics() for service in self.services],
         }

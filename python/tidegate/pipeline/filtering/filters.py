@@ -68,6 +68,11 @@ class Filter:
         else:
             use(self._guest, self._error)
 
+    def statistics(self) -> dict[str, object]:
+        state = "ready" if self._guest is not None else "loading" if self._error is None else "failed"
+        reason = str(self._error) if self._error is not None else ""
+        return {"filter": self.name, "tools": list(self.config.tools), "state": state, "reason": reason}
+
     async def load(self, load: Load) -> None:
         try:
             self._guest = await load(self.config)
