@@ -17,6 +17,7 @@ from running_gateway import Running, read_until
 from tidegate.cli import exit_codes, main, parser_of
 from tidegate.cli.grammar import commands, every
 from tidegate.cli.verbs import VERBS
+from tidegate.config.embedded import default_backends
 
 SHELLS = ("bash", "zsh", "fish")
 VERB_NAMES = {verb.name for verb in VERBS}
@@ -208,9 +209,13 @@ def test_where_no_gateway_runs_nothing_is_offered_and_nothing_said(
 ) -> None:
     monkeypatch.setenv("TIDEGATE_SOCKET", str(tmp_path / "nobody"))
     monkeypatch.setenv("TIDEGATE_ADMIN", "127.0.0.1:1")
-    for kind in ("tools", "backends", "plugins"):
+    for kind in ("tools", "backends"):
         assert main(["completion", "names", kind]) == exit_codes.OK
     assert capfd.readouterr() == ("", "")
+    # Which plugins there are stands in the configuration.
+    assert main(["completion", "names", "plugins"]) == exit_codes.OK
+    offered = [backend.name for backend in default_backends() if backend.plugin is not None]
+    assert capfd.readouterr() == ("".join(f"{name}\n" for name in offered), "")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -10,6 +10,7 @@ from typing import Final
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
+from tidegate.config.snapshot import Backend
 
 OWN: Final = 64
 """The daemon's own: listeners, logs, the loop."""
@@ -25,7 +26,7 @@ def _look(case: Case) -> Iterator[Finding]:
     if case.running is not None and (found := _limit_of(case.running.pid)) is not None:
         limit, where = found, f"the running gateway (pid {case.running.pid})"
     connections = case.snapshot.limits.connections
-    backends = sum(_OF_CHILD if item.transport == "stdio" else _OF_BACKEND for item in case.backends)
+    backends = sum(_of(item) for item in case.backends)
     needed = connections + backends + OWN
     if limit == resource.RLIM_INFINITY or limit >= needed:
         return
@@ -57,3 +58,9 @@ def _limit_of(pid: int) -> int | None:
 
 
 CHECK = BoxCheck("descriptors", "enough files may be open for the configured limits", _look)
+
+
+def _of(backend: Backend) -> int:
+    if backend.transport in ("builtin", "wasm"):
+        return 0  # no connection leads there
+    return _OF_CHILD if backend.transport == "stdio" else _OF_BACKEND
