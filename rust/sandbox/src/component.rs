@@ -1,7 +1,7 @@
 //! Guests that are components: the worlds of `wasm/wit/plugin.wit`.
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentType, InstancePre, Lift, Linker, WasmStr,
+    Component, ComponentExportIndex, ComponentType, InstancePre, Lift, Linker,
 };
 use wasmtime::{Store, StoreContextMut};
 
@@ -54,11 +54,11 @@ enum Said {
     #[component(name = "pass")]
     Pass,
     #[component(name = "change")]
-    Change(WasmStr),
+    Change(String),
     #[component(name = "refuse")]
-    Refuse(WasmStr),
+    Refuse(String),
     #[component(name = "ask")]
-    Ask(WasmStr),
+    Ask(String),
 }
 
 impl Ready {
@@ -111,38 +111,35 @@ impl Ready {
         let instance = self.pre.instantiate(&mut *store)?;
         match (work, &self.functions) {
             (Work::ListTools, Functions::Tool { list, .. }) => {
-                let function = instance.get_typed_func::<(), (WasmStr,)>(&mut *store, list)?;
+                let function = instance.get_typed_func::<(), (String,)>(&mut *store, list)?;
                 let (tools,) = function.call(&mut *store, ())?;
-                Ok(Done::Result(text(store, &tools)?))
+                Ok(Done::Result(text(store, tools)?))
             }
             (Work::CallTool(name, arguments), Functions::Tool { call, .. }) => {
                 let function = instance
-                    .get_typed_func::<(&str, &str), (Result<WasmStr, WasmStr>,)>(
-                        &mut *store,
-                        call,
-                    )?;
+                    .get_typed_func::<(&str, &str), (Result<String, String>,)>(&mut *store, call)?;
                 match function.call(&mut *store, (&name, &arguments))?.0 {
-                    Ok(result) => Ok(Done::Result(text(store, &result)?)),
-                    Err(error) => Ok(Done::Error(text(store, &error)?)),
+                    Ok(result) => Ok(Done::Result(text(store, result)?)),
+                    Err(error) => Ok(Done::Error(text(store, error)?)),
                 }
             }
             (Work::InspectRequest(call), Functions::Filter { request, .. }) => {
                 let function = instance.get_typed_func::<(&str,), (Said,)>(&mut *store, request)?;
                 let (said,) = function.call(&mut *store, (&call,))?;
-                verdict(store, &said)
+                verdict(store, said)
             }
             (Work::InspectResult(call, outcome), Functions::Filter { result, .. }) => {
                 let function =
                     instance.get_typed_func::<(&str, &str), (Said,)>(&mut *store, result)?;
                 let (said,) = function.call(&mut *store, (&call, &outcome))?;
-                verdict(store, &said)
+                verdict(store, said)
             }
             _ => Err(Failure::Refused("it is of the other world".into()).into()),
         }
     }
 }
 
-fn verdict(store: &Store<Guest>, said: &Said) -> Result<Done, wasmtime::Error> {
+fn verdict(store: &Store<Guest>, said: Said) -> Result<Done, wasmtime::Error> {
     Ok(Done::Verdict(match said {
         Said::Pass => Verdict::Pass,
         Said::Change(json) => Verdict::Change(text(store, json)?),
@@ -151,16 +148,14 @@ fn verdict(store: &Store<Guest>, said: &Said) -> Result<Done, wasmtime::Error> {
     }))
 }
 
-/// A guest's text, copied once its length is known to be within the bounds.
-fn text(store: &Store<Guest>, text: &WasmStr) -> Result<String, wasmtime::Error> {
-    let text = text.to_str(store).map_err(|error| {
-        Failure::Garbage(format!("a text that is none: {}", error.root_cause()))
-    })?;
+/// A guest's text. It was copied when the guest returned, which then gave back the memory it was in; how long it can be
+/// is bounded by that memory.
+fn text(store: &Store<Guest>, text: String) -> Result<String, wasmtime::Error> {
     let most = store.data().given.bounds.output_bytes;
     if text.len() > most {
         Err(Failure::OutputTooLarge(text.len()).into())
     } else {
-        Ok(text.into_owned())
+        Ok(text)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with a guest, in the words that its caller is told.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
@@ -57,6 +58,9 @@ impl Failure {
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Self::Busy;
+        }
+        if error.is::<Utf8Error>() {
+            return Self::Garbage("a text is not in UTF-8".into());
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => Self::StackExhausted,
