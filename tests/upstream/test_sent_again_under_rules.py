@@ -43,8 +43,8 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("changed", [False, True])
-async def test_a_call_is_sent_again_unless_the_filters_changed(changed: bool) -> None:
+@pytest.mark.parametrize(("changed", "once"), [(False, False), (True, False), (False, True)])
+async def test_a_call_is_sent_again_unless_its_filters_might_say_otherwise(changed: bool, once: bool) -> None:
     clock = ManualClock()
     uses: list[Any] = []
     config = SimpleNamespace(replicas=1)
@@ -66,14 +66,16 @@ async def test_a_call_is_sent_again_unless_the_filters_changed(changed: bool) ->
     (old, _), (new, link) = connection(), connection()
     heard, client = Heard(), ClientView(stateless=False)
     envelope: Envelope = scan(MESSAGE)
-    call = old.call(cast(Any, heard), client, MESSAGE, envelope, name="move", edits=[], timeout_s=30.0)
+    call = old.call(cast(Any, heard), client, MESSAGE, envelope, name="move", edits=[], timeout_s=30.0, once=once)
     assert call is not None
+    old.repeatable = frozenset(("move",))
+    assert old.may_repeat(call) is not once
     error = UpstreamUnreachable("it was not there")
     old.never_ran(call, error)
     if changed:
         owner.rules = object()
     (use,) = uses
     use(None, new)
-    assert len(link.sent) == (0 if changed else 1)
-    assert heard.errors == ([error] if changed else [])
+    assert len(link.sent) == (0 if changed or once else 1)
+    assert heard.errors == ([error] if changed or once else [])
     owner.deadlines.stop()
