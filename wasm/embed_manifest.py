@@ -1,5 +1,6 @@
-"""Appends a manifest to a built plugin as the custom section `tidegate:manifest`: embed_manifest.py IN.wasm MANIFEST.toml OUT.wasm.
+"""Appends a manifest to a built plugin: embed_manifest.py IN.wasm MANIFEST.toml OUT.wasm.
 
+It becomes the custom section `tidegate:manifest`.
 Custom sections may stand anywhere between the others, of a component as of a module, so the end will do.
 """
 

@@ -1,7 +1,7 @@
 """Builds the hostile guests into build/: build.py WASM_TOOLS CLANG.
 
-A `.wat` has only what its guest is about; what every guest needs beside that is added here. README.md lists them all, with
-what their callers get, and is compared with what was built.
+A `.wat` has only what its guest is about; what every guest needs beside that is added here. README.md lists them
+all, with what their callers get, and is compared with what was built.
 """
 
 import re
@@ -59,7 +59,8 @@ def manifest(name: str) -> bytes:
     if name.startswith("filter-"):
         lines += ['world = "filter"', 'inspects = ["request", "result"]']
     else:
-        lines += ['world = "tool"', "[[tools]]", 'name = "go"', 'description = "does it"', 'input_schema = { type = "object" }']
+        lines += ['world = "tool"', "[[tools]]", 'name = "go"', 'description = "does it"']
+        lines += ['input_schema = { type = "object" }']
     lines += ["[asks]", *(f"{what} = {ASKED[what]}" for what, names in ASKS.items() if name in names)]
     lines += ["[limits]", "memory_bytes = 16777216", "deadline_ms = 300", "output_bytes = 1048576"]
     return "\n".join(lines).encode() + b"\n"
@@ -143,7 +144,8 @@ def main() -> None:
     built: set[str] = set()
 
     def tools(*arguments: str | Path, stdin: bytes | None = None) -> bytes:
-        return subprocess.run([wasm_tools, *map(str, arguments)], input=stdin, capture_output=True, check=True).stdout
+        command = [wasm_tools, *map(str, arguments)]
+        return subprocess.run(command, input=stdin, capture_output=True, check=True).stdout  # noqa: S603 -- the build's own
 
     def put(name: str, wasm: bytes, with_manifest: bool = True) -> None:
         (OUT / f"{name}.wasm").write_bytes(embed(wasm, manifest(name)) if with_manifest else wasm)
@@ -163,7 +165,8 @@ def main() -> None:
         put(source.stem, tools("component", "new", "-", stdin=wasm))
     target = ["--target=wasm32-wasi", "-O2", "-nostartfiles", "-Wl,--no-entry,--strip-all,-zstack-size=16384"]
     compiled = OUT / "calls-itself.core.wasm"
-    subprocess.run([clang, *target, "-o", compiled, HERE / "calls-itself.c"], check=True)
+    command = [clang, *target, "-o", compiled, HERE / "calls-itself.c"]
+    subprocess.run(command, check=True)  # noqa: S603 -- the build's own
     good = compiled.read_bytes()
     compiled.unlink()
     put("calls-itself", good)

@@ -15,7 +15,11 @@ impl Budget {
     }
 
     pub fn spend(&self, values: usize) -> Result<(), String> {
-        let left = self.0.get().checked_sub(values).ok_or_else(|| alloc::format!("the query makes more than {MOST_VALUES} values"))?;
+        let left = self
+            .0
+            .get()
+            .checked_sub(values)
+            .ok_or_else(|| alloc::format!("the query makes more than {MOST_VALUES} values"))?;
         self.0.set(left);
         Ok(())
     }

@@ -14,7 +14,11 @@ pub struct Table {
 fn records(text: &str, delimiter: char) -> Result<Vec<Vec<String>>, String> {
     let mut records = Vec::new();
     let mut record: Vec<String> = Vec::new();
-    let mut chars = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
+    let mut chars = text
+        .strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .chars()
+        .peekable();
     let mut line = 1;
     while chars.peek().is_some() {
         let mut cell = String::new();
@@ -29,11 +33,15 @@ fn records(text: &str, delimiter: char) -> Result<Vec<Vec<String>>, String> {
                         line += usize::from(char == '\n');
                         cell.push(char);
                     }
-                    None => return Err(format!("the quote opened in line {opened} is never closed")),
+                    None => {
+                        return Err(format!("the quote opened in line {opened} is never closed"));
+                    }
                 }
             }
         }
-        while let Some(char) = chars.next_if(|char| *char != delimiter && *char != '\n' && *char != '\r') {
+        while let Some(char) =
+            chars.next_if(|char| *char != delimiter && *char != '\n' && *char != '\r')
+        {
             if quoted {
                 return Err(format!("line {line}: something follows a closing quote"));
             }
@@ -75,7 +83,12 @@ pub fn read(text: &str, delimiter: char, header: bool) -> Result<Table, String> 
         (1..=most).map(|place| format!("column_{place}")).collect()
     };
     if let Some(place) = rows.iter().position(|row| row.len() > columns.len()) {
-        return Err(format!("record {} has {} cells for {} columns", place + 1, rows[place].len(), columns.len()));
+        return Err(format!(
+            "record {} has {} cells for {} columns",
+            place + 1,
+            rows[place].len(),
+            columns.len()
+        ));
     }
     Ok(Table { columns, rows })
 }
@@ -89,7 +102,11 @@ fn named_once(names: Vec<String>) -> Vec<String> {
             let times: &mut usize = seen.entry(name.clone()).or_default();
             loop {
                 *times += 1;
-                let name = if *times == 1 { name.clone() } else { format!("{name}_{times}") };
+                let name = if *times == 1 {
+                    name.clone()
+                } else {
+                    format!("{name}_{times}")
+                };
                 if unique.insert(name.clone()) {
                     return name;
                 }
@@ -104,12 +121,15 @@ pub fn typed(cell: &str) -> Value {
         return Value::Null;
     }
     let digits = cell.bytes().filter(u8::is_ascii_digit).count();
-    if digits > 0 && digits <= 15 && cell.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
-        if let Ok(number @ Value::Number(_)) = Value::parse(cell) {
-            if number.number().is_some() {
-                return number;
-            }
-        }
+    if digits > 0
+        && digits <= 15
+        && cell
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
+        && let Ok(number @ Value::Number(_)) = Value::parse(cell)
+        && number.number().is_some()
+    {
+        return number;
     }
     Value::String(cell.to_string())
 }
@@ -140,7 +160,10 @@ mod tests {
 
     #[test]
     fn cells_are_read_as_the_standard_has_them() {
-        assert_eq!(rows("a,b\r\n1,\"x,\"\"y\"\"\nz\"\n\n,\n"), [vec!["a", "b"], vec!["1", "x,\"y\"\nz"], vec!["", ""]]);
+        assert_eq!(
+            rows("a,b\r\n1,\"x,\"\"y\"\"\nz\"\n\n,\n"),
+            [vec!["a", "b"], vec!["1", "x,\"y\"\nz"], vec!["", ""]]
+        );
         assert_eq!(rows("a,\n\"\""), [vec!["a", ""], vec![""]]);
         assert_eq!(rows("a,"), [vec!["a", ""]]);
         assert_eq!(rows("\u{feff}a"), [vec!["a"]]);
@@ -149,20 +172,43 @@ mod tests {
 
     #[test]
     fn what_is_no_csv_is_told_by_its_line() {
-        assert_eq!(records("a\n\"b", ',').unwrap_err(), "the quote opened in line 2 is never closed");
-        assert_eq!(records("\"a\"b", ',').unwrap_err(), "line 1: something follows a closing quote");
-        assert_eq!(read("a\n1,2", ',', true).err().unwrap(), "record 1 has 2 cells for 1 columns");
+        assert_eq!(
+            records("a\n\"b", ',').unwrap_err(),
+            "the quote opened in line 2 is never closed"
+        );
+        assert_eq!(
+            records("\"a\"b", ',').unwrap_err(),
+            "line 1: something follows a closing quote"
+        );
+        assert_eq!(
+            read("a\n1,2", ',', true).err().unwrap(),
+            "record 1 has 2 cells for 1 columns"
+        );
     }
 
     #[test]
     fn columns_have_names_of_their_own() {
-        assert_eq!(read("a,a_2,a,a\n", ',', true).unwrap().columns, ["a", "a_2", "a_3", "a_4"]);
-        assert_eq!(read("1,2\n3,4", ',', false).unwrap().columns, ["column_1", "column_2"]);
+        assert_eq!(
+            read("a,a_2,a,a\n", ',', true).unwrap().columns,
+            ["a", "a_2", "a_3", "a_4"]
+        );
+        assert_eq!(
+            read("1,2\n3,4", ',', false).unwrap().columns,
+            ["column_1", "column_2"]
+        );
     }
 
     #[test]
     fn only_what_is_spelt_as_a_number_is_one() {
-        for (cell, json) in [("1.50", "1.50"), ("007", "\"007\""), ("", "null"), ("-3e2", "-3e2"), ("1234567890123456", "\"1234567890123456\""), ("-", "\"-\""), ("1e9999", "\"1e9999\"")] {
+        for (cell, json) in [
+            ("1.50", "1.50"),
+            ("007", "\"007\""),
+            ("", "null"),
+            ("-3e2", "-3e2"),
+            ("1234567890123456", "\"1234567890123456\""),
+            ("-", "\"-\""),
+            ("1e9999", "\"1e9999\""),
+        ] {
             assert_eq!(typed(cell).to_text(), json);
         }
     }

@@ -23,7 +23,9 @@ pub fn compare(left: &Value, right: &Value) -> Ordering {
             _ => a.cmp(b),
         },
         (Value::String(a), Value::String(b)) => a.cmp(b),
-        (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => spelt(left).cmp(&spelt(right)),
+        (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
+            spelt(left).cmp(&spelt(right))
+        }
         _ => rank(left).cmp(&rank(right)),
     }
 }

@@ -121,7 +121,11 @@ pub fn parse(query: &str) -> Result<Vec<Stage>, String> {
             break;
         }
     }
-    if parser.rest().is_empty() { Ok(stages) } else { parser.fault("`|` or the end") }
+    if parser.rest().is_empty() {
+        Ok(stages)
+    } else {
+        parser.fault("`|` or the end")
+    }
 }
 
 struct Parser<'a> {
@@ -141,7 +145,10 @@ impl<'a> Parser<'a> {
             "" => "the query ends".to_string(),
             rest => format!("there is `{}`", rest.chars().take(20).collect::<String>()),
         };
-        Err(format!("in the query {expected} was expected at character {}, where {found}", self.text[..self.at].chars().count() + 1))
+        Err(format!(
+            "in the query {expected} was expected at character {}, where {found}",
+            self.text[..self.at].chars().count() + 1
+        ))
     }
 
     fn take(&mut self, token: &str) -> bool {
@@ -153,13 +160,19 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, token: &str) -> Result<(), String> {
-        if self.take(token) { Ok(()) } else { self.fault(&format!("`{token}`")) }
+        if self.take(token) {
+            Ok(())
+        } else {
+            self.fault(&format!("`{token}`"))
+        }
     }
 
     /// A name: letters, digits and `_`, no digit first.
     fn word(&mut self) -> Option<&'a str> {
         let rest = self.rest();
-        let bytes = rest.find(|char: char| !(char.is_alphanumeric() || char == '_')).unwrap_or(rest.len());
+        let bytes = rest
+            .find(|char: char| !(char.is_alphanumeric() || char == '_'))
+            .unwrap_or(rest.len());
         if bytes == 0 || rest.starts_with(|char: char| char.is_ascii_digit()) {
             return None;
         }
@@ -201,7 +214,10 @@ impl<'a> Parser<'a> {
     fn whole(&mut self) -> Option<i64> {
         let rest = self.rest();
         let digits = rest.strip_prefix('-').unwrap_or(rest);
-        let bytes = rest.len() - digits.len() + digits.find(|char: char| !char.is_ascii_digit()).unwrap_or(digits.len());
+        let bytes = rest.len() - digits.len()
+            + digits
+                .find(|char: char| !char.is_ascii_digit())
+                .unwrap_or(digits.len());
         let number = rest[..bytes].parse().ok()?;
         self.at += bytes;
         Some(number)
@@ -217,8 +233,8 @@ impl<'a> Parser<'a> {
                 return Err(format!("the path has more than {MOST_STEPS} steps"));
             }
             let here = &self.text[self.at..];
-            if here.starts_with("..") {
-                self.at += if here[2..].starts_with('.') { 1 } else { 2 };
+            if let Some(behind) = here.strip_prefix("..") {
+                self.at += if behind.starts_with('.') { 1 } else { 2 };
                 steps.push(Step::Descend);
                 if let Some(name) = self.name_here() {
                     steps.push(Step::Member(name));
@@ -244,7 +260,8 @@ impl<'a> Parser<'a> {
         if self.text[self.at..].starts_with(char::is_whitespace) {
             return None;
         }
-        self.string().or_else(|| self.word().map(ToString::to_string))
+        self.string()
+            .or_else(|| self.word().map(ToString::to_string))
     }
 
     fn bracket(&mut self) -> Result<Step, String> {
@@ -266,7 +283,10 @@ impl<'a> Parser<'a> {
         Ok(step)
     }
 
-    fn in_parentheses<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
+    fn in_parentheses<T>(
+        &mut self,
+        inside: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<T, String> {
         self.expect("(")?;
         let found = inside(self)?;
         self.expect(")")?;
@@ -286,7 +306,9 @@ impl<'a> Parser<'a> {
         let before = self.at;
         let word = self.word().unwrap_or_default();
         match word {
-            "select" => self.in_parentheses(|parser| parser.test(0)).map(Stage::Select),
+            "select" => self
+                .in_parentheses(|parser| parser.test(0))
+                .map(Stage::Select),
             "collect" => Ok(Stage::Collect),
             "sort_by" => self.in_parentheses(Self::single).map(Stage::SortBy),
             "group_by" => self.in_parentheses(Self::single).map(Stage::GroupBy),
@@ -307,7 +329,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn construct<T>(&mut self, close: &str, each: fn(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn construct<T>(
+        &mut self,
+        close: &str,
+        each: fn(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         let mut parts = Vec::new();
         if self.take(close) {
             return Ok(parts);
@@ -325,17 +351,31 @@ impl<'a> Parser<'a> {
 
     /// `name`, which is short for `name: .name`, or `name: PATH`.
     fn member(&mut self) -> Result<(String, Vec<Step>), String> {
-        let name = self.string().or_else(|| self.word().map(ToString::to_string));
-        let Some(name) = name else { return self.fault("a name") };
-        let path = if self.take(":") { self.single()? } else { [Step::Member(name.clone())].into() };
+        let name = self
+            .string()
+            .or_else(|| self.word().map(ToString::to_string));
+        let Some(name) = name else {
+            return self.fault("a name");
+        };
+        let path = if self.take(":") {
+            self.single()?
+        } else {
+            [Step::Member(name.clone())].into()
+        };
         Ok((name, path))
     }
 
     /// A path that leads to one value at most.
     fn single(&mut self) -> Result<Vec<Step>, String> {
         let path = self.path()?;
-        if path.iter().any(|step| matches!(step, Step::Each | Step::Descend)) {
-            return Err("a path with `[]` or `..` leads to several values: here it may lead to one only".to_string());
+        if path
+            .iter()
+            .any(|step| matches!(step, Step::Each | Step::Descend))
+        {
+            return Err(
+                "a path with `[]` or `..` leads to several values: here it may lead to one only"
+                    .to_string(),
+            );
         }
         Ok(path)
     }
@@ -393,8 +433,29 @@ mod tests {
     #[test]
     fn what_is_no_query_is_told_by_its_place() {
         let fault = parse(".a | frobnicate").unwrap_err();
-        assert!(fault.contains("at character 6") && fault.contains("`frobnicate`"), "{fault}");
-        for query in ["", "|", ".a |", ".a.", ".[", ".[x]", "select", "select(.a ==)", "select(.[] > 1)", "limit(-1)", "{", "[.a", "{a b}", ".a b", "select(.a", "a", ".\"x"] {
+        assert!(
+            fault.contains("at character 6") && fault.contains("`frobnicate`"),
+            "{fault}"
+        );
+        for query in [
+            "",
+            "|",
+            ".a |",
+            ".a.",
+            ".[",
+            ".[x]",
+            "select",
+            "select(.a ==)",
+            "select(.[] > 1)",
+            "limit(-1)",
+            "{",
+            "[.a",
+            "{a b}",
+            ".a b",
+            "select(.a",
+            "a",
+            ".\"x",
+        ] {
             assert!(parse(query).is_err(), "{query}");
         }
     }
@@ -404,8 +465,20 @@ mod tests {
         assert!(parse(&".a | ".repeat(40)).unwrap_err().contains("stages"));
         assert!(parse(&".a".repeat(200)).unwrap_err().contains("steps"));
         assert!(parse(&"(".repeat(5000)).unwrap_err().contains("bytes"));
-        assert!(parse(&alloc::format!("select({}.a{})", "(".repeat(100), ")".repeat(100))).unwrap_err().contains("deeper"));
-        assert!(parse(&alloc::format!("select({}.a)", "not ".repeat(100))).unwrap_err().contains("deeper"));
+        assert!(
+            parse(&alloc::format!(
+                "select({}.a{})",
+                "(".repeat(100),
+                ")".repeat(100)
+            ))
+            .unwrap_err()
+            .contains("deeper")
+        );
+        assert!(
+            parse(&alloc::format!("select({}.a)", "not ".repeat(100)))
+                .unwrap_err()
+                .contains("deeper")
+        );
         assert!(parse(&alloc::format!("select(.a{})", " or .b".repeat(500))).is_ok());
     }
 }

@@ -31,18 +31,28 @@ fn apply<'a>(stage: &Stage, values: Found<'a>, budget: &Budget) -> Result<Found<
     match stage {
         Stage::Limit(count) => Ok(values.into_iter().take(*count).collect()),
         Stage::Collect => {
-            let items = values.into_iter().map(|value| owned(value, budget)).collect::<Result<_, _>>()?;
+            let items = values
+                .into_iter()
+                .map(|value| owned(value, budget))
+                .collect::<Result<_, _>>()?;
             Ok(alloc::vec![Cow::Owned(Value::Array(items))])
         }
-        Stage::Select(test) => Ok(values.into_iter().filter(|value| holds(test, value)).collect()),
+        Stage::Select(test) => Ok(values
+            .into_iter()
+            .filter(|value| holds(test, value))
+            .collect()),
         Stage::Path(steps) => {
             let mut out = Vec::new();
             for value in values {
                 match value {
-                    Cow::Borrowed(value) => follow(steps, value, budget, &mut |found| out.push(Cow::Borrowed(found)))?,
+                    Cow::Borrowed(value) => follow(steps, value, budget, &mut |found| {
+                        out.push(Cow::Borrowed(found));
+                    })?,
                     Cow::Owned(value) => {
                         let mut found = Vec::new();
-                        follow(steps, &value, budget, &mut |one| found.push(budget.copy(one)))?;
+                        follow(steps, &value, budget, &mut |one| {
+                            found.push(budget.copy(one));
+                        })?;
                         for one in found {
                             out.push(Cow::Owned(one?));
                         }
@@ -51,12 +61,14 @@ fn apply<'a>(stage: &Stage, values: Found<'a>, budget: &Budget) -> Result<Found<
             }
             Ok(out)
         }
-        Stage::Object(members) => each(values, |value| {
+        Stage::Object(members) => each(&values, |value| {
             budget.spend(members.len())?;
-            let members = members.iter().map(|(name, path)| Ok((name.clone(), budget.copy(single(path, value))?)));
+            let members = members
+                .iter()
+                .map(|(name, path)| Ok((name.clone(), budget.copy(single(path, value))?)));
             members.collect::<Result<_, String>>().map(Value::Object)
         }),
-        Stage::Array(paths) => each(values, |value| {
+        Stage::Array(paths) => each(&values, |value| {
             let mut items = Vec::new();
             for path in paths {
                 let mut fault = Ok(());
@@ -68,13 +80,15 @@ fn apply<'a>(stage: &Stage, values: Found<'a>, budget: &Budget) -> Result<Found<
             }
             Ok(Value::Array(items))
         }),
-        Stage::SortBy(path) => each(values, |value| {
+        Stage::SortBy(path) => each(&values, |value| {
             let mut items = items_of(value, "sort_by")?;
             items.sort_by(|a, b| compare(single(path, a), single(path, b)));
             copies(items, budget)
         }),
-        Stage::GroupBy(path) => each(values, |value| group(items_of(value, "group_by")?, path, budget)),
-        Stage::Call(function) => each(values, |value| call(*function, value, budget)),
+        Stage::GroupBy(path) => each(&values, |value| {
+            group(items_of(value, "group_by")?, path, budget)
+        }),
+        Stage::Call(function) => each(&values, |value| call(*function, value, budget)),
     }
 }
 
@@ -85,8 +99,14 @@ fn owned(value: Cow<'_, Value>, budget: &Budget) -> Result<Value, String> {
     }
 }
 
-fn each<'a>(values: Found<'_>, mut made: impl FnMut(&Value) -> Result<Value, String>) -> Result<Found<'a>, String> {
-    values.iter().map(|value| made(value).map(Cow::Owned)).collect()
+fn each<'a>(
+    values: &Found<'_>,
+    mut made: impl FnMut(&Value) -> Result<Value, String>,
+) -> Result<Found<'a>, String> {
+    values
+        .iter()
+        .map(|value| made(value).map(Cow::Owned))
+        .collect()
 }
 
 const NOTHING: Value = Value::Null;
@@ -95,7 +115,10 @@ const NOTHING: Value = Value::Null;
 fn single<'v>(steps: &[Step], value: &'v Value) -> &'v Value {
     steps.iter().fold(value, |value, step| match step {
         Step::Member(name) => value.get(name).unwrap_or(&NOTHING),
-        Step::Index(place) => value.items().and_then(|items| items.get(from_either_end(*place, items.len())?)).unwrap_or(&NOTHING),
+        Step::Index(place) => value
+            .items()
+            .and_then(|items| items.get(from_either_end(*place, items.len())?))
+            .unwrap_or(&NOTHING),
         _ => &NOTHING,
     })
 }
@@ -105,7 +128,12 @@ fn from_either_end(place: i64, count: usize) -> Option<usize> {
     usize::try_from(if place < 0 { place + count } else { place }).ok()
 }
 
-fn follow<'v>(steps: &[Step], value: &'v Value, budget: &Budget, found: &mut dyn FnMut(&'v Value)) -> Result<(), String> {
+fn follow<'v>(
+    steps: &[Step],
+    value: &'v Value,
+    budget: &Budget,
+    found: &mut dyn FnMut(&'v Value),
+) -> Result<(), String> {
     budget.spend(1)?;
     let Some((step, rest)) = steps.split_first() else {
         found(value);
@@ -129,18 +157,28 @@ fn follow<'v>(steps: &[Step], value: &'v Value, budget: &Budget, found: &mut dyn
         Step::Slice(from, to) => match value {
             Value::Array(items) => {
                 let end = |place: &Option<i64>, default| match place {
-                    Some(place) => from_either_end(*place, items.len()).unwrap_or(0).min(items.len()),
+                    Some(place) => from_either_end(*place, items.len())
+                        .unwrap_or(0)
+                        .min(items.len()),
                     None => default,
                 };
                 let (from, to) = (end(from, 0), end(to, items.len()));
-                items.get(from..to).unwrap_or_default().iter().try_for_each(|item| follow(rest, item, budget, found))
+                items
+                    .get(from..to)
+                    .unwrap_or_default()
+                    .iter()
+                    .try_for_each(|item| follow(rest, item, budget, found))
             }
             Value::Null => Ok(()),
             other => Err(format!("a slice was asked of {}", kind(other))),
         },
         Step::Each => match value {
-            Value::Array(items) => items.iter().try_for_each(|item| follow(rest, item, budget, found)),
-            Value::Object(members) => members.iter().try_for_each(|(_, item)| follow(rest, item, budget, found)),
+            Value::Array(items) => items
+                .iter()
+                .try_for_each(|item| follow(rest, item, budget, found)),
+            Value::Object(members) => members
+                .iter()
+                .try_for_each(|(_, item)| follow(rest, item, budget, found)),
             other => Err(format!("`[]` was asked of {}", kind(other))),
         },
         Step::Descend => descend(rest, value, budget, found),
@@ -148,14 +186,23 @@ fn follow<'v>(steps: &[Step], value: &'v Value, budget: &Budget, found: &mut dyn
 }
 
 /// Everything within the value; a name that follows is only looked for in objects that have it.
-fn descend<'v>(rest: &[Step], value: &'v Value, budget: &Budget, found: &mut dyn FnMut(&'v Value)) -> Result<(), String> {
+fn descend<'v>(
+    rest: &[Step],
+    value: &'v Value,
+    budget: &Budget,
+    found: &mut dyn FnMut(&'v Value),
+) -> Result<(), String> {
     match rest.first() {
         Some(Step::Member(name)) if value.get(name).is_none() => budget.spend(1)?,
         _ => follow(rest, value, budget, found)?,
     }
     match value {
-        Value::Array(items) => items.iter().try_for_each(|item| descend(rest, item, budget, found)),
-        Value::Object(members) => members.iter().try_for_each(|(_, item)| descend(rest, item, budget, found)),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| descend(rest, item, budget, found)),
+        Value::Object(members) => members
+            .iter()
+            .try_for_each(|(_, item)| descend(rest, item, budget, found)),
         _ => Ok(()),
     }
 }
@@ -177,7 +224,9 @@ fn holds(test: &Test, value: &Value) -> bool {
         Test::Or(left, right) => holds(left, value) || holds(right, value),
         Test::Not(inner) => !holds(inner, value),
         Test::Holds(operand) => !matches!(meant(operand, value), Value::Null | Value::Bool(false)),
-        Test::Compare(left, relation, right) => relates(meant(left, value), *relation, meant(right, value)),
+        Test::Compare(left, relation, right) => {
+            relates(meant(left, value), *relation, meant(right, value))
+        }
     }
 }
 
@@ -190,7 +239,10 @@ fn meant<'v>(operand: &'v Operand, value: &'v Value) -> &'v Value {
 
 /// Only numbers with numbers, and texts with texts, are smaller or larger; the rest is equal or not.
 fn relates(left: &Value, relation: Relation, right: &Value) -> bool {
-    let ordered = matches!((left, right), (Value::Number(_), Value::Number(_)) | (Value::String(_), Value::String(_)));
+    let ordered = matches!(
+        (left, right),
+        (Value::Number(_), Value::Number(_)) | (Value::String(_), Value::String(_))
+    );
     let order = || match (left.number(), right.number()) {
         (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
         _ => compare(left, right),
@@ -203,8 +255,12 @@ fn relates(left: &Value, relation: Relation, right: &Value) -> bool {
         Relation::Greater => ordered && order() == Ordering::Greater,
         Relation::GreaterOrEqual => ordered && order() != Ordering::Less,
         Relation::Contains => match (left, right) {
-            (Value::String(text), Value::String(part)) => text.to_lowercase().contains(&part.to_lowercase()),
-            (Value::Array(items), part) => items.iter().any(|item| compare(item, part) == Ordering::Equal),
+            (Value::String(text), Value::String(part)) => {
+                text.to_lowercase().contains(&part.to_lowercase())
+            }
+            (Value::Array(items), part) => items
+                .iter()
+                .any(|item| compare(item, part) == Ordering::Equal),
             _ => false,
         },
     }
@@ -213,21 +269,33 @@ fn relates(left: &Value, relation: Relation, right: &Value) -> bool {
 fn items_of<'v>(value: &'v Value, asked: &str) -> Result<Vec<&'v Value>, String> {
     match value {
         Value::Array(items) => Ok(items.iter().collect()),
-        other => Err(format!("`{asked}` was asked of {}: it needs an array, which `collect` makes of several values", kind(other))),
+        other => Err(format!(
+            "`{asked}` was asked of {}: it needs an array, which `collect` makes of several values",
+            kind(other)
+        )),
     }
 }
 
 fn copies(items: Vec<&Value>, budget: &Budget) -> Result<Value, String> {
-    items.into_iter().map(|item| budget.copy(item)).collect::<Result<_, _>>().map(Value::Array)
+    items
+        .into_iter()
+        .map(|item| budget.copy(item))
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }
 
 fn group(mut items: Vec<&Value>, path: &[Step], budget: &Budget) -> Result<Value, String> {
     items.sort_by(|a, b| compare(single(path, a), single(path, b)));
     let mut groups = Vec::new();
-    for members in items.chunk_by(|a, b| compare(single(path, a), single(path, b)) == Ordering::Equal) {
+    for members in
+        items.chunk_by(|a, b| compare(single(path, a), single(path, b)) == Ordering::Equal)
+    {
         let key = budget.copy(single(path, members[0]))?;
         let members = copies(members.to_vec(), budget)?;
-        groups.push(Value::Object(alloc::vec![("key".to_string(), key), ("items".to_string(), members)]));
+        groups.push(Value::Object(alloc::vec![
+            ("key".to_string(), key),
+            ("items".to_string(), members)
+        ]));
     }
     Ok(Value::Array(groups))
 }
@@ -245,28 +313,50 @@ fn call(function: Function, value: &Value, budget: &Budget) -> Result<Value, Str
         Function::Keys => match value {
             Value::Object(members) => {
                 budget.spend(members.len())?;
-                Ok(Value::Array(members.iter().map(|(key, _)| Value::String(key.clone())).collect()))
+                Ok(Value::Array(
+                    members
+                        .iter()
+                        .map(|(key, _)| Value::String(key.clone()))
+                        .collect(),
+                ))
             }
             other => Err(format!("`keys` was asked of {}", kind(other))),
         },
         Function::Values => match value {
-            Value::Object(members) => copies(members.iter().map(|(_, item)| item).collect(), budget),
+            Value::Object(members) => {
+                copies(members.iter().map(|(_, item)| item).collect(), budget)
+            }
             other => Err(format!("`values` was asked of {}", kind(other))),
         },
         Function::Sum | Function::Mean => {
             let items = items_of(value, "sum and mean")?;
             let numbers: Vec<f64> = items.iter().filter_map(|item| item.number()).collect();
-            if let Some(other) = items.iter().find(|item| !matches!(item, Value::Number(_) | Value::Null)) {
+            if let Some(other) = items
+                .iter()
+                .find(|item| !matches!(item, Value::Number(_) | Value::Null))
+            {
                 return Err(format!("a sum was asked of {}", kind(other)));
             }
             let sum: f64 = numbers.iter().sum();
-            let mean = if numbers.is_empty() { f64::NAN } else { sum / numbers.len() as f64 };
-            Ok(Value::from_number(if function == Function::Sum { sum } else { mean }))
+            let mean = if numbers.is_empty() {
+                f64::NAN
+            } else {
+                sum / numbers.len() as f64
+            };
+            Ok(Value::from_number(if function == Function::Sum {
+                sum
+            } else {
+                mean
+            }))
         }
         Function::Min | Function::Max => {
             let items = items_of(value, "min and max")?;
             let found = items.into_iter().filter(|item| **item != Value::Null);
-            let found = if function == Function::Min { found.min_by(|a, b| compare(a, b)) } else { found.max_by(|a, b| compare(a, b)) };
+            let found = if function == Function::Min {
+                found.min_by(|a, b| compare(a, b))
+            } else {
+                found.max_by(|a, b| compare(a, b))
+            };
             budget.copy(found.unwrap_or(&NOTHING))
         }
         Function::First => budget.copy(items_of(value, "first")?.first().unwrap_or(&&NOTHING)),
@@ -276,10 +366,19 @@ fn call(function: Function, value: &Value, budget: &Budget) -> Result<Value, Str
             items.sort_by(|a, b| compare(a, b));
             copies(items, budget)
         }
-        Function::Reverse => copies(items_of(value, "reverse")?.into_iter().rev().collect(), budget),
+        Function::Reverse => copies(
+            items_of(value, "reverse")?.into_iter().rev().collect(),
+            budget,
+        ),
         Function::Unique => {
             let mut seen = alloc::collections::BTreeSet::new();
-            copies(items_of(value, "unique")?.into_iter().filter(|item| seen.insert(spelt(item))).collect(), budget)
+            copies(
+                items_of(value, "unique")?
+                    .into_iter()
+                    .filter(|item| seen.insert(spelt(item)))
+                    .collect(),
+                budget,
+            )
         }
         Function::Flatten => {
             let mut flat = Vec::new();
@@ -320,19 +419,34 @@ mod tests {
             (".\"a b\"", "[1]"),
             (".[\"a b\"]", "[1]"),
             (".nothing.at.all", "[null]"),
-            (".items[] | select(.price > 1 and not (.name == \"Gear\")) | {name, cost: .price}", r#"[{"name":"Bolt","cost":1.50}]"#),
-            (".items[] | select(.name ~ \"U\" or .tags ~ \"m8\") | .name", r#"["Bolt","nut"]"#),
+            (
+                ".items[] | select(.price > 1 and not (.name == \"Gear\")) | {name, cost: .price}",
+                r#"[{"name":"Bolt","cost":1.50}]"#,
+            ),
+            (
+                ".items[] | select(.name ~ \"U\" or .tags ~ \"m8\") | .name",
+                r#"["Bolt","nut"]"#,
+            ),
             (".items[] | select(.maker) | .name", "[\"Gear\"]"),
-            (".items[] | select(.tags[0] == \"steel\") | [.name, .price]", r#"[["Bolt",1.50]]"#),
+            (
+                ".items[] | select(.tags[0] == \"steel\") | [.name, .price]",
+                r#"[["Bolt",1.50]]"#,
+            ),
             ("..city", "[\"Ulm\"]"),
             ("..tags[]", r#"["steel","m8"]"#),
             ("[.items[].price] | sum", "[13.7]"),
             (".items[].price | collect | mean", "[4.566666666666666]"),
-            (".items | sort_by(.price) | .[].name", r#"["nut","Bolt","Gear"]"#),
+            (
+                ".items | sort_by(.price) | .[].name",
+                r#"["nut","Bolt","Gear"]"#,
+            ),
             (".items | length", "[3]"),
             (". | keys", r#"[["items","a b"]]"#),
             (".items[].price | limit(1)", "[1.50]"),
-            (".items | group_by(.maker.city) | .[] | {key, items: .items}| .key", "[null,\"Ulm\"]"),
+            (
+                ".items | group_by(.maker.city) | .[] | {key, items: .items}| .key",
+                "[null,\"Ulm\"]",
+            ),
             ("[.items[].name] | max", "[\"nut\"]"),
             ("[.items[].tags[0:1]] | unique", "[[\"steel\"]]"),
         ] {
@@ -342,15 +456,28 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told() {
-        assert_eq!(ask(".items.name").unwrap_err(), "`.name` was asked of an array");
-        assert_eq!(ask(".items[] | sort").unwrap_err(), "`sort` was asked of an object: it needs an array, which `collect` makes of several values");
-        assert_eq!(ask(".items | sum").unwrap_err(), "a sum was asked of an object");
+        assert_eq!(
+            ask(".items.name").unwrap_err(),
+            "`.name` was asked of an array"
+        );
+        assert_eq!(
+            ask(".items[] | sort").unwrap_err(),
+            "`sort` was asked of an object: it needs an array, which `collect` makes of several values"
+        );
+        assert_eq!(
+            ask(".items | sum").unwrap_err(),
+            "a sum was asked of an object"
+        );
     }
 
     #[test]
     fn copies_of_copies_are_not_made() {
         let doubling = alloc::format!(". {}", "| [., .] ".repeat(30));
         assert!(ask(&doubling).unwrap_err().contains("more than"));
-        assert!(ask(&alloc::format!(".{}", "..".repeat(40))).unwrap_err().contains("more than"));
+        assert!(
+            ask(&alloc::format!(".{}", "..".repeat(40)))
+                .unwrap_err()
+                .contains("more than")
+        );
     }
 }

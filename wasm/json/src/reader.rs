@@ -28,7 +28,11 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     #[must_use]
     pub fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, depth: 0 }
+        Reader {
+            text,
+            at: 0,
+            depth: 0,
+        }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -71,7 +75,11 @@ impl<'a> Reader<'a> {
     /// Nothing but blanks follows.
     pub fn end(&mut self) -> Result<(), Invalid> {
         self.blanks();
-        if self.at == self.text.len() { Ok(()) } else { self.invalid() }
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.invalid()
+        }
     }
 
     pub fn literal(&mut self, word: &str) -> Result<(), Invalid> {
@@ -114,7 +122,11 @@ impl<'a> Reader<'a> {
         while matches!(self.byte(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if start == self.at { self.invalid() } else { Ok(()) }
+        if start == self.at {
+            self.invalid()
+        } else {
+            Ok(())
+        }
     }
 
     /// Where the string's inside lies, without the quotes.
@@ -170,18 +182,30 @@ impl<'a> Reader<'a> {
 
     fn hex(&self, at: usize) -> Result<u32, Invalid> {
         let digits = self.text.as_bytes().get(at..at + 4).ok_or(Invalid(at))?;
-        digits.iter().try_fold(0, |code, digit| Some(code * 16 + char::from(*digit).to_digit(16)?)).ok_or(Invalid(at))
+        digits
+            .iter()
+            .try_fold(0, |code, digit| {
+                Some(code * 16 + char::from(*digit).to_digit(16)?)
+            })
+            .ok_or(Invalid(at))
     }
 
     /// The string's inside, as it is meant.
     pub fn string(&mut self) -> Result<Cow<'a, str>, Invalid> {
         let span = self.string_span()?;
         let raw = &self.text[span];
-        Ok(if raw.contains('\\') { Cow::Owned(unescaped(raw, |_, _| {})) } else { Cow::Borrowed(raw) })
+        Ok(if raw.contains('\\') {
+            Cow::Owned(unescaped(raw, |_, _| {}))
+        } else {
+            Cow::Borrowed(raw)
+        })
     }
 
     /// Calls `each` for every member, which reads the value.
-    pub fn object<E: From<Invalid>>(&mut self, mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), E>) -> Result<(), E> {
+    pub fn object<E: From<Invalid>>(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.nested(b'{', b'}', |reader| {
             let key = reader.string()?;
             reader.expect(b':')?;
@@ -190,11 +214,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls `each` for every element, which reads it.
-    pub fn array<E: From<Invalid>>(&mut self, each: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
+    pub fn array<E: From<Invalid>>(
+        &mut self,
+        each: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.nested(b'[', b']', each)
     }
 
-    fn nested<E: From<Invalid>>(&mut self, open: u8, close: u8, mut each: impl FnMut(&mut Self) -> Result<(), E>) -> Result<(), E> {
+    fn nested<E: From<Invalid>>(
+        &mut self,
+        open: u8,
+        close: u8,
+        mut each: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.expect(open)?;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -238,7 +270,11 @@ impl<'a> Reader<'a> {
 
     pub fn bool(&mut self) -> Result<bool, Invalid> {
         self.blanks();
-        if self.byte() == Some(b't') { self.literal("true").map(|()| true) } else { self.literal("false").map(|()| false) }
+        if self.byte() == Some(b't') {
+            self.literal("true").map(|()| true)
+        } else {
+            self.literal("false").map(|()| false)
+        }
     }
 }
 
@@ -291,14 +327,38 @@ mod tests {
 
     #[test]
     fn what_is_json_is_read_to_its_end() {
-        for text in ["null", " [1, -0.5e+3, \"a\\u00e9\\n\"] ", "{\"a\": {}, \"b\": []}", "\"\"", "0"] {
+        for text in [
+            "null",
+            " [1, -0.5e+3, \"a\\u00e9\\n\"] ",
+            "{\"a\": {}, \"b\": []}",
+            "\"\"",
+            "0",
+        ] {
             assert!(valid(text), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "[1,]", "{\"a\"}", "01", "1.", "+1", "NaN", "\"\\x\"", "\"\\u12\"", "\"\n\"", "[", "nul", "1 2", "{a:1}", "\"\\ud8", "'a'", "-"] {
+        for text in [
+            "",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "+1",
+            "NaN",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\n\"",
+            "[",
+            "nul",
+            "1 2",
+            "{a:1}",
+            "\"\\ud8",
+            "'a'",
+            "-",
+        ] {
             assert!(!valid(text), "{text}");
         }
     }
@@ -313,7 +373,12 @@ mod tests {
 
     #[test]
     fn escapes_mean_what_the_standard_says() {
-        assert_eq!(Reader::new(r#""\u0041\ud83d\ude00\/\ud800x""#).string().unwrap(), "A😀/\u{fffd}x");
+        assert_eq!(
+            Reader::new(r#""\u0041\ud83d\ude00\/\ud800x""#)
+                .string()
+                .unwrap(),
+            "A😀/\u{fffd}x"
+        );
     }
 
     #[test]

@@ -35,7 +35,9 @@ impl Value {
             }
             Kind::Object => {
                 let mut members = Vec::new();
-                reader.object(|reader, key| Value::read(reader).map(|value| members.push((key.into_owned(), value))))?;
+                reader.object(|reader, key| {
+                    Value::read(reader).map(|value| members.push((key.into_owned(), value)))
+                })?;
                 Value::Object(members)
             }
         })
@@ -96,7 +98,11 @@ impl Value {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
-            Value::Object(members) => members.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value),
+            Value::Object(members) => members
+                .iter()
+                .rev()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value),
             _ => None,
         }
     }
@@ -106,7 +112,9 @@ impl Value {
     pub fn at(&self, steps: &[String]) -> Option<&Value> {
         steps.iter().try_fold(self, |value, step| match value {
             Value::Object(_) => value.get(step),
-            Value::Array(items) if step == "0" || !step.starts_with('0') => items.get(step.parse::<usize>().ok()?),
+            Value::Array(items) if step == "0" || !step.starts_with('0') => {
+                items.get(step.parse::<usize>().ok()?)
+            }
             _ => None,
         })
     }
@@ -131,7 +139,10 @@ impl Value {
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
-            Value::Number(number) => number.parse().ok().filter(|number: &f64| number.is_finite()),
+            Value::Number(number) => number
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite()),
             _ => None,
         }
     }
@@ -160,7 +171,12 @@ pub fn pointer_steps(pointer: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let steps = pointer.strip_prefix('/')?;
-    Some(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect())
+    Some(
+        steps
+            .split('/')
+            .map(|step| step.replace("~1", "/").replace("~0", "~"))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -176,10 +192,17 @@ mod tests {
     #[test]
     fn a_pointer_leads_to_its_value() {
         let value = Value::parse(r#"{"a/b":[{"~":7}],"a":1}"#).unwrap();
-        let at = |pointer| value.at(&pointer_steps(pointer).unwrap()).map(Value::to_text);
+        let at = |pointer| {
+            value
+                .at(&pointer_steps(pointer).unwrap())
+                .map(Value::to_text)
+        };
         assert_eq!(at("/a~1b/0/~0").as_deref(), Some("7"));
         assert_eq!(at("/a"), Some("1".to_string()));
-        assert_eq!((at("/a~1b/00/~0"), at("/a~1b/1"), at("/a/b"), at("/x")), (None, None, None, None));
+        assert_eq!(
+            (at("/a~1b/00/~0"), at("/a~1b/1"), at("/a/b"), at("/x")),
+            (None, None, None, None)
+        );
         assert_eq!(pointer_steps("a"), None);
     }
 
@@ -192,7 +215,13 @@ mod tests {
 
     #[test]
     fn a_float_is_written_as_json() {
-        for (number, text) in [(3.0, "3"), (0.1, "0.1"), (1e300, "1e300"), (-1e-9, "-1e-9"), (f64::NAN, "null")] {
+        for (number, text) in [
+            (3.0, "3"),
+            (0.1, "0.1"),
+            (1e300, "1e300"),
+            (-1e-9, "-1e-9"),
+            (f64::NAN, "null"),
+        ] {
             assert_eq!(Value::from_number(number).to_text(), text);
         }
     }

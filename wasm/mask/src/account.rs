@@ -6,7 +6,10 @@ const LONGEST_IBAN: usize = 34;
 
 /// 13 to 19 digits of an issuer that there is, in one piece or in groups as on the card.
 pub fn card(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
-    if matches!(scan.before(at), b'.' | b',' | b'-' | b'+' | b'/' | b':') && at >= 2 && scan.text[at - 2].is_ascii_digit() {
+    if matches!(scan.before(at), b'.' | b',' | b'-' | b'+' | b'/' | b':')
+        && at >= 2
+        && scan.text[at - 2].is_ascii_digit()
+    {
         return None;
     }
     let mut digits = [0u8; LONGEST_CARD];
@@ -24,10 +27,17 @@ pub fn card(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
             count += 1;
             groups[group] += 1;
             end += 1;
-            if !scan.byte(end).is_ascii_digit() && !scan.goes_on_unless(end, separator) && fits(&digits[..count], &groups[..=group]) {
+            if !scan.byte(end).is_ascii_digit()
+                && !scan.goes_on_unless(end, separator)
+                && fits(&digits[..count], &groups[..=group])
+            {
                 found = Some((at, end));
             }
-        } else if matches!(byte, b' ' | b'-') && (separator == 0 || separator == byte) && scan.byte(end + 1).is_ascii_digit() && group + 1 < LONGEST_CARD {
+        } else if matches!(byte, b' ' | b'-')
+            && (separator == 0 || separator == byte)
+            && scan.byte(end + 1).is_ascii_digit()
+            && group + 1 < LONGEST_CARD
+        {
             separator = byte;
             group += 1;
             end += 1;
@@ -51,7 +61,10 @@ fn fits(digits: &[u8], groups: &[usize]) -> bool {
         [first @ .., last] => first.iter().all(|group| *group == 4) && *last <= 4,
         [] => false,
     };
-    let start = digits.iter().take(4).fold(0u16, |start, digit| start * 10 + u16::from(*digit));
+    let start = digits
+        .iter()
+        .take(4)
+        .fold(0u16, |start, digit| start * 10 + u16::from(*digit));
     let issued = match start {
         3400..=3499 | 3700..=3799 => digits.len() == 15,
         3000..=3099 | 3600..=3699 | 3800..=3999 => digits.len() >= 14,
@@ -64,11 +77,15 @@ fn fits(digits: &[u8], groups: &[usize]) -> bool {
 }
 
 fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits.iter().rev().enumerate().fold(0, |sum, (place, digit)| {
-        let weighed = u32::from(*digit) << (place % 2);
-        sum + if weighed > 9 { weighed - 9 } else { weighed }
-    });
-    sum % 10 == 0
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .fold(0, |sum, (place, digit)| {
+            let weighed = u32::from(*digit) << (place % 2);
+            sum + if weighed > 9 { weighed - 9 } else { weighed }
+        });
+    sum.is_multiple_of(10)
 }
 
 /// How long the IBANs of a country are (the registry of ISO 13616).
@@ -92,12 +109,22 @@ const IBAN_LENGTHS: [(&[u8], usize); 20] = [
     (b"LC", 32),
     (b"RU", 33),
     (b"MN", 20),
-    (b"CM CG CF GA GQ TD KM MG ML BJ TG NE GW MZ CV AO MA DZ IR", 0),
+    (
+        b"CM CG CF GA GQ TD KM MG ML BJ TG NE GW MZ CV AO MA DZ IR",
+        0,
+    ),
 ];
 
 /// Countries of the last row have no length in the registry, or had several.
 fn iban_bytes(country: [u8; 2]) -> Option<usize> {
-    IBAN_LENGTHS.iter().find(|(countries, _)| countries.split(|byte| *byte == b' ').any(|known| *known == country)).map(|(_, bytes)| *bytes)
+    IBAN_LENGTHS
+        .iter()
+        .find(|(countries, _)| {
+            countries
+                .split(|byte| *byte == b' ')
+                .any(|known| *known == country)
+        })
+        .map(|(_, bytes)| *bytes)
 }
 
 /// In one piece, or in groups with blanks between them.
@@ -106,7 +133,10 @@ pub fn iban(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
     if !scan.byte(at + 2).is_ascii_digit() || !scan.byte(at + 3).is_ascii_digit() {
         return None;
     }
-    let country = [scan.byte(at).to_ascii_uppercase(), scan.byte(at + 1).to_ascii_uppercase()];
+    let country = [
+        scan.byte(at).to_ascii_uppercase(),
+        scan.byte(at + 1).to_ascii_uppercase(),
+    ];
     let bytes = iban_bytes(country)?;
     let mut all = [0u8; LONGEST_IBAN];
     let (mut count, mut end) = (0, at);
@@ -116,21 +146,31 @@ pub fn iban(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
             all[count] = byte.to_ascii_uppercase();
             count += 1;
             end += 1;
-        } else if matches!(byte, b' ' | b'-') && count >= 4 && scan.byte(end + 1).is_ascii_alphanumeric() {
+        } else if matches!(byte, b' ' | b'-')
+            && count >= 4
+            && scan.byte(end + 1).is_ascii_alphanumeric()
+        {
             end += 1;
         } else {
             break;
         }
     }
-    let enough = if bytes == 0 { count >= 15 } else { count == bytes };
+    let enough = if bytes == 0 {
+        count >= 15
+    } else {
+        count == bytes
+    };
     let fits = enough && !Scan::in_word(scan.byte(end)) && rest_by_97(&all[..count]) == 1;
     fits.then_some((at, end))
 }
 
 /// Of the number that it is, with its first four moved to the end and letters counted from 10.
 fn rest_by_97(iban: &[u8]) -> u32 {
-    iban[4..].iter().chain(&iban[..4]).fold(0, |rest, byte| match byte {
-        b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
-        _ => (rest * 100 + u32::from(byte - b'A') + 10) % 97,
-    })
+    iban[4..]
+        .iter()
+        .chain(&iban[..4])
+        .fold(0, |rest, byte| match byte {
+            b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
+            _ => (rest * 100 + u32::from(byte - b'A') + 10) % 97,
+        })
 }

@@ -14,7 +14,12 @@ struct Groups {
 
 /// From a digit on. One blank, `-`, `.` or `/` may stand between groups, and a group in parentheses.
 fn groups(scan: &Scan<'_>, from: usize, in_parentheses: bool) -> Groups {
-    let mut found = Groups { count: 0, digits: [0; MOST_GROUPS], ends: [0; MOST_GROUPS], separators: [0; MOST_GROUPS] };
+    let mut found = Groups {
+        count: 0,
+        digits: [0; MOST_GROUPS],
+        ends: [0; MOST_GROUPS],
+        separators: [0; MOST_GROUPS],
+    };
     let (mut at, mut separator, mut opened) = (from, 0, in_parentheses);
     while found.count < MOST_GROUPS {
         let mut end = at;
@@ -60,12 +65,16 @@ fn groups(scan: &Scan<'_>, from: usize, in_parentheses: bool) -> Groups {
 
 pub fn phone(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
     let before = scan.before(at);
-    if matches!(before, b'.' | b'-' | b'+' | b'/' | b'#' | b'$' | b'%') || (matches!(before, b',' | b':') && at >= 2 && scan.text[at - 2].is_ascii_digit()) {
+    if matches!(before, b'.' | b'-' | b'+' | b'/' | b'#' | b'$' | b'%')
+        || (matches!(before, b',' | b':') && at >= 2 && scan.text[at - 2].is_ascii_digit())
+    {
         return None;
     }
     if scan.byte(at) == b'+' {
         let first = at + 1 + usize::from(scan.byte(at + 1) == b' ');
-        return matches!(scan.byte(first), b'1'..=b'9').then(|| international(scan, at, &groups(scan, first, false))).flatten();
+        return matches!(scan.byte(first), b'1'..=b'9')
+            .then(|| international(scan, at, &groups(scan, first, false)))
+            .flatten();
     }
     let in_parentheses = scan.byte(at) == b'(';
     let first = at + usize::from(in_parentheses);
@@ -73,9 +82,15 @@ pub fn phone(scan: &Scan<'_>, at: usize) -> Option<(usize, usize)> {
     if groups.count == 0 {
         return None;
     }
-    if !in_parentheses && scan.byte(at) == b'0' && scan.byte(at + 1) == b'0' && matches!(scan.byte(at + 2), b'1'..=b'9') {
+    if !in_parentheses
+        && scan.byte(at) == b'0'
+        && scan.byte(at + 1) == b'0'
+        && matches!(scan.byte(at + 2), b'1'..=b'9')
+    {
         // In one piece, a number that starts with 00 is more often something else.
-        return (groups.count > 1).then(|| international(scan, at, &groups)).flatten();
+        return (groups.count > 1)
+            .then(|| international(scan, at, &groups))
+            .flatten();
     }
     north_american(scan, at, first, &groups).or_else(|| national(scan, at, first, &groups))
 }
@@ -98,7 +113,9 @@ impl Groups {
     }
 
     fn all_separated_by(&self, count: usize, separator: u8) -> bool {
-        self.separators[1..count].iter().all(|found| *found == separator)
+        self.separators[1..count]
+            .iter()
+            .all(|found| *found == separator)
     }
 }
 
@@ -119,7 +136,12 @@ fn international(scan: &Scan<'_>, at: usize, groups: &Groups) -> Option<(usize, 
 }
 
 /// (202) 555-0143, 202-555-0143, 202.555.0143, 202 555 0143, each with a 1 before it or not.
-fn north_american(scan: &Scan<'_>, at: usize, first: usize, groups: &Groups) -> Option<(usize, usize)> {
+fn north_american(
+    scan: &Scan<'_>,
+    at: usize,
+    first: usize,
+    groups: &Groups,
+) -> Option<(usize, usize)> {
     let skip = usize::from(groups.digits[0] == 1 && scan.byte(first) == b'1' && groups.count > 3);
     if groups.count < skip + 3 || groups.digits[skip..skip + 3] != [3, 3, 4] {
         return None;
@@ -127,10 +149,20 @@ fn north_american(scan: &Scan<'_>, at: usize, first: usize, groups: &Groups) -> 
     let end = groups.ends[skip + 2];
     let starts = |place: usize| {
         // Where a group starts: behind the one before, over what is no digit.
-        let from = if place == 0 { first } else { groups.ends[place - 1] };
-        scan.text[from..].iter().find(|byte| byte.is_ascii_digit()).copied().unwrap_or(0)
+        let from = if place == 0 {
+            first
+        } else {
+            groups.ends[place - 1]
+        };
+        scan.text[from..]
+            .iter()
+            .find(|byte| byte.is_ascii_digit())
+            .copied()
+            .unwrap_or(0)
     };
-    let fits = matches!(starts(skip), b'2'..=b'9') && matches!(starts(skip + 1), b'2'..=b'9') && !scan.in_the_middle(end);
+    let fits = matches!(starts(skip), b'2'..=b'9')
+        && matches!(starts(skip + 1), b'2'..=b'9')
+        && !scan.in_the_middle(end);
     fits.then_some((at, end))
 }
 
@@ -141,7 +173,8 @@ fn national(scan: &Scan<'_>, at: usize, first: usize, groups: &Groups) -> Option
     }
     if groups.count == 1 {
         let end = groups.ends[0];
-        return (matches!(groups.digits[0], 10 | 11) && !scan.in_the_middle(end)).then_some((at, end));
+        return (matches!(groups.digits[0], 10 | 11) && !scan.in_the_middle(end))
+            .then_some((at, end));
     }
     let date = groups.count >= 3
         && groups.digits[0] <= 2

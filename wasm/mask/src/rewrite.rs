@@ -8,7 +8,17 @@ use crate::find::find;
 use crate::settings::Settings;
 
 /// Members of a result that are no text for people, outside `structuredContent`. Changed, they would no longer work.
-const LEFT_ALONE: [&str; 9] = ["_meta", "type", "mimeType", "data", "blob", "uri", "resultType", "requestState", "method"];
+const LEFT_ALONE: [&str; 9] = [
+    "_meta",
+    "type",
+    "mimeType",
+    "data",
+    "blob",
+    "uri",
+    "resultType",
+    "requestState",
+    "method",
+];
 
 /// The result with every text masked, or nothing where there is nothing to mask.
 pub fn masked_result(result: &str, settings: &Settings) -> Result<Option<String>, String> {
@@ -31,7 +41,9 @@ pub fn masked_arguments(call: &str, settings: &Settings) -> Result<Option<String
             Ok(())
         })
         .map_err(|fault: Invalid| unreadable(fault))?;
-    arguments.map_or(Ok(None), |arguments| Edits::new(arguments, settings).run(true))
+    arguments.map_or(Ok(None), |arguments| {
+        Edits::new(arguments, settings).run(true)
+    })
 }
 
 fn unreadable(Invalid(at): Invalid) -> String {
@@ -48,12 +60,19 @@ struct Edits<'a> {
 
 impl<'a> Edits<'a> {
     fn new(text: &'a str, settings: &'a Settings) -> Self {
-        Edits { text, settings, out: String::new(), copied: 0 }
+        Edits {
+            text,
+            settings,
+            out: String::new(),
+            copied: 0,
+        }
     }
 
     fn run(mut self, everywhere: bool) -> Result<Option<String>, String> {
         let mut reader = Reader::new(self.text);
-        self.value(&mut reader, everywhere).and_then(|()| reader.end()).map_err(unreadable)?;
+        self.value(&mut reader, everywhere)
+            .and_then(|()| reader.end())
+            .map_err(unreadable)?;
         if self.copied == 0 {
             return Ok(None);
         }
@@ -91,13 +110,13 @@ impl<'a> Edits<'a> {
 
     fn replace(&mut self, start: usize, meant: &str, place: impl Fn(usize) -> usize) {
         for found in find(meant, self.settings) {
-            self.out.push_str(&self.text[self.copied..start + place(found.start)]);
+            self.out
+                .push_str(&self.text[self.copied..start + place(found.start)]);
             self.out.push_str(&self.settings.replacement(found.kind));
             self.copied = start + place(found.end);
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -115,27 +134,52 @@ mod tests {
         let expected = r#"{ "content":[ {"text":"[email] \u00e9\n <[email]>","type":"text"}, {"type":"image","data":"YUBiLmlv","mimeType":"image/png"},
             {"type":"resource","resource":{"uri":"mailto:a@b.io","text":"call [phone]"}} ],
             "structuredContent":{"n":1.50,"type":"[email]","deep":[{"x":"[card]"}],"x@y.org":4111111111111111}, "_meta":{"k":"a@b.io"}, "isError":false }"#;
-        assert_eq!(masked_result(result, &settings("{}")).unwrap().unwrap(), expected);
+        assert_eq!(
+            masked_result(result, &settings("{}")).unwrap().unwrap(),
+            expected
+        );
     }
 
     #[test]
     fn what_has_nothing_personal_passes() {
-        assert_eq!(masked_result(r#"{"content":[{"type":"text","text":"21.5 °C"}]}"#, &settings("{}")), Ok(None));
+        assert_eq!(
+            masked_result(
+                r#"{"content":[{"type":"text","text":"21.5 °C"}]}"#,
+                &settings("{}")
+            ),
+            Ok(None)
+        );
     }
 
     #[test]
     fn the_operator_chooses_kinds_and_replacement() {
         let result = r#"{"content":[{"type":"text","text":"a@b.io 10.0.0.1"}]}"#;
-        let masked = masked_result(result, &settings(r#"{"kinds":["ip"],"replacement":"\"{kind}\"\n"}"#)).unwrap().unwrap();
-        assert_eq!(masked, r#"{"content":[{"type":"text","text":"a@b.io \"ip\"\n"}]}"#);
-        assert_eq!(masked_result(result, &settings(r#"{"kinds":[]}"#)), Ok(None));
+        let masked = masked_result(
+            result,
+            &settings(r#"{"kinds":["ip"],"replacement":"\"{kind}\"\n"}"#),
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(
+            masked,
+            r#"{"content":[{"type":"text","text":"a@b.io \"ip\"\n"}]}"#
+        );
+        assert_eq!(
+            masked_result(result, &settings(r#"{"kinds":[]}"#)),
+            Ok(None)
+        );
     }
 
     #[test]
     fn requests_change_only_where_that_is_set() {
         let call = r#"{"tool":"t","arguments":{"to":"a@b.io","n":1},"caller":"c@d.io"}"#;
         assert_eq!(masked_arguments(call, &settings("{}")), Ok(None));
-        assert_eq!(masked_arguments(call, &settings(r#"{"requests":true}"#)).unwrap().unwrap(), r#"{"to":"[email]","n":1}"#);
+        assert_eq!(
+            masked_arguments(call, &settings(r#"{"requests":true}"#))
+                .unwrap()
+                .unwrap(),
+            r#"{"to":"[email]","n":1}"#
+        );
     }
 
     #[test]

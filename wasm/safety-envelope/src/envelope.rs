@@ -14,9 +14,15 @@ use crate::{Answer, Surroundings, range};
 /// `call`: `{"tool":"arm__move","arguments":{…},"caller":"alice","approved":false}`.
 pub fn inspect(call: &str, settings: &str, around: &dyn Surroundings) -> Answer {
     let refuse = |why: String| Answer::Refuse(format!("safety envelope: {why}"));
-    let Ok(call) = Value::parse(call) else { return refuse("the call is no JSON, or nested too deeply".to_string()) };
-    let Some(tool) = call.get("tool").and_then(Value::text) else { return refuse("the call names no tool".to_string()) };
-    let Ok(settings) = Value::parse(settings) else { return refuse("the settings are no JSON".to_string()) };
+    let Ok(call) = Value::parse(call) else {
+        return refuse("the call is no JSON, or nested too deeply".to_string());
+    };
+    let Some(tool) = call.get("tool").and_then(Value::text) else {
+        return refuse("the call names no tool".to_string());
+    };
+    let Ok(settings) = Value::parse(settings) else {
+        return refuse("the settings are no JSON".to_string());
+    };
     let stops = stop_tools(&settings).contains(&tool);
     let read = Settings::read(&settings);
     if stops {
@@ -36,38 +42,62 @@ pub fn inspect(call: &str, settings: &str, around: &dyn Surroundings) -> Answer 
 }
 
 fn switches(settings: &Settings) -> impl Iterator<Item = &Switch> {
-    settings.rules.iter().filter_map(|rule| rule.switch.as_ref())
+    settings
+        .rules
+        .iter()
+        .filter_map(|rule| rule.switch.as_ref())
 }
 
 /// An error refuses.
-fn decide(tool: &str, call: &Value, settings: &Settings, around: &dyn Surroundings) -> Result<Answer, String> {
-    let rearms: Vec<&Switch> = switches(settings).filter(|switch| switch.rearm.as_deref() == Some(tool)).collect();
+fn decide(
+    tool: &str,
+    call: &Value,
+    settings: &Settings,
+    around: &dyn Surroundings,
+) -> Result<Answer, String> {
+    let rearms: Vec<&Switch> = switches(settings)
+        .filter(|switch| switch.rearm.as_deref() == Some(tool))
+        .collect();
     // What arms again is no command, so rules for many tools do not mean it; one for it alone does.
-    let named = |rule: &&Rule| if rearms.is_empty() { matches(&rule.tool, tool) } else { rule.tool == tool };
+    let named = |rule: &&Rule| {
+        if rearms.is_empty() {
+            matches(&rule.tool, tool)
+        } else {
+            rule.tool == tool
+        }
+    };
     let rules: Vec<&Rule> = settings.rules.iter().filter(named).collect();
     if rules.is_empty() && rearms.is_empty() && settings.refuse_unlisted {
         return Err(format!("there is no rule for `{tool}`"));
     }
     let approved = call.get("approved").and_then(Value::bool) == Some(true);
     let nothing = Value::Object(Vec::new());
-    let arguments = call.get("arguments").filter(|arguments| **arguments != Value::Null).unwrap_or(&nothing);
+    let arguments = call
+        .get("arguments")
+        .filter(|arguments| **arguments != Value::Null)
+        .unwrap_or(&nothing);
     if !matches!(arguments, Value::Object(_)) {
         return Err("the arguments are no object".to_string());
     }
     if let Some(key) = range::repeated(arguments) {
         return Err(format!("the arguments have `{key}` twice"));
     }
-    if !rules.is_empty() && rules.iter().all(|rule| rule.refuse_others) {
-        if let Some(pointer) = range::unknown(arguments, &rules) {
-            return Err(format!("no rule says what `{pointer}` may be"));
-        }
+    if !rules.is_empty()
+        && rules.iter().all(|rule| rule.refuse_others)
+        && let Some(pointer) = range::unknown(arguments, &rules)
+    {
+        return Err(format!("no rule says what `{pointer}` may be"));
     }
     let mut questions = Vec::new();
     let mut writes = Writes::default();
     let mut renewed = Vec::new();
     let mut groups = BTreeSet::new();
     for rule in &rules {
-        if let Some(switch) = rule.switch.as_ref().filter(|switch| groups.insert(&switch.group)) {
+        if let Some(switch) = rule
+            .switch
+            .as_ref()
+            .filter(|switch| groups.insert(&switch.group))
+        {
             if switch::state(switch, around)? == State::Tripped {
                 switch::trip(switch, settings, around)?;
                 match &switch.rearm {
@@ -99,21 +129,32 @@ fn decide(tool: &str, call: &Value, settings: &Settings, around: &dyn Surroundin
     }
     writes.commit(around)?;
     for switch in rearms {
-        switch::reset(switch, settings, around).map_err(|why| format!("it cannot be armed again: {why}"))?;
+        switch::reset(switch, settings, around)
+            .map_err(|why| format!("it cannot be armed again: {why}"))?;
     }
     Ok(Answer::Pass)
 }
 
-fn check_arguments(rule: &Rule, arguments: &Value, around: &dyn Surroundings, writes: &mut Writes, questions: &mut Vec<String>) -> Result<(), String> {
+fn check_arguments(
+    rule: &Rule,
+    arguments: &Value,
+    around: &dyn Surroundings,
+    writes: &mut Writes,
+    questions: &mut Vec<String>,
+) -> Result<(), String> {
     for bounds in &rule.arguments {
         let found = range::resolve(arguments, &bounds.steps);
         if found.is_empty() && !bounds.optional {
             return Err(format!("`{}` is missing", bounds.pointer));
         }
         for (pointer, value) in found {
-            let Some(number) = range::check(bounds, &pointer, value)? else { continue };
+            let Some(number) = range::check(bounds, &pointer, value)? else {
+                continue;
+            };
             history::check(bounds, &pointer, number, arguments, around, writes)?;
-            if bounds.approval_above.is_some_and(|above| number > above) || bounds.approval_below.is_some_and(|below| number < below) {
+            if bounds.approval_above.is_some_and(|above| number > above)
+                || bounds.approval_below.is_some_and(|below| number < below)
+            {
                 questions.push(format!("`{pointer}` is {number}: go on?"));
             }
         }
@@ -182,7 +223,11 @@ mod tests {
         }
         fn set(&self, key: &str, value: &str) -> Result<(), String> {
             let mut kept = self.kept.borrow_mut();
-            if self.room.get().is_some_and(|room| kept.len() >= room && !kept.contains_key(key)) {
+            if self
+                .room
+                .get()
+                .is_some_and(|room| kept.len() >= room && !kept.contains_key(key))
+            {
                 return Err("full".to_string());
             }
             kept.insert(key.to_string(), value.to_string());
@@ -193,13 +238,21 @@ mod tests {
             Ok(())
         }
         fn keys(&self, prefix: &str) -> Result<Vec<String>, String> {
-            Ok(self.kept.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+            Ok(self
+                .kept
+                .borrow()
+                .keys()
+                .filter(|key| key.starts_with(prefix))
+                .cloned()
+                .collect())
         }
         fn arm(&self, key: &str, after_ms: u32, tool: &str, arguments: &str) -> Result<(), String> {
             if self.no_arming.get() {
                 return Err("not granted".to_string());
             }
-            self.armed.borrow_mut().push(format!("{key} {after_ms} {tool} {arguments}"));
+            self.armed
+                .borrow_mut()
+                .push(format!("{key} {after_ms} {tool} {arguments}"));
             Ok(())
         }
         fn disarm(&self, key: &str) {
@@ -208,11 +261,21 @@ mod tests {
     }
 
     fn call(bench: &Bench, settings: &str, tool: &str, arguments: &str) -> Answer {
-        inspect(&format!(r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":false}}"#), settings, bench)
+        inspect(
+            &format!(
+                r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":false}}"#
+            ),
+            settings,
+            bench,
+        )
     }
 
     fn approved(bench: &Bench, settings: &str, tool: &str, arguments: &str) -> Answer {
-        inspect(&format!(r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":true}}"#), settings, bench)
+        inspect(
+            &format!(r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":true}}"#),
+            settings,
+            bench,
+        )
     }
 
     #[track_caller]
@@ -229,8 +292,17 @@ mod tests {
     #[test]
     fn only_what_is_within_its_range_goes_through() {
         let bench = Bench::default();
-        for arguments in [r#"{"x":10}"#, r#"{"x":-1.0,"mode":"slow"}"#, r#"{"x":0,"mode":3.0,"joints":[{"deg":90},{"deg":-5}]}"#, r#"{"x":1e1}"#] {
-            assert_eq!(call(&bench, RANGES, "arm__move", arguments), Answer::Pass, "{arguments}");
+        for arguments in [
+            r#"{"x":10}"#,
+            r#"{"x":-1.0,"mode":"slow"}"#,
+            r#"{"x":0,"mode":3.0,"joints":[{"deg":90},{"deg":-5}]}"#,
+            r#"{"x":1e1}"#,
+        ] {
+            assert_eq!(
+                call(&bench, RANGES, "arm__move", arguments),
+                Answer::Pass,
+                "{arguments}"
+            );
         }
         for (arguments, because) in [
             (r#"{"x":10.000001}"#, "above"),
@@ -247,10 +319,16 @@ mod tests {
             (r#"{"x":5,"x":500}"#, "twice"),
             (r#"{"x":5,"joints":[{"deg":1,"deg":500}]}"#, "twice"),
             (r#"{"x":5,"mode":"FAST"}"#, "none of the allowed"),
-            (r#"{"x":5,"joints":[{"deg":1},{"deg":91}]}"#, "`/joints/1/deg` is 91"),
+            (
+                r#"{"x":5,"joints":[{"deg":1},{"deg":91}]}"#,
+                "`/joints/1/deg` is 91",
+            ),
             (r#"{"x":5,"joints":[{"deg":1.5}]}"#, "whole"),
             (r#"{"x":5,"force":9}"#, "no rule says what `/force` may be"),
-            (r#"{"x":5,"joints":[{"deg":1,"force":9}]}"#, "no rule says what `/joints/0/force` may be"),
+            (
+                r#"{"x":5,"joints":[{"deg":1,"force":9}]}"#,
+                "no rule says what `/joints/0/force` may be",
+            ),
             (r#"{"x":5,"joints":7}"#, "`/joints`"),
         ] {
             refused(call(&bench, RANGES, "arm__move", arguments), because);
@@ -267,28 +345,67 @@ mod tests {
     fn a_value_changes_no_faster_than_it_may() {
         let bench = Bench::default();
         bench.later(1000);
-        refused(call(&bench, RATE, "set", r#"{"axis":"a","v":6}"#), "at once");
-        assert_eq!(call(&bench, RATE, "set", r#"{"axis":"a","v":4}"#), Answer::Pass);
-        refused(call(&bench, RATE, "set", r#"{"axis":"a","v":4.5}"#), "faster");
+        refused(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":6}"#),
+            "at once",
+        );
+        assert_eq!(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":4}"#),
+            Answer::Pass
+        );
+        refused(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":4.5}"#),
+            "faster",
+        );
         bench.later(1000);
-        refused(call(&bench, RATE, "set", r#"{"axis":"a","v":6.5}"#), "faster");
-        assert_eq!(call(&bench, RATE, "set", r#"{"axis":"a","v":6}"#), Answer::Pass, "what was refused did not become the last value");
-        assert_eq!(call(&bench, RATE, "set", r#"{"axis":"b","v":-5}"#), Answer::Pass);
+        refused(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":6.5}"#),
+            "faster",
+        );
+        assert_eq!(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":6}"#),
+            Answer::Pass,
+            "what was refused did not become the last value"
+        );
+        assert_eq!(
+            call(&bench, RATE, "set", r#"{"axis":"b","v":-5}"#),
+            Answer::Pass
+        );
         bench.later(3_600_000);
-        refused(call(&bench, RATE, "set", r#"{"axis":"a","v":12}"#), "at once");
+        refused(
+            call(&bench, RATE, "set", r#"{"axis":"a","v":12}"#),
+            "at once",
+        );
         refused(call(&bench, RATE, "set", r#"{"v":6}"#), "belongs to");
-        refused(call(&bench, RATE, "set", r#"{"axis":{},"v":6}"#), "belongs to");
-        refused(call(&bench, RATE, "set", &format!(r#"{{"axis":"{}","v":6}}"#, "x".repeat(300))), "too long");
+        refused(
+            call(&bench, RATE, "set", r#"{"axis":{},"v":6}"#),
+            "belongs to",
+        );
+        refused(
+            call(
+                &bench,
+                RATE,
+                "set",
+                &format!(r#"{{"axis":"{}","v":6}}"#, "x".repeat(300)),
+            ),
+            "too long",
+        );
     }
 
     #[test]
     fn a_clock_that_starts_anew_allows_no_jump() {
         let bench = Bench::default();
         bench.later(1_000_000);
-        assert_eq!(call(&bench, RATE, "set", r#"{"axis":1,"v":0}"#), Answer::Pass);
+        assert_eq!(
+            call(&bench, RATE, "set", r#"{"axis":1,"v":0}"#),
+            Answer::Pass
+        );
         bench.ms.set(500);
         refused(call(&bench, RATE, "set", r#"{"axis":1,"v":2}"#), "faster");
-        assert_eq!(call(&bench, RATE, "set", r#"{"axis":1,"v":1}"#), Answer::Pass);
+        assert_eq!(
+            call(&bench, RATE, "set", r#"{"axis":1,"v":1}"#),
+            Answer::Pass
+        );
     }
 
     #[test]
@@ -296,12 +413,22 @@ mod tests {
         let bench = Bench::default();
         let settings = r#"{"tools":[{"tool":"set","arguments":[{"pointer":"/a","max_step":1},{"pointer":"/b","max_step":1}]}]}"#;
         bench.room.set(Some(1));
-        refused(call(&bench, settings, "set", r#"{"a":1,"b":1}"#), "cannot be written: full");
+        refused(
+            call(&bench, settings, "set", r#"{"a":1,"b":1}"#),
+            "cannot be written: full",
+        );
         assert!(bench.kept.borrow().is_empty());
         bench.room.set(None);
-        assert_eq!(call(&bench, settings, "set", r#"{"a":1,"b":1}"#), Answer::Pass);
+        assert_eq!(
+            call(&bench, settings, "set", r#"{"a":1,"b":1}"#),
+            Answer::Pass
+        );
         for damaged in ["", "{}", r#"{"value":"1"}"#] {
-            bench.kept.borrow_mut().values_mut().for_each(|kept| *kept = damaged.to_string());
+            bench
+                .kept
+                .borrow_mut()
+                .values_mut()
+                .for_each(|kept| *kept = damaged.to_string());
             refused(call(&bench, settings, "set", r#"{"a":1,"b":1}"#), "damaged");
         }
     }
@@ -310,12 +437,22 @@ mod tests {
     fn a_person_is_asked_and_then_all_is_checked_again() {
         let bench = Bench::default();
         let settings = r#"{"tools":[{"tool":"open","approval":"always"},{"tool":"heat","arguments":[{"pointer":"/c","max":90,"max_step":50,"initial":20,"approval_above":60}]}]}"#;
-        assert_eq!(call(&bench, settings, "open", "{}"), Answer::Ask("Call `open`? Arguments: {}".to_string()));
+        assert_eq!(
+            call(&bench, settings, "open", "{}"),
+            Answer::Ask("Call `open`? Arguments: {}".to_string())
+        );
         assert_eq!(approved(&bench, settings, "open", "{}"), Answer::Pass);
         assert_eq!(call(&bench, settings, "heat", r#"{"c":60}"#), Answer::Pass);
-        assert!(matches!(call(&bench, settings, "heat", r#"{"c":80}"#), Answer::Ask(_)));
+        assert!(matches!(
+            call(&bench, settings, "heat", r#"{"c":80}"#),
+            Answer::Ask(_)
+        ));
         refused(approved(&bench, settings, "heat", r#"{"c":91}"#), "above");
-        assert_eq!(call(&bench, settings, "heat", r#"{"c":20}"#), Answer::Pass, "what was asked about did not become the last value");
+        assert_eq!(
+            call(&bench, settings, "heat", r#"{"c":20}"#),
+            Answer::Pass,
+            "what was asked about did not become the last value"
+        );
         refused(approved(&bench, settings, "heat", r#"{"c":80}"#), "at once");
     }
 
@@ -327,12 +464,18 @@ mod tests {
         let bench = Bench::default();
         bench.later(10_000);
         assert_eq!(call(&bench, SWITCH, "drive", r#"{"v":3}"#), Answer::Pass);
-        assert_eq!(*bench.armed.borrow(), [r#"switch:halt 500 halt {"hard":true}"#]);
+        assert_eq!(
+            *bench.armed.borrow(),
+            [r#"switch:halt 500 halt {"hard":true}"#]
+        );
         bench.later(499);
         assert_eq!(call(&bench, SWITCH, "drive", r#"{"v":6}"#), Answer::Pass);
         bench.later(500);
         refused(call(&bench, SWITCH, "drive", r#"{"v":6}"#), "call `rearm`");
-        refused(approved(&bench, SWITCH, "drive", r#"{"v":6}"#), "call `rearm`");
+        refused(
+            approved(&bench, SWITCH, "drive", r#"{"v":6}"#),
+            "call `rearm`",
+        );
         assert_eq!(call(&bench, SWITCH, "halt", "{}"), Answer::Pass);
         refused(call(&bench, SWITCH, "drive", r#"{"v":1}"#), "call `rearm`");
         assert_eq!(call(&bench, SWITCH, "rearm", "{}"), Answer::Pass);
@@ -370,7 +513,10 @@ mod tests {
         let settings = r#"{"tools":[{"tool":"drive","others":"pass","dead_man":{"renew_ms":500,"stop":"halt"}}]}"#;
         assert_eq!(call(&bench, settings, "drive", "{}"), Answer::Pass);
         bench.later(500);
-        assert!(matches!(call(&bench, settings, "drive", "{}"), Answer::Ask(_)));
+        assert!(matches!(
+            call(&bench, settings, "drive", "{}"),
+            Answer::Ask(_)
+        ));
         assert_eq!(approved(&bench, settings, "drive", "{}"), Answer::Pass);
         assert_eq!(call(&bench, settings, "drive", "{}"), Answer::Pass);
     }
@@ -379,7 +525,10 @@ mod tests {
     fn what_cannot_be_armed_does_not_start() {
         let bench = Bench::default();
         bench.no_arming.set(true);
-        refused(call(&bench, SWITCH, "drive", r#"{"v":3}"#), "cannot be armed");
+        refused(
+            call(&bench, SWITCH, "drive", r#"{"v":3}"#),
+            "cannot be armed",
+        );
         assert!(bench.kept.borrow().is_empty());
     }
 
@@ -389,7 +538,10 @@ mod tests {
         bench.room.set(Some(0));
         bench.no_arming.set(true);
         let broken = r#"{"tools":[{"tool":"drive","dead_man":{"stop":"halt"},"oops":1}]}"#;
-        assert_eq!(call(&bench, broken, "halt", r#"{"any":"thing"}"#), Answer::Pass);
+        assert_eq!(
+            call(&bench, broken, "halt", r#"{"any":"thing"}"#),
+            Answer::Pass
+        );
         refused(call(&bench, broken, "drive", "{}"), "settings are invalid");
         assert_eq!(call(&bench, SWITCH, "halt", "[]"), Answer::Pass);
     }
@@ -398,14 +550,33 @@ mod tests {
     fn arming_again_is_no_command_of_those_that_a_pattern_names() {
         let bench = Bench::default();
         let rule = r#"{"tool":"arm__*","arguments":[{"pointer":"/v","max":1}],"dead_man":{"renew_ms":500,"stop":"arm__halt","rearm":"arm__rearm"}}"#;
-        assert_eq!(call(&bench, &format!(r#"{{"tools":[{rule}]}}"#), "arm__rearm", "{}"), Answer::Pass);
-        let approving = format!(r#"{{"tools":[{rule},{{"tool":"arm__rearm","approval":"always"}}]}}"#);
-        assert!(matches!(call(&bench, &approving, "arm__rearm", "{}"), Answer::Ask(_)));
+        assert_eq!(
+            call(
+                &bench,
+                &format!(r#"{{"tools":[{rule}]}}"#),
+                "arm__rearm",
+                "{}"
+            ),
+            Answer::Pass
+        );
+        let approving =
+            format!(r#"{{"tools":[{rule},{{"tool":"arm__rearm","approval":"always"}}]}}"#);
+        assert!(matches!(
+            call(&bench, &approving, "arm__rearm", "{}"),
+            Answer::Ask(_)
+        ));
     }
 
     #[test]
     fn patterns_match_names() {
-        for (pattern, name, fits) in [("a*c", "abbc", true), ("a*c", "abcd", false), ("*", "", true), ("a?c", "abc", true), ("a", "ab", false), ("*b*b*", "abab", true)] {
+        for (pattern, name, fits) in [
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("*", "", true),
+            ("a?c", "abc", true),
+            ("a", "ab", false),
+            ("*b*b*", "abab", true),
+        ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
         }
     }

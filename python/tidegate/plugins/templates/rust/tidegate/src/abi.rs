@@ -33,7 +33,13 @@ unsafe extern "C" {
     #[link_name = "get"]
     pub fn store_get(key: *const u8, key_bytes: usize, area: *mut usize);
     #[link_name = "set"]
-    pub fn store_set(key: *const u8, key_bytes: usize, value: *const u8, value_bytes: usize, area: *mut usize);
+    pub fn store_set(
+        key: *const u8,
+        key_bytes: usize,
+        value: *const u8,
+        value_bytes: usize,
+        area: *mut usize,
+    );
     #[link_name = "delete"]
     pub fn store_delete(key: *const u8, key_bytes: usize, area: *mut usize);
     #[link_name = "keys"]
@@ -49,7 +55,13 @@ unsafe extern "C" {
 #[link(wasm_import_module = "tidegate:plugin/tools@0.1.0")]
 unsafe extern "C" {
     #[link_name = "call"]
-    pub fn tools_call(name: *const u8, name_bytes: usize, arguments: *const u8, arguments_bytes: usize, area: *mut usize);
+    pub fn tools_call(
+        name: *const u8,
+        name_bytes: usize,
+        arguments: *const u8,
+        arguments_bytes: usize,
+        area: *mut usize,
+    );
     #[link_name = "arm"]
     pub fn tools_arm(
         key: *const u8,
@@ -104,13 +116,21 @@ impl<const WORDS: usize> Area<WORDS> {
     /// The gateway wrote a list of such items there.
     pub unsafe fn list<Item>(&self, place: usize) -> Vec<Item> {
         let (at, count) = (self.word(place), self.word(place + 1));
-        if count == 0 { Vec::new() } else { unsafe { Vec::from_raw_parts(at as *mut Item, count, count) } }
+        if count == 0 {
+            Vec::new()
+        } else {
+            unsafe { Vec::from_raw_parts(at as *mut Item, count, count) }
+        }
     }
 
     /// # Safety
     /// The gateway wrote a `result<_, string>` there.
     pub unsafe fn nothing(&self) -> Result<(), String> {
-        if self.is_error() { Err(unsafe { self.string(1) }) } else { Ok(()) }
+        if self.is_error() {
+            Err(unsafe { self.string(1) })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -129,12 +149,21 @@ impl Pair {
 /// # Safety
 /// The gateway wrote UTF-8 there, into memory that `cabi_realloc` gave it.
 pub unsafe fn string(at: usize, bytes: usize) -> String {
-    if bytes == 0 { String::new() } else { unsafe { String::from_raw_parts(at as *mut u8, bytes, bytes) } }
+    if bytes == 0 {
+        String::new()
+    } else {
+        unsafe { String::from_raw_parts(at as *mut u8, bytes, bytes) }
+    }
 }
 
 /// Where the gateway gets the memory that it writes strings and lists to.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cabi_realloc(old: *mut u8, old_bytes: usize, align: usize, bytes: usize) -> *mut u8 {
+unsafe extern "C" fn cabi_realloc(
+    old: *mut u8,
+    old_bytes: usize,
+    align: usize,
+    bytes: usize,
+) -> *mut u8 {
     if bytes == 0 {
         return align as *mut u8;
     }
@@ -142,7 +171,11 @@ unsafe extern "C" fn cabi_realloc(old: *mut u8, old_bytes: usize, align: usize, 
         let given = if old_bytes == 0 {
             alloc(Layout::from_size_align_unchecked(bytes, align))
         } else {
-            realloc(old, Layout::from_size_align_unchecked(old_bytes, align), bytes)
+            realloc(
+                old,
+                Layout::from_size_align_unchecked(old_bytes, align),
+                bytes,
+            )
         };
         if given.is_null() {
             core::arch::wasm32::unreachable()

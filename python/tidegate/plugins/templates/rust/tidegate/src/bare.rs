@@ -27,10 +27,15 @@ struct State {
 unsafe impl Sync for Heap {}
 
 #[global_allocator]
-static HEAP: Heap = Heap(UnsafeCell::new(State { top: 0, given_back: [null_mut(); usize::BITS as usize] }));
+static HEAP: Heap = Heap(UnsafeCell::new(State {
+    top: 0,
+    given_back: [null_mut(); usize::BITS as usize],
+}));
 
 fn block_bytes(layout: Layout) -> Option<usize> {
-    (layout.align() <= SMALLEST).then(|| layout.size().max(SMALLEST).checked_next_power_of_two()).flatten()
+    (layout.align() <= SMALLEST)
+        .then(|| layout.size().max(SMALLEST).checked_next_power_of_two())
+        .flatten()
 }
 
 /// Whether memory reaches up to here now.
@@ -42,7 +47,9 @@ fn reach(end: usize) -> bool {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let state = unsafe { &mut *self.0.get() };
-        let Some(bytes) = block_bytes(layout) else { return null_mut() };
+        let Some(bytes) = block_bytes(layout) else {
+            return null_mut();
+        };
         let list = &mut state.given_back[bytes.trailing_zeros() as usize];
         if !list.is_null() {
             let block = *list;
@@ -64,7 +71,9 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let state = unsafe { &mut *self.0.get() };
-        let Some(bytes) = block_bytes(layout) else { return };
+        let Some(bytes) = block_bytes(layout) else {
+            return;
+        };
         if block as usize + bytes == state.top {
             state.top = block as usize;
         } else {
@@ -76,12 +85,15 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        let (Some(old), Some(new)) = (block_bytes(layout), block_bytes(wanted)) else { return null_mut() };
+        let (Some(old), Some(new)) = (block_bytes(layout), block_bytes(wanted)) else {
+            return null_mut();
+        };
         if new == old {
             return block;
         }
         let state = unsafe { &mut *self.0.get() };
-        if block as usize + old == state.top && (block as usize).checked_add(new).is_some_and(reach) {
+        if block as usize + old == state.top && (block as usize).checked_add(new).is_some_and(reach)
+        {
             state.top = block as usize + new;
             return block;
         }

@@ -75,7 +75,11 @@ pub fn http_send(request: &str) -> Result<String, String> {
     let area = Area::<3>::new();
     unsafe {
         abi::http_send(request.as_ptr(), request.len(), area.at());
-        if area.is_error() { Err(area.string(1)) } else { Ok(area.string(1)) }
+        if area.is_error() {
+            Err(area.string(1))
+        } else {
+            Ok(area.string(1))
+        }
     }
 }
 
@@ -98,7 +102,13 @@ pub mod store {
     pub fn set(key: &str, value: &str) -> Result<(), String> {
         let area = Area::<3>::new();
         unsafe {
-            abi::store_set(key.as_ptr(), key.len(), value.as_ptr(), value.len(), area.at());
+            abi::store_set(
+                key.as_ptr(),
+                key.len(),
+                value.as_ptr(),
+                value.len(),
+                area.at(),
+            );
             area.nothing()
         }
     }
@@ -132,8 +142,18 @@ pub mod tools {
     pub fn call(name: &str, arguments: &str) -> Result<String, String> {
         let area = Area::<3>::new();
         unsafe {
-            abi::tools_call(name.as_ptr(), name.len(), arguments.as_ptr(), arguments.len(), area.at());
-            if area.is_error() { Err(area.string(1)) } else { Ok(area.string(1)) }
+            abi::tools_call(
+                name.as_ptr(),
+                name.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                area.at(),
+            );
+            if area.is_error() {
+                Err(area.string(1))
+            } else {
+                Ok(area.string(1))
+            }
         }
     }
 
@@ -141,7 +161,16 @@ pub mod tools {
     pub fn arm(key: &str, after_ms: u32, name: &str, arguments: &str) -> Result<(), String> {
         let area = Area::<3>::new();
         unsafe {
-            abi::tools_arm(key.as_ptr(), key.len(), after_ms, name.as_ptr(), name.len(), arguments.as_ptr(), arguments.len(), area.at());
+            abi::tools_arm(
+                key.as_ptr(),
+                key.len(),
+                after_ms,
+                name.as_ptr(),
+                name.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                area.at(),
+            );
             area.nothing()
         }
     }
@@ -164,9 +193,23 @@ macro_rules! tool_plugin {
         }
 
         #[unsafe(export_name = "tidegate:plugin/tool@0.1.0#call-tool")]
-        unsafe extern "C" fn tidegate_call_tool(name: usize, name_bytes: usize, arguments: usize, arguments_bytes: usize) -> usize {
-            let (name, arguments) = unsafe { ($crate::exports::take(name, name_bytes), $crate::exports::take(arguments, arguments_bytes)) };
-            let call: fn(&str, &str) -> Result<$crate::alloc::string::String, $crate::alloc::string::String> = $call;
+        unsafe extern "C" fn tidegate_call_tool(
+            name: usize,
+            name_bytes: usize,
+            arguments: usize,
+            arguments_bytes: usize,
+        ) -> usize {
+            let (name, arguments) = unsafe {
+                (
+                    $crate::exports::take(name, name_bytes),
+                    $crate::exports::take(arguments, arguments_bytes),
+                )
+            };
+            let call: fn(
+                &str,
+                &str,
+            )
+                -> Result<$crate::alloc::string::String, $crate::alloc::string::String> = $call;
             $crate::exports::give_result(call(&name, &arguments))
         }
     };
@@ -185,8 +228,18 @@ macro_rules! filter_plugin {
         }
 
         #[unsafe(export_name = "tidegate:plugin/filter@0.1.0#inspect-result")]
-        unsafe extern "C" fn tidegate_inspect_result(call: usize, call_bytes: usize, result: usize, result_bytes: usize) -> usize {
-            let (call, result) = unsafe { ($crate::exports::take(call, call_bytes), $crate::exports::take(result, result_bytes)) };
+        unsafe extern "C" fn tidegate_inspect_result(
+            call: usize,
+            call_bytes: usize,
+            result: usize,
+            result_bytes: usize,
+        ) -> usize {
+            let (call, result) = unsafe {
+                (
+                    $crate::exports::take(call, call_bytes),
+                    $crate::exports::take(result, result_bytes),
+                )
+            };
             let inspect: fn(&str, &str) -> $crate::Verdict = $result;
             $crate::exports::give_verdict(inspect(&call, &result))
         }
