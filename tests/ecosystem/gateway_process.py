@@ -112,18 +112,19 @@ def configuration(text: str) -> Iterator[Path]:
 
 
 @contextmanager
-def gateway(config: str, *arguments: str) -> Iterator[Gateway]:
-    """A daemon that is ready, ended at the end, with the processes it had started.
+def gateway(config: str | None, *arguments: str) -> Iterator[Gateway]:
+    """A daemon that is ready, ended at the end, with the processes it had started. None: its embedded default.
 
     Raises: GatewayFailed
     """
-    with configuration(config) as path:
+    with configuration(config or "") as path:
+        given = ["--config", str(path)] if config is not None else []
         socket_path = str(path.parent / "t.sock")
         said = path.parent / "stderr"
         listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--unix", socket_path, "--admin", "127.0.0.1:0"]
         with said.open("wb") as log:
             process = subprocess.Popen(
-                [*command(), "serve", "--config", str(path), *listen, *arguments],
+                [*command(), "serve", *given, *listen, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
