@@ -58,6 +58,7 @@ def sign(secret: bytes, message: bytes) -> bytes:
     """64 bytes."""
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool: ...
+
 @final
 class Plugin:
     """One that is loaded. `list_tools` and `inspect` give the token of a call."""

@@ -102,7 +102,23 @@ class FilterJudged:
     duration_s: float
 
 
-Event = FilterJudged | ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
+@dataclass(frozen=True, slots=True)
+class PluginActed:
+    """A plugin did something beyond its own memory, or tried to."""
+
+    plugin: str
+    what: str
+    """`http`, `call`, `arm` or `disarm`."""
+    target: str
+    """Method and URL, a tool's name, or the key that was armed."""
+    caller: str
+    """The principal for whom."""
+    outcome: str
+    """`ok`, or the slug of a tidegate error."""
+    duration_s: float
+
+
+Event = PluginActed | FilterJudged | ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
 
 
 class Events:

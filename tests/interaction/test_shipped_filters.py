@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +35,7 @@ def kept(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         begin(self, compiled, *more)
 
     monkeypatch.setattr(Plugins, "__init__", beginning)
-    # What earlier tests left of the relay must not be collected on a thread that loads a plugin.
-    gc.collect()
-    gc.disable()
     yield
-    gc.enable()
     for file in compiled.glob("plugins.sqlite3*"):
         file.unlink()
 

@@ -19,6 +19,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Grants, Limits
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import PluginDeadline, PluginFailed, PluginNotGranted
+from tidegate.events import Events
 from tidegate.pipeline.plugins import Plugins
 from tidegate.sandbox.plugin import Plugin
 
@@ -133,7 +134,7 @@ def kept(directory: Path) -> list[str]:
 
 @asynccontextmanager
 async def loaded(puppet: Path, directory: Path | None, grants: Grants, *names: str) -> AsyncIterator[list[Plugin]]:
-    plugins = Plugins(directory, (), Limits(), Clock())
+    plugins = Plugins(directory, (), Limits(), Clock(), Events())
     configured = Configured(str(puppet), digest=digest_of(puppet), grants=grants)
     try:
         yield [await plugins.load_backend(Backend(name, "wasm", plugin=configured)) for name in names or ("puppet",)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Filter, Limits
 from tidegate.errors import PluginRefused
+from tidegate.events import Events
 from tidegate.sandbox.guest import Answered, Job
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ _STORE = "plugins.sqlite3"
 class Plugins:
     """Implements `Services` for the sandbox."""
 
-    def __init__(self, directory: Path | None, trusted_keys: tuple[str, ...], limits: Limits, clock: Clock) -> None:
+    def __init__(
+        self, directory: Path | None, trusted_keys: tuple[str, ...], limits: Limits, clock: Clock, events: Events
+    ) -> None:
         """`directory`: for compiled code and what plugins keep; None: neither outlives this process."""
         self._directory = directory
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -36,6 +39,7 @@ class Plugins:
         self._sandbox: Sandbox | None = None
         self._limits = limits
         self._clock = clock
+        self._events = events
         self._http: PluginHttp | None = None
 
     def take_up(self, trusted_keys: tuple[str, ...]) -> None:
@@ -60,7 +64,7 @@ class Plugins:
                 if self._directory is not None:
                     self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                     store = self._directory / _STORE
-                self._sandbox = Sandbox(self, store if self._directory is not None else None)
+                self._sandbox = Sandbox(self, store if self._directory is not None else None, self._events)
             except (ImportError, OSError) as error:
                 raise PluginRefused(f"plugins cannot be run: {error}") from error
         return self._sandbox

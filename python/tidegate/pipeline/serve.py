@@ -105,7 +105,7 @@ class Gateway:
         self.calls.relay = self.relay
         self.calls.lead_anew = self._lead_anew
         self.sessions.before_judging = self.relay.publish
-        self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, snapshot.limits, clock)
+        self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, snapshot.limits, clock, events)
         self._links = Links(
             snapshot.limits,
             clock,
@@ -725,6 +725,7 @@ class Gateway:
             "filters": [one.statistics() for one in self.filters],
             "armed": self.armed.statistics(),
             "backends": [service.statistics() for service in self.services],
+            "sandbox": self.plugins.statistics(),
         }
 
 

@@ -6,10 +6,12 @@ Made for the first plugin; until then neither this nor the WASM runtime is impor
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
@@ -17,7 +19,8 @@ from weakref import WeakValueDictionary
 from tidegate import __version__, _sandbox
 from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Plugin as Configured
-from tidegate.errors import Cancelled, PluginRefused, TidegateError
+from tidegate.errors import Cancelled, NotArmed, PluginNotGranted, PluginRefused, TidegateError
+from tidegate.events import Events, PluginActed
 from tidegate.sandbox.granting import bounded, granted
 from tidegate.sandbox.guest import NOBODY, Answered, Caller, Job
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_of, read_wasm
@@ -52,9 +55,10 @@ class Services(Protocol):
 class Sandbox:
     """All plugins of one gateway. On the event loop, but for what it says otherwise."""
 
-    def __init__(self, services: Services, store: Path | None) -> None:
+    def __init__(self, services: Services, store: Path | None, events: Events) -> None:
         """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
         self._services = services
+        self._events = events
         threads = _THREADS_A_CORE * len(os.sched_getaffinity(0))
         self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads)
         self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
@@ -122,6 +126,7 @@ class Sandbox:
                 native = await loaded(anew=True)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
+        _log.info("plugin_loaded name=%s version=%s digest=%s grants=%s", name, manifest.version, read.digest, grants)
         plugin = self._plugins[native.number] = Plugin(name, self, native, manifest, grants)
         return plugin
 
@@ -174,13 +179,14 @@ class Sandbox:
             name = plugin.name if plugin is not None else "" if number else "(store)"
             _log.log(_LEVELS[value], "plugin_says plugin=%s text=%r", name, first)
         elif kind in _QUESTIONS:
-            answer = _Answer(self._native, token, value)
-            if plugin is None:
-                answer.refuse("the plugin is gone")
-                return
             call = self._calls.get(token)
-            if call is None:
+            if call is None and plugin is not None:
                 call = self.attend(plugin, token, NOBODY, None)
+            act = _Act(self._events, kind, plugin.name if plugin is not None else "", call)
+            answer = _Answer(self._native, token, value, act)
+            if plugin is None or call is None:
+                answer(None, NotArmed("the plugin is gone"))
+                return
             _QUESTIONS[kind](self, call, plugin, answer, first, second, third)
         else:
             if plugin is not None:
@@ -191,30 +197,30 @@ class Sandbox:
     # -- what plugins ask for ---------------------------------------------------------------------------------
 
     def _fetch(self, call: PluginCall, plugin: Plugin, answer: _Answer, request: str, _2: str, _3: str) -> None:
-        job = self._services.fetch(plugin.name, request, plugin.grants.http, _LONGEST_WAIT_S, answer)
-        call.question = job
+        answer.act.target = _meant(request)
+        call.question = self._services.fetch(plugin.name, request, plugin.grants.http, _LONGEST_WAIT_S, answer)
 
     def _call_tool(self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str) -> None:
-        if not _matches(name, plugin.grants.call):
-            answer.refuse(f"`{name[:128]}` is not among the tools that it was granted")
-            return
-        call.question = call.caller.call_tool(name, arguments.encode(), answer)
+        answer.act.target = name
+        if _is_granted(name, plugin, answer):
+            call.question = call.caller.call_tool(name, arguments.encode(), answer)
 
     def _arm(
         self, call: PluginCall, plugin: Plugin, answer: _Answer, key: str, when_and_name: str, arguments: str
     ) -> None:
         after_ms, _, name = when_and_name.partition(" ")
-        if not _matches(name, plugin.grants.call):
-            answer.refuse(f"`{name[:128]}` is not among the tools that it was granted")
+        answer.act.target = f"{name} for {key}"
+        if not _is_granted(name, plugin, answer):
             return
         try:
             call.caller.arm(f"{plugin.name}\n{key}", int(after_ms), name, arguments.encode())
         except TidegateError as error:
-            answer.refuse(str(error))
+            answer(None, error)
         else:
             answer(b"null", None)
 
     def _disarm(self, call: PluginCall, plugin: Plugin, answer: _Answer, key: str, _2: str, _3: str) -> None:
+        answer.act.target = key
         call.caller.disarm(f"{plugin.name}\n{key}")
         answer(b"null", None)
 
@@ -227,27 +233,48 @@ class Sandbox:
 
     def statistics(self) -> dict[str, object]:
         calls, threads = self._native.counts()
-        return {"calls": calls, "threads": threads}
+        plugins = {plugin.name: plugin.statistics() for plugin in self._plugins.values()}
+        return {"calls": calls, "threads": threads, "plugins": plugins}
+
+
+class _Act:
+    """What a plugin does, for whoever keeps account of it."""
+
+    __slots__ = ("_began_s", "_caller", "_events", "_plugin", "_what", "target")
+
+    def __init__(self, events: Events, what: str, plugin: str, call: PluginCall | None) -> None:
+        self.target = ""
+        self._events = events
+        self._what = what
+        self._plugin = plugin
+        self._caller = call.caller.name if call is not None else ""
+        self._began_s = asyncio.get_running_loop().time()
+
+    def over(self, error: TidegateError | None) -> None:
+        duration_s = asyncio.get_running_loop().time() - self._began_s
+        outcome = error.slug if error is not None else "ok"
+        self._events.publish(
+            PluginActed(self._plugin, self._what, self.target[:_TARGET_CHARS], self._caller, outcome, duration_s)
+        )
 
 
 class _Answer:
     """To one question of a guest. As `Answered`."""
 
-    __slots__ = ("_native", "_number", "_token")
+    __slots__ = ("_native", "_number", "_token", "act")
 
-    def __init__(self, native: _sandbox.Sandbox, token: int, number: int) -> None:
+    def __init__(self, native: _sandbox.Sandbox, token: int, number: int, act: _Act) -> None:
         self._native = native
         self._token = token
         self._number = number
+        self.act = act
 
     def __call__(self, json: bytes | None, error: TidegateError | None) -> None:
         if json is None:
-            self.refuse(str(error))
+            self._native.answer(self._token, self._number, "", str(error))
         else:
             self._native.answer(self._token, self._number, json.decode())
-
-    def refuse(self, why: str) -> None:
-        self._native.answer(self._token, self._number, "", why)
+        self.act.over(error)
 
 
 _Question = Callable[[Sandbox, PluginCall, Plugin, _Answer, str, str, str], None]
@@ -262,10 +289,26 @@ _LONGEST_WAIT_S: Final = 60.0
 """For what a guest asked; its own deadline ends before."""
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    from fnmatch import fnmatchcase
+_TARGET_CHARS: Final = 512
 
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+def _meant(request: str) -> str:
+    """Method and URL of a guest's HTTP request, as far as it can be read."""
+    try:
+        asked = json.loads(request) if len(request) <= _READ_CHARS else {}
+    except (ValueError, RecursionError):
+        return ""
+    return f"{asked.get('method', 'GET')} {asked.get('url', '')}" if isinstance(asked, dict) else ""
+
+
+_READ_CHARS: Final = 64 * 1024
+
+
+def _is_granted(name: str, plugin: Plugin, answer: _Answer) -> bool:
+    if any(fnmatchcase(name, pattern) for pattern in plugin.grants.call):
+        return True
+    answer(None, PluginNotGranted(f"`{name[:128]}` is not among the tools that it was granted"))
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A line for each request that ended: `access_log = true`.
+"""A line for each request that ended, and for what plugins did beyond their own memory: `access_log = true`.
 
 Subscribes to `Events` while it is wanted. A line says what was asked, by whom, of whom, how it ended and how long it
 took; never what was said. What the relay does by itself comes later, in batches, and is written before whatever ended
@@ -16,7 +16,7 @@ from typing import Final
 
 from tidegate.config.secret_shape import secret_url_spans
 from tidegate.control.telemetry.console import ACCESS
-from tidegate.events import CallsEnded, Event, Events, ExchangeDone
+from tidegate.events import CallsEnded, Event, Events, ExchangeDone, PluginActed
 
 _MAX_CHARS: Final = 200
 """Of one value: names and URIs are words of clients."""
@@ -46,6 +46,10 @@ class AccessLog:
             if event.transport != _CANARY:
                 self._catch_up()
                 self._write(event, time.time())
+        elif isinstance(event, PluginActed):
+            self._catch_up()
+            self._last_s = max(time.time(), self._last_s)
+            _write_act(event, self._last_s)
         elif isinstance(event, CallsEnded):
             now_s = time.time()
             for ago_s, done in event.calls:
@@ -59,13 +63,24 @@ class AccessLog:
         _write(done, self._last_s)
 
 
+def _write_act(act: PluginActed, ended_s: float) -> None:
+    _line(
+        "plugin name=%s what=%s target=%s caller=%s outcome=%s duration_ms=%.3f",
+        (
+            _value(act.plugin),
+            act.what,
+            _value(_without_secrets(act.target)),
+            _value(act.caller),
+            act.outcome,
+            act.duration_s * 1000,
+        ),
+        ended_s,
+    )
+
+
 def _write(done: ExchangeDone, ended_s: float) -> None:
     name = done.name if done.method != "resources/read" else _without_secrets(done.name)
-    record = _log.makeRecord(
-        ACCESS,
-        logging.INFO,
-        __file__,
-        0,
+    _line(
         "request method=%s name=%s backend=%s principal=%s transport=%s era=%s outcome=%s%s duration_ms=%.3f",
         (
             _value(done.method),
@@ -78,8 +93,12 @@ def _write(done: ExchangeDone, ended_s: float) -> None:
             f" filter={_value(done.filter)}" if done.filter else "",
             done.duration_s * 1000,
         ),
-        None,
+        ended_s,
     )
+
+
+def _line(text: str, values: tuple[object, ...], ended_s: float) -> None:
+    record = _log.makeRecord(ACCESS, logging.INFO, __file__, 0, text, values, None)
     record.created = ended_s
     record.msecs = ended_s % 1 * 1000
     _log.handle(record)

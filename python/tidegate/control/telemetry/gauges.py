@@ -148,3 +148,22 @@ def _is_number(value: object) -> bool:
 
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
+
+
+def write_plugins(page: Exposition, statistics: Statistics) -> None:
+    """Nothing while no plugin was needed."""
+    sandbox = statistics.get("sandbox")
+    if not isinstance(sandbox, dict):
+        return
+    plugins = sorted(sandbox["plugins"].items())
+    page.single("tidegate_plugin_threads", "gauge", "Threads that plugins run on.", sandbox["threads"])
+    page.family("tidegate_plugin_calls_total", "counter", "Calls of a plugin that ended.")
+    for name, one in plugins:
+        page.sample("tidegate_plugin_calls_total", one["calls"], [("plugin", name)])
+    page.family("tidegate_plugin_cpu_seconds_total", "counter", "Time of a processor that a plugin used, in seconds.")
+    for name, one in plugins:
+        page.sample("tidegate_plugin_cpu_seconds_total", one["cpu_s"], [("plugin", name)])
+    page.family("tidegate_plugin_failures_total", "counter", "Calls of a plugin that came to nothing, by why.")
+    for name, one in plugins:
+        for reason, count in sorted(one["failures"].items()):
+            page.sample("tidegate_plugin_failures_total", count, [("plugin", name), ("reason", reason)])

@@ -12,10 +12,10 @@ from typing import Final
 
 from tidegate import __version__
 from tidegate.control.telemetry.exposition import Exposition
-from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway, write_relay
+from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway, write_plugins, write_relay
 from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
-from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, FilterJudged, Refused
+from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, FilterJudged, PluginActed, Refused
 from tidegate.protocol.methods import METHODS
 
 MAX_SERIES: Final = 1000
@@ -64,6 +64,7 @@ class Metrics:
         self._refused: dict[tuple[str, ...], int] = {}
         self._verdicts: dict[tuple[str, ...], int] = {}
         self._filters: dict[str, Histogram] = {}
+        self._acts: dict[tuple[str, ...], int] = {}
         events.subscribe(self.record)
 
     def record(self, event: Event) -> None:
@@ -79,6 +80,8 @@ class Metrics:
             _count(self._refused, (event.transport, event.reason))
         elif isinstance(event, FilterJudged):
             self._filter_judged(event)
+        elif isinstance(event, PluginActed):
+            _count(self._acts, (event.plugin, event.what, event.outcome))
 
     def _filter_judged(self, event: FilterJudged) -> None:
         _count(self._verdicts, (event.filter, event.which, event.verdict))
@@ -151,9 +154,12 @@ class Metrics:
         self._write_rest(page)
         if self._filters:
             self._write_filters(page)
+        if self._acts:
+            self._write_acts(page)
         write_gateway(page, daemon_statistics)
         write_relay(page, daemon_statistics)
         write_backends(page, daemon_statistics)
+        write_plugins(page, daemon_statistics)
         write_process(page)
         return page.text()
 
@@ -206,6 +212,12 @@ class Metrics:
         page.family(name, "histogram", "How long a filter took over one call or result, its turn included, in seconds.")
         for one in sorted(self._filters):
             _write_histogram(page, name, self._filters[one], [("filter", one)])
+
+    def _write_acts(self, page: Exposition) -> None:
+        name = "tidegate_plugin_acts_total"
+        page.family(name, "counter", "What plugins did beyond their own memory, and how it went.")
+        for key in sorted(self._acts):
+            page.sample(name, self._acts[key], list(zip(("plugin", "what", "outcome"), key, strict=True)))
 
     def _write_rest(self, page: Exposition) -> None:
         name = "tidegate_refused_total"
