@@ -58,10 +58,12 @@ lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languag
 	$(BIN)/mypy
 	cargo fmt --all --check
 	cargo clippy --locked --quiet --all-targets -- -D warnings
+	$(MAKE) --no-print-directory -C wasm lint
 
 rust-test: ## the native parts' own tests
 	cargo test --locked --quiet -p tidegate-codec -p tidegate-seal -p tidegate-relay
 	cargo test --locked --quiet --profile sandbox -p tidegate-sandbox
+	$(MAKE) --no-print-directory -C wasm test
 
 python-test: $(VENV)/.built $(VENV)/.test wasm ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh

@@ -23,8 +23,8 @@ os.environ["XDG_STATE_HOME"] = _STATE.name
 
 for_the_whole_run()
 
-# The collector runs in whichever thread allocates. Gateways that ended in earlier tests must not be taken apart on a worker
-# thread of a later one: their native parts are the loop's. So it runs here, between tests.
+# The collector runs in whichever thread allocates. Gateways that ended in earlier tests must not be taken apart on a
+# worker thread of a later one: their native parts are the loop's. So it runs here, between tests.
 gc.disable()
 _GARBAGE = 30_000
 """Objects, since the last time."""

@@ -18,6 +18,8 @@ use crate::wasi::Wasi;
 /// Lines that one call may write to the log, and bytes of each.
 const LINES: u32 = 64;
 const LINE_BYTES: usize = 2048;
+/// What one call may ask of the gateway: each takes time of the event loop.
+const QUESTIONS: u32 = 1000;
 /// Bytes of a question to the gateway.
 const QUESTION_BYTES: usize = 4 << 20;
 /// Of one component: it may be made of several modules.
@@ -178,6 +180,11 @@ impl Guest {
         }
         let link = &self.link;
         let number = link.shared.ask();
+        if number > QUESTIONS {
+            return Ok(Err(format!(
+                "it has asked for {QUESTIONS} things already, and a call may ask for no more"
+            )));
+        }
         let _waiting = link.threads.waiting();
         link.outbox.put(Event::Asked {
             plugin: link.plugin,
@@ -237,6 +244,22 @@ impl Kept<'_> {
     }
 }
 
+/// Whether one of several may grow, of which the `total` is bounded. `maximum`: its own, or that of its place.
+fn grow(
+    total: &mut usize,
+    current: usize,
+    desired: usize,
+    maximum: Option<usize>,
+    most: usize,
+) -> bool {
+    let wanted = *total - current.min(*total) + desired;
+    let granted = wanted <= most && maximum.is_none_or(|maximum| desired <= maximum);
+    if granted {
+        *total = wanted;
+    }
+    granted
+}
+
 impl ResourceLimiter for Guest {
     fn memory_growing(
         &mut self,
@@ -244,17 +267,15 @@ impl ResourceLimiter for Guest {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.memory - current.min(self.memory) + desired;
-        // More than a memory itself says it may have is an answer to the guest, and no denial.
-        let within = maximum.is_none_or(|most| desired <= most);
-        if total > self.given.bounds.memory_bytes {
-            self.denied |= within;
-            return Ok(false);
-        }
-        if within {
-            self.memory = total;
-        }
-        Ok(within)
+        let granted = grow(
+            &mut self.memory,
+            current,
+            desired,
+            maximum,
+            self.given.bounds.memory_bytes,
+        );
+        self.denied |= !granted;
+        Ok(granted)
     }
 
     fn table_growing(
@@ -263,16 +284,15 @@ impl ResourceLimiter for Guest {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.elements - current.min(self.elements) + desired;
-        let within = maximum.is_none_or(|most| desired <= most);
-        if total > TABLE_ELEMENTS {
-            self.denied |= within;
-            return Ok(false);
-        }
-        if within {
-            self.elements = total;
-        }
-        Ok(within)
+        let granted = grow(
+            &mut self.elements,
+            current,
+            desired,
+            maximum,
+            TABLE_ELEMENTS,
+        );
+        self.denied |= !granted;
+        Ok(granted)
     }
 
     fn instances(&self) -> usize {

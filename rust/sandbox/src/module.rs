@@ -4,9 +4,13 @@
 //! and its answer are JSON objects in its memory; so is what a function of the gateway answers, in memory that the guest
 //! allocated for it. `docs/plugins.md` has the functions.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use tidegate_codec::Span;
+use tidegate_codec::json::member_spans;
 use wasmtime::{
-    AsContext, AsContextMut, Caller, Extern, InstancePre, Linker, Memory, Module, Store, TypedFunc,
+    AsContext, AsContextMut, Caller, Extern, ExternType, InstancePre, Linker, Memory, Module,
+    Store, TypedFunc,
 };
 use wasmtime::{Val, ValType};
 
@@ -55,13 +59,7 @@ impl Ready {
                 .map_err(refused)?;
         }
         let pre = linker.instantiate_pre(module).map_err(refused)?;
-        for name in ["memory", "tidegate_alloc", "tidegate_call"] {
-            if module.get_export(name).is_none() {
-                return Err(Failure::Refused(format!(
-                    "it is no plugin: it does not export `{name}`"
-                )));
-            }
-        }
+        check(module)?;
         Ok(Self { pre, world })
     }
 
@@ -115,6 +113,30 @@ impl Ready {
     }
 }
 
+/// Whether the module exports what ABI 1 says.
+fn check(module: &Module) -> Result<(), Failure> {
+    let missing =
+        |what: &str| Failure::Refused(format!("it is no plugin: it does not export {what}"));
+    let function = |name: &str, parameters: usize, result: fn(&ValType) -> bool| {
+        let Some(ExternType::Func(kind)) = module.get_export(name) else {
+            return false;
+        };
+        let takes = kind.params().len() == parameters && kind.params().all(|one| one.is_i32());
+        takes && kind.results().len() == 1 && kind.results().all(|one| result(&one))
+    };
+    match module.get_export("memory") {
+        Some(ExternType::Memory(memory)) if !memory.is_64() => {}
+        _ => return Err(missing("`memory`, of 32 bits")),
+    }
+    if !function("tidegate_alloc", 1, ValType::is_i32) {
+        return Err(missing("`tidegate_alloc(i32) -> i32`"));
+    }
+    if !function("tidegate_call", 2, ValType::is_i64) {
+        return Err(missing("`tidegate_call(i32, i32) -> i64`"));
+    }
+    Ok(())
+}
+
 /// The bytes that `packed` names. Nothing that a guest says of its memory is believed.
 fn taken<'a>(guest: &Guest, memory: &'a [u8], packed: u64) -> Result<&'a [u8], Failure> {
     let (at, len) = ((packed >> 32) as usize, (packed & 0xffff_ffff) as usize);
@@ -151,39 +173,36 @@ fn give(
     Ok((at, len))
 }
 
-type Members<'a> = std::collections::BTreeMap<&'a str, &'a RawValue>;
-
-fn members(text: &str) -> Result<Members<'_>, Failure> {
-    // Of two members with one name, the last would be seen here and the first by others.
-    let members: Members<'_> =
-        serde_json::from_str(text).map_err(|_| Failure::Garbage("it is no JSON object".into()))?;
-    if members.len() == 1 {
-        Ok(members)
-    } else {
-        Err(Failure::Garbage("an answer has one member".into()))
+/// The one member of an answer. Two with one name would be read differently by different readers.
+fn member(text: &str) -> Result<(Cow<'_, str>, &str), Failure> {
+    let whole = Span::new(0, text.len());
+    let members = member_spans(text.as_bytes(), whole)
+        .map_err(|_| Failure::Garbage("it is no JSON object".into()))?;
+    match <[_; 1]>::try_from(members) {
+        Ok([(name, value)]) => Ok((name, &text[value.start..value.end])),
+        Err(_) => Err(Failure::Garbage("an answer has one member".into())),
     }
 }
 
-fn string(value: &RawValue) -> Result<String, Failure> {
-    serde_json::from_str(value.get()).map_err(|_| Failure::Garbage("a text was expected".into()))
+fn string(value: &str) -> Result<String, Failure> {
+    serde_json::from_str(value).map_err(|_| Failure::Garbage("a text was expected".into()))
 }
 
 fn served(text: &str) -> Result<Done, Failure> {
-    let members = members(text)?;
-    match members.first_key_value() {
-        Some((&"result", value)) => Ok(Done::Result(value.get().to_owned())),
-        Some((&"error", value)) => Ok(Done::Error(string(value)?)),
+    match member(text)? {
+        (name, value) if name == "result" => Ok(Done::Result(value.to_owned())),
+        (name, value) if name == "error" => Ok(Done::Error(string(value)?)),
         _ => Err(Failure::Garbage("neither `result` nor `error`".into())),
     }
 }
 
 fn judged(text: &str) -> Result<Done, Failure> {
-    let members = members(text)?;
-    Ok(Done::Verdict(match members.first_key_value() {
-        Some((&"pass", value)) if value.get() == "true" => Verdict::Pass,
-        Some((&"change", value)) => Verdict::Change(value.get().to_owned()),
-        Some((&"refuse", value)) => Verdict::Refuse(string(value)?),
-        Some((&"ask", value)) => Verdict::Ask(string(value)?),
+    let (name, value) = member(text)?;
+    Ok(Done::Verdict(match &*name {
+        "pass" if value == "true" => Verdict::Pass,
+        "change" => Verdict::Change(value.to_owned()),
+        "refuse" => Verdict::Refuse(string(value)?),
+        "ask" => Verdict::Ask(string(value)?),
         _ => {
             return Err(Failure::Garbage(
                 "none of `pass`, `change`, `refuse` and `ask`".into(),
