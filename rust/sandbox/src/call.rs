@@ -81,7 +81,8 @@ impl Shared {
 
     pub(crate) fn answer(&self, number: u32, answer: Result<String, String>) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        if desk.number == number {
+        // Once: a second answer is not to take the place of one that the guest may have seen.
+        if desk.number == number && desk.answer.is_none() {
             desk.answer = Some(answer);
             self.changed.notify_all();
         }

@@ -272,12 +272,19 @@ impl Plugin {
     /// many wait.
     #[must_use]
     pub fn start(&self, work: Work, timeout: Duration) -> u64 {
-        self.begin(work, timeout, None)
+        let token = self.token();
+        self.begin(token, work, timeout, None);
+        token
     }
 
-    /// As `start`; the end is told as a line.
-    pub(crate) fn start_for(&self, work: Work, timeout: Duration, reply_to: ReplyTo) -> u64 {
-        self.begin(work, timeout, Some(reply_to))
+    /// For a call that `start_for` begins.
+    pub(crate) fn token(&self) -> u64 {
+        self.0.sandbox.tokens.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// As `start`; the end is told as a line, and may be before this returns.
+    pub(crate) fn start_for(&self, token: u64, work: Work, timeout: Duration, reply_to: ReplyTo) {
+        self.begin(token, work, timeout, Some(reply_to));
     }
 
     /// As [`Sandbox::cancel`].
@@ -285,10 +292,9 @@ impl Plugin {
         self.0.sandbox.cancel(token);
     }
 
-    fn begin(&self, work: Work, timeout: Duration, reply_to: Option<ReplyTo>) -> u64 {
+    fn begin(&self, token: u64, work: Work, timeout: Duration, reply_to: Option<ReplyTo>) {
         let loaded = &self.0;
         let sandbox = &loaded.sandbox;
-        let token = sandbox.tokens.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::new(Shared::default());
         let call = Call {
             token,
@@ -310,7 +316,6 @@ impl Plugin {
             drop(line);
             loaded.tell(token, call.reply_to, Err(Failure::Busy), Duration::ZERO);
         }
-        token
     }
 }
 

@@ -85,10 +85,10 @@ impl Wire {
             plugin: Arc::clone(&self.name),
             depth: self.depth,
         };
-        // Before it can be over.
-        let mut table = self.open.table();
-        let token = self.plugin.start_for(work, self.timeout, reply_to);
-        table.insert(id, token);
+        let token = self.plugin.token();
+        // Before it can be over, which it may be at once.
+        self.open.table().insert(id, token);
+        self.plugin.start_for(token, work, self.timeout, reply_to);
         Some(token)
     }
 
