@@ -12,7 +12,7 @@ use crate::grants::TABLE_ELEMENTS;
 use crate::outbox::{Event, Outbox};
 use crate::plugin::Given;
 use crate::store::PluginStore;
-use crate::threads::Threads;
+use crate::threads::{Threads, Waiting};
 use crate::wasi::Wasi;
 
 /// Lines that one call may write to the log, and bytes of each.
@@ -62,7 +62,7 @@ impl Guest {
     ) -> Result<Store<Self>, Failure> {
         let wasi = given
             .wasi
-            .then(|| Wasi::new(given, deadline))
+            .then(|| Wasi::new(given))
             .transpose()?
             .map(Box::new);
         let guest = Self {
@@ -89,6 +89,11 @@ impl Guest {
             }
         });
         Ok(store)
+    }
+
+    /// The thread waits as long as what comes second lives; whether the call is cancelled, the first knows.
+    pub(crate) fn stepping_aside(&self) -> (Arc<Shared>, Waiting) {
+        (Arc::clone(&self.link.shared), self.link.threads.waiting())
     }
 
     /// Until when the call may run.

@@ -1,16 +1,24 @@
 //! WASI 0.2 for components: what a language's library asks for, and of the box only what was granted.
 //!
 //! Without a grant there are no folders, no environment, no arguments and no input; what is written goes nowhere, the
-//! clocks stand still, and random numbers end the call. There is no network with any grant.
+//! clocks stand still, and random numbers end the call, those that are not meant to be secret are always the same. There
+//! is no network with any grant.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocksView};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
+use wasmtime_wasi::p2::bindings::io::poll::{Host as _, HostPollable as _};
 use wasmtime_wasi::p2::bindings::random::random::Host as _;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::p2::bindings::sync::filesystem::types::{
+    DescriptorFlags, DescriptorType, ErrorCode, Host as _, HostDescriptor as _, OpenFlags,
+    PathFlags,
+};
+use wasmtime_wasi::{Deterministic, FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::failure::Failure;
 use crate::guest::{Guest, need};
@@ -18,6 +26,10 @@ use crate::plugin::Given;
 
 /// Random bytes asked for at once.
 const RANDOM_BYTES: u64 = 64 << 10;
+/// Files, folders, streams and alarms of one call: each open file is a descriptor of the gateway.
+const RESOURCES: usize = 128;
+/// How long one that waits may not notice that nobody wants its answer any more.
+const NAP: Duration = Duration::from_millis(20);
 
 /// WASI's part of a guest.
 pub(crate) struct Wasi {
@@ -26,7 +38,7 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    pub(crate) fn new(given: &Given, _deadline: Instant) -> Result<Self, Failure> {
+    pub(crate) fn new(given: &Given) -> Result<Self, Failure> {
         let grants = &given.grants;
         let mut builder = WasiCtxBuilder::new();
         builder
@@ -38,7 +50,9 @@ impl Wasi {
             builder.wall_clock(Stopped).monotonic_clock(Stopped);
         }
         if !grants.random {
-            builder.insecure_random_seed(0);
+            builder
+                .insecure_random_seed(0)
+                .insecure_random(Deterministic::new(vec![0]));
         }
         for (inside, outside, writable) in &grants.folders {
             let may = if *writable {
@@ -55,9 +69,11 @@ impl Wasi {
                     ))
                 })?;
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
         Ok(Self {
             context: builder.build(),
-            table: ResourceTable::new(),
+            table,
         })
     }
 }
@@ -128,26 +144,95 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     clock.func_wrap(
         "subscribe-duration",
         |mut store: StoreContextMut<'_, Guest>, (nanos,): (u64,)| {
-            let nanos = bounded(store.data(), nanos)?;
+            need("time", store.data().given.grants.time)?;
             Ok((store.data_mut().clocks().subscribe_duration(nanos)?,))
         },
     )?;
     clock.func_wrap(
         "subscribe-instant",
         |mut store: StoreContextMut<'_, Guest>, (at,): (u64,)| {
-            let now = store.data_mut().clocks().now()?;
-            let nanos = bounded(store.data(), at.saturating_sub(now))?;
-            Ok((store.data_mut().clocks().subscribe_duration(nanos)?,))
+            need("time", store.data().given.grants.time)?;
+            Ok((store.data_mut().clocks().subscribe_instant(at)?,))
         },
     )?;
+    let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
+    poll.func_wrap(
+        "[method]pollable.block",
+        |mut store: StoreContextMut<'_, Guest>, (one,): (Resource<DynPollable>,)| {
+            store.data_mut().wait(async |table| table.block(one).await)
+        },
+    )?;
+    poll.func_wrap(
+        "poll",
+        |mut store: StoreContextMut<'_, Guest>, (some,): (Vec<Resource<DynPollable>>,)| {
+            let ready = store
+                .data_mut()
+                .wait(async |table| table.poll(some).await)?;
+            Ok((ready,))
+        },
+    )?;
+    let mut files = linker.instance("wasi:filesystem/types@0.2.12")?;
+    files.func_wrap("[method]descriptor.open-at", open_at)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// As long as the call may still run: nothing interrupts a guest that sleeps.
-fn bounded(guest: &Guest, nanos: u64) -> Result<u64, Failure> {
-    need("time", guest.given.grants.time)?;
-    let left =
-        guest.deadline().saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-    Ok(nanos.min(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX)))
+impl Guest {
+    /// Waits as WASI has it, until the call's deadline or until nobody waits for the guest. Meanwhile another thread may
+    /// take this one's place among those that compute.
+    fn wait<T>(
+        &mut self,
+        ready: impl AsyncFnOnce(&mut ResourceTable) -> wasmtime::Result<T>,
+    ) -> wasmtime::Result<T> {
+        let deadline = self.deadline();
+        let (shared, _waiting) = self.stepping_aside();
+        let ready = ready(self.ctx().table);
+        wasmtime_wasi::runtime::in_tokio(async {
+            let mut ready = std::pin::pin!(ready);
+            loop {
+                if shared.is_cancelled() {
+                    return Err(Failure::Cancelled.into());
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(Failure::Deadline.into());
+                }
+                if let Ok(ready) = tokio::time::timeout(left.min(NAP), ready.as_mut()).await {
+                    return ready;
+                }
+            }
+        })
+    }
+}
+
+type Opening = (
+    Resource<Descriptor>,
+    PathFlags,
+    String,
+    OpenFlags,
+    DescriptorFlags,
+);
+type Opened = (Result<Resource<Descriptor>, ErrorCode>,);
+
+/// Only what is a file or a folder: opening a pipe waits for whoever has its other end, and nothing interrupts that.
+fn open_at(
+    mut store: StoreContextMut<'_, Guest>,
+    (folder, follow, path, how, flags): Opening,
+) -> wasmtime::Result<Opened> {
+    let mut files = store.data_mut().filesystem();
+    let folder_again = Resource::new_borrow(folder.rep());
+    // What is not there may be made, and what may not be looked at says so when it is opened.
+    if let Ok(found) = files.stat_at(folder_again, follow, path.clone()) {
+        let openable = matches!(
+            found.type_,
+            DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink
+        );
+        if !openable {
+            return Ok((Err(ErrorCode::Unsupported),));
+        }
+    }
+    match files.open_at(folder, follow, path, how, flags) {
+        Ok(opened) => Ok((Ok(opened),)),
+        Err(error) => Ok((Err(files.convert_error_code(error)?),)),
+    }
 }
