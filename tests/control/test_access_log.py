@@ -14,7 +14,7 @@ from watched import ROADS, ask, keep_busy, page, watched
 
 from tidegate.control.telemetry.access_log import AccessLog
 from tidegate.control.telemetry.console import ACCESS
-from tidegate.events import CallsEnded, Events, ExchangeDone
+from tidegate.events import CallsEnded, Events, ExchangeDone, PluginActed
 
 pytestmark = pytest.mark.anyio
 
@@ -160,3 +160,18 @@ def test_what_could_not_be_kept_is_counted_in_words(records: list[logging.LogRec
     assert lines[1] == "requests_not_listed count=7"
     assert records[1].levelno == logging.WARNING
     assert records[1].created - records[0].created == pytest.approx(2.0, abs=0.5)
+
+
+def test_what_a_plugin_did_is_a_line_without_secrets(records: list[logging.LogRecord]) -> None:
+    events = Events()
+    log = AccessLog(events, lambda: None)
+    events.publish(
+        PluginActed("weather", "http", "GET https://api.example.com/now?key=sk-1234567890abcdef", "alice", "ok", 0.01)
+    )
+    log.close()
+    events.publish(PluginActed("weather", "call", "host__load", "alice", "ok", 0.01))
+    (line,) = said(records)
+    assert line.startswith("plugin name=weather what=http target=")
+    assert line.endswith(" caller=alice outcome=ok")
+    assert "api.example.com" in line
+    assert "sk-1234567890abcdef" not in line

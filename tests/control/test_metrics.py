@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tidegate.control.telemetry.exposition import Exposition, number
 from tidegate.control.telemetry.latencies import BOUNDS_S, BUCKETS_S
 from tidegate.control.telemetry.metrics import MAX_HISTOGRAMS, MAX_SERIES, MAX_TOOLS, OTHER, Metrics
-from tidegate.events import BackendState, Event, Events, ExchangeDone, FilterJudged, Refused
+from tidegate.events import BackendState, Event, Events, ExchangeDone, FilterJudged, PluginActed, Refused
 
 Labels = frozenset[tuple[str, str]]
 
@@ -212,6 +212,16 @@ def test_what_filters_said_is_counted() -> None:
     assert page.value("tidegate_filter_duration_seconds_count", filter="mask") == 4
     assert page.value("tidegate_filter_duration_seconds_bucket", filter="mask", le="0.001") == 3
     assert "tidegate_filter_verdicts_total" not in rendered([done()]).kinds
+
+
+def test_what_plugins_did_is_counted() -> None:
+    fetched = PluginActed("weather", "http", "GET https://api.example.com/", "alice", "ok", 0.01)
+    refused = PluginActed("weather", "http", "GET https://elsewhere.example/", "alice", "plugin_not_granted", 0.0)
+    page = rendered([fetched, fetched, refused])
+    family = "tidegate_plugin_acts_total"
+    assert page.value(family, plugin="weather", what="http", outcome="ok") == 2
+    assert page.value(family, plugin="weather", what="http", outcome="plugin_not_granted") == 1
+    assert family not in rendered([done()]).kinds
 
 
 def test_names_and_types_follow_the_conventions_of_prometheus() -> None:

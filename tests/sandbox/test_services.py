@@ -19,7 +19,7 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Grants, Limits
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import PluginDeadline, PluginFailed, PluginNotGranted
-from tidegate.events import Events
+from tidegate.events import Event, Events, PluginActed
 from tidegate.pipeline.plugins import Plugins
 from tidegate.sandbox.plugin import Plugin
 
@@ -133,8 +133,14 @@ def kept(directory: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def loaded(puppet: Path, directory: Path | None, grants: Grants, *names: str) -> AsyncIterator[list[Plugin]]:
-    plugins = Plugins(directory, (), Limits(), Clock(), Events())
+async def loaded(
+    puppet: Path, directory: Path | None, grants: Grants, *names: str, told: list[Event] | None = None
+) -> AsyncIterator[list[Plugin]]:
+    """`told`: gets what is said of what plugins do."""
+    events = Events()
+    if told is not None:
+        events.subscribe(told.append)
+    plugins = Plugins(directory, (), Limits(), Clock(), events)
     configured = Configured(str(puppet), digest=digest_of(puppet), grants=grants)
     try:
         yield [await plugins.load_backend(Backend(name, "wasm", plugin=configured)) for name in names or ("puppet",)]
@@ -242,6 +248,21 @@ async def test_a_guest_that_asks_for_another_host_is_told_so(puppet: Path, direc
         got = await do(plugin, "http", {"url": f"http://{place}/x"})
         assert "is not granted" in got["error"]
         assert heard.empty()
+
+
+async def test_each_request_of_a_guest_is_told_to_whoever_keeps_account(puppet: Path, directory: Path) -> None:
+    told: list[Event] = []
+    async with (
+        server(OK) as (place, _),
+        loaded(puppet, directory, Grants(http=(place,)), told=told) as (plugin,),
+    ):
+        await do(plugin, "http", {"url": f"http://{place}/x"})
+        await do(plugin, "http", {"url": "https://elsewhere.example/y"})
+    acts = [event for event in told if isinstance(event, PluginActed)]
+    assert [(act.plugin, act.what, act.target, act.outcome) for act in acts] == [
+        ("puppet", "http", f"GET http://{place}/x", "ok"),
+        ("puppet", "http", "GET https://elsewhere.example/y", "plugin_not_granted"),
+    ]
 
 
 async def test_without_the_grant_there_is_no_http(puppet: Path, directory: Path) -> None:
