@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from tidegate import __version__, _sandbox
 from tidegate.config.shipped import shipped_file
+from tidegate.config.snapshot import Grants
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import Cancelled, NotArmed, PluginNotGranted, PluginRefused, TidegateError
 from tidegate.events import Events, PluginActed
@@ -85,50 +86,53 @@ class Sandbox:
             )
         shipped = configured.file if configured.shipped else ""
         grants = granted(manifest.asks, configured.grants)
-        bounds = bounded(manifest.limits, configured.bounds)
-        folders = [(inside, outside, False) for inside, outside in grants.folders]
-        folders += [(inside, outside, True) for inside, outside in grants.writable]
 
-        def map_it(artefact: Artefact) -> _sandbox.Plugin:
-            return self._native.load(
-                name,
-                str(artefact.path),
-                artefact.sha256,
-                kind=read.kind,
-                world=manifest.world,
-                settings=configured.settings,
-                grants={
-                    "folders": folders,
-                    "log": grants.log,
-                    "time": grants.time,
-                    "random": grants.random,
-                    "store_bytes": grants.store_bytes,
-                    "http": bool(grants.http),
-                    "call": bool(grants.call),
-                },
-                bounds={
-                    "memory_bytes": bounds.memory_bytes,
-                    "deadline_ms": bounds.deadline_ms,
-                    "output_bytes": bounds.output_bytes,
-                    "concurrency": bounds.concurrency,
-                },
-            )
-
-        async def loaded(*, anew: bool) -> _sandbox.Plugin:
+        async def mapped(*, anew: bool) -> _sandbox.Plugin:
             artefact = await self._services.artefact(read.file, read.digest, name, shipped, anew=anew)
-            return await asyncio.to_thread(map_it, artefact)
+            return await asyncio.to_thread(self._map, name, configured, read, grants, artefact)
 
         try:
             try:
-                native = await loaded(anew=False)
+                native = await mapped(anew=False)
             except ValueError:
                 # It may be for a processor that this box had, or the disk, before it was moved here.
-                native = await loaded(anew=True)
+                native = await mapped(anew=True)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
         _log.info("plugin_loaded name=%s version=%s digest=%s grants=%s", name, manifest.version, read.digest, grants)
         plugin = self._plugins[native.number] = Plugin(name, self, native, manifest, grants)
         return plugin
+
+    def _map(
+        self, name: str, configured: Configured, read: _Read, grants: Grants, artefact: Artefact
+    ) -> _sandbox.Plugin:
+        """On a thread. Raises: ValueError."""
+        bounds = bounded(read.manifest.limits, configured.bounds)
+        folders = [(inside, outside, False) for inside, outside in grants.folders]
+        folders += [(inside, outside, True) for inside, outside in grants.writable]
+        return self._native.load(
+            name,
+            str(artefact.path),
+            artefact.sha256,
+            kind=read.kind,
+            world=read.manifest.world,
+            settings=configured.settings,
+            grants={
+                "folders": folders,
+                "log": grants.log,
+                "time": grants.time,
+                "random": grants.random,
+                "store_bytes": grants.store_bytes,
+                "http": bool(grants.http),
+                "call": bool(grants.call),
+            },
+            bounds={
+                "memory_bytes": bounds.memory_bytes,
+                "deadline_ms": bounds.deadline_ms,
+                "output_bytes": bounds.output_bytes,
+                "concurrency": bounds.concurrency,
+            },
+        )
 
     # -- calls ------------------------------------------------------------------------------------------------
 
