@@ -2,13 +2,17 @@
 
 Fenced blocks by their first line:
 
-- ```` ```sh run ````: run by `sh -eu` in an empty directory, against a daemon on its embedded default;
+- ```` ```sh run ````: run by `sh -eu` in an empty directory, against a daemon on its embedded default; a line that
+  begins with `!` must fail;
 - ```` ```sh make ````: targets of the Makefile, gone through by `make -n`;
 - ```` ```toml ```` and ```` ```json ````: whole configurations, which `tidegate check` must accept;
+- ```` ```toml served ````: the same, and what a gateway is run with beside the commands of its section, one after the
+  other in one directory; a ```` ```python as FILE ```` of the section lies in it, and its conversations
+  (`conversation.py`) are had with that gateway;
 - ```` ```text ````: illustration.
 
 Any other block is refused, so that none is passed over silently. The default ports in blocks stand for those of the
-test's daemon.
+test's daemon. What plugins are built with is where `make wasm` has put it.
 """
 
 from __future__ import annotations
@@ -27,13 +31,22 @@ from pathlib import Path
 from select import select
 
 import pytest
+from conversation import have
 
 from tidegate.cli import exit_codes
 from tidegate.cli.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
+WASM = ROOT / "wasm"
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+    WASM / "README.md",
+    *sorted(path for path in WASM.glob("*/README.md") if path.parent.name != "node_modules"),
+)
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+AS_FILE = re.compile(r"python as ([\w.-]+)")
+MUST_FAIL = re.compile(r"^! (.*?)(?: +#.*)?$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 START_S = 30.0
 BLOCK_S = 120.0
@@ -69,19 +82,60 @@ def blocks(*kinds: str) -> list[Block]:
     return [block for block in BLOCKS if block.kind in kinds]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """A section with a gateway of its own."""
+
+    served: Block
+    files: tuple[Block, ...]
+    acts: tuple[Block, ...]
+
+    def __str__(self) -> str:
+        return str(self.served)
+
+
+def scenes_of(page: Path) -> Iterator[Scene]:
+    headings = [number for number, line in enumerate(page.read_text("utf-8").splitlines(), 1) if line.startswith("## ")]
+    sections: dict[int, list[Block]] = {}
+    for block in blocks_of(page):
+        sections.setdefault(sum(number < block.line for number in headings), []).append(block)
+    for section in sections.values():
+        served = [block for block in section if block.kind == "toml served"]
+        if served:
+            assert len(served) == 1, f"{served[1]}: a section has one gateway"
+            files = tuple(block for block in section if AS_FILE.fullmatch(block.kind))
+            acts = tuple(block for block in section if block.kind in ("sh run", "text conversation"))
+            yield Scene(served[0], files, acts)
+
+
+SCENES = [scene for page in PAGES for scene in scenes_of(page)]
+PLAYED = {act for scene in SCENES for act in scene.acts}
+
+
 @contextmanager
-def daemon(folder: Path) -> Iterator[dict[str, str]]:
-    """The embedded default on free ports; yields the environment of a person beside it."""
+def daemon(folder: Path, *options: str, cwd: Path | None = None) -> Iterator[dict[str, str]]:
+    """A gateway on free ports, the embedded default without options; yields the environment of a person beside it."""
     programs = folder / "bin"
     programs.mkdir()
     command = programs / "tidegate"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tidegate "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TIDEGATE_")}
-    environment |= {"PATH": f"{programs}:{environment['PATH']}", "TIDEGATE_SOCKET": str(folder / "gate.sock")}
+    environment |= {
+        "PATH": f"{programs}:{environment['PATH']}:{WASM / '.venv/bin'}",
+        "TIDEGATE_SOCKET": str(folder / "gate.sock"),
+        "TIDEGATE_STATE": str(folder / "state"),
+    }
+    if (WASM / "target").is_dir():
+        # Rust's library for WebAssembly is there already, which takes a minute to build.
+        environment["CARGO_TARGET_DIR"] = str(WASM / "target")
     listen = ["--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
     with subprocess.Popen(
-        [str(command), "serve", *listen], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment
+        [str(command), "serve", *listen, *options],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=environment,
     ) as process:
         assert process.stdout is not None
         try:
@@ -116,18 +170,46 @@ def placed(text: str, environment: dict[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("block", blocks("sh run"), ids=str)
-def test_a_block_of_commands_does_what_it_says(block: Block, beside: dict[str, str], tmp_path: Path) -> None:
+def run(block: Block, environment: dict[str, str], folder: Path) -> None:
+    # A command after `!` never ends a script by itself, whatever becomes of it.
+    text = MUST_FAIL.sub(r"if \1; then echo 'this did not fail: \1' >&2; exit 1; fi", block.text)
     done = subprocess.run(
-        ["sh", "-eu", "-c", placed(block.text, beside)],
-        cwd=tmp_path,
-        env=beside,
+        ["sh", "-eu", "-c", placed(text, environment)],
+        cwd=folder,
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=BLOCK_S,
     )
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("sh run") if block not in PLAYED], ids=str)
+def test_a_block_of_commands_does_what_it_says(block: Block, beside: dict[str, str], tmp_path: Path) -> None:
+    run(block, beside, tmp_path)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=str)
+def test_a_section_with_a_gateway_of_its_own_does_what_it_says(scene: Scene) -> None:
+    with tempfile.TemporaryDirectory(prefix="tg-") as name:
+        folder = Path(name)
+        (folder / "tidegate.toml").write_text(scene.served.text, encoding="utf-8")
+        for file in scene.files:
+            (folder / file.kind.rpartition(" ")[2]).write_text(file.text, encoding="utf-8")
+        (folder / "run").mkdir()
+        with daemon(folder / "run", "--config", "tidegate.toml", cwd=folder) as environment:
+            for act in scene.acts:
+                if act.kind == "sh run":
+                    run(act, environment, folder)
+                else:
+                    have(act.text, ["tidegate", "connect"], environment)
+
+
+def test_every_file_and_conversation_belongs_to_a_gateway() -> None:
+    loose = [block for block in BLOCKS if AS_FILE.fullmatch(block.kind) or block.kind == "text conversation"]
+    used = PLAYED | {file for scene in SCENES for file in scene.files}
+    assert [str(block) for block in loose if block not in used] == []
 
 
 @pytest.mark.parametrize("block", blocks("sh make"), ids=str)
@@ -139,9 +221,9 @@ def test_the_makefile_has_the_targets_that_are_named(block: Block) -> None:
         assert done.returncode == 0, f"{block}: {line}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("block", blocks("toml", "json"), ids=str)
+@pytest.mark.parametrize("block", blocks("toml", "toml served", "json"), ids=str)
 def test_a_configuration_shown_is_accepted(block: Block, tmp_path: Path) -> None:
-    file = tmp_path / f"shown.{block.kind}"
+    file = tmp_path / f"shown.{block.kind.partition(' ')[0]}"
     file.write_text(block.text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "tidegate", "check", "--without-secrets", str(file)],
@@ -153,8 +235,9 @@ def test_a_configuration_shown_is_accepted(block: Block, tmp_path: Path) -> None
 
 
 def test_no_block_is_passed_over_silently() -> None:
-    known = ("sh run", "sh make", "toml", "json", "text")
-    assert [f"{block}: `{block.kind}`" for block in BLOCKS if block.kind not in known] == []
+    known = ("sh run", "sh make", "toml", "toml served", "json", "text", "text conversation")
+    unread = [block for block in BLOCKS if block.kind not in known and not AS_FILE.fullmatch(block.kind)]
+    assert [f"{block}: `{block.kind}`" for block in unread] == []
     for page in PAGES:
         fences = re.findall(r"^\s*(?:```|~~~)", page.read_text(encoding="utf-8"), re.MULTILINE)
         assert len(fences) == 2 * len(blocks_of(page)), f"{page.name} has a block that is not read"
@@ -185,11 +268,13 @@ def test_every_file_that_is_named_exists() -> None:
     """Paths in backquotes that end like source files, from the root or from the package."""
     named = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|rs|pyi))`")
     package = ROOT / "python" / "tidegate"
+    shown = {found[1] for block in BLOCKS if (found := AS_FILE.fullmatch(block.kind))}
+    places = (ROOT, package, package / "pipeline", package / "plugins" / "templates" / "rust")
     missing = [
         f"{page.name}: {path}"
         for page in PAGES
         for path in named.findall(page.read_text(encoding="utf-8"))
-        if not any((place / path).exists() for place in (ROOT, package, package / "pipeline"))
+        if path not in shown and not any((place / path).exists() for place in (*places, page.parent))
     ]
     assert missing == []
 
