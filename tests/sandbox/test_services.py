@@ -283,13 +283,18 @@ async def test_a_call_that_is_cancelled_lets_go_of_its_request(puppet: Path, dir
         assert await heard.get() == b"gone"
 
 
-async def test_a_call_that_is_over_lets_go_of_its_request(puppet: Path, directory: Path) -> None:
+async def test_a_call_that_is_over_lets_go_of_its_request_which_is_told(puppet: Path, directory: Path) -> None:
+    told: list[Event] = []
     async with (
         server(None) as (place, heard),
-        loaded(puppet, directory, Grants(http=(place,))) as (plugin,),
+        loaded(puppet, directory, Grants(http=(place,)), told=told) as (plugin,),
         asyncio.timeout(WAIT_S),
     ):
         with pytest.raises(PluginDeadline):
             await do(plugin, "http", {"url": f"http://{place}/x"}, timeout_s=0.2)
         await heard.get()
         assert await heard.get() == b"gone"
+    # It was sent, and may have been heeded.
+    assert [(act.target, act.outcome) for act in told if isinstance(act, PluginActed)] == [
+        (f"GET http://{place}/x", "cancelled")
+    ]

@@ -49,13 +49,13 @@ Told = Callable[[str, str, str], None]
 class PluginCall:
     """One call of a plugin, from its start to its end. What it asks for meanwhile is done in its caller's name."""
 
-    __slots__ = ("_ended", "_plugin", "_token", "caller", "question")
+    __slots__ = ("_ended", "_token", "caller", "plugin", "question")
 
     def __init__(self, plugin: Plugin, token: int, caller: Caller, ended: Told | None) -> None:
         self.caller = caller
         self.question: Job | None = None
         """Of the gateway, that it waits for: a guest does one thing at a time."""
-        self._plugin = plugin
+        self.plugin = plugin
         self._token = token
         self._ended = ended
 
@@ -68,7 +68,7 @@ class PluginCall:
     def cancel(self) -> None:
         self._ended = None
         self._drop_question()
-        self._plugin.sandbox.cancel(self._token)
+        self.plugin.sandbox.cancel(self._token)
 
     def _drop_question(self) -> None:
         job, self.question = self.question, None

@@ -6,12 +6,9 @@ Made for the first plugin; until then neither this nor the WASM runtime is impor
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
@@ -20,12 +17,13 @@ from tidegate import __version__, _sandbox
 from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Grants
 from tidegate.config.snapshot import Plugin as Configured
-from tidegate.errors import Cancelled, NotArmed, PluginNotGranted, PluginRefused, TidegateError
-from tidegate.events import Events, PluginActed
+from tidegate.errors import Cancelled, PluginRefused
+from tidegate.events import Events
 from tidegate.sandbox.granting import bounded, granted
-from tidegate.sandbox.guest import NOBODY, Answered, Caller, Job
+from tidegate.sandbox.guest import NOBODY, Caller
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_of, read_wasm
 from tidegate.sandbox.plugin import Plugin, PluginCall, Told
+from tidegate.sandbox.questions import KINDS, Fetch, Questions
 from tidegate.sandbox.sections import Kind, NotWasm, kind_of
 
 if TYPE_CHECKING:
@@ -49,8 +47,8 @@ class Services(Protocol):
         if it came with tidegate. Raises: PluginRefused.
         """
 
-    def fetch(self, plugin: str, request: str, granted: tuple[str, ...], timeout_s: float, answered: Answered) -> Job:
-        """Makes an HTTP request, in the plugin's words, to one of the granted hosts. May answer before it returns."""
+    @property
+    def fetch(self) -> Fetch: ...
 
 
 class Sandbox:
@@ -59,9 +57,9 @@ class Sandbox:
     def __init__(self, services: Services, store: Path | None, events: Events) -> None:
         """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
         self._services = services
-        self._events = events
         threads = _THREADS_A_CORE * len(os.sched_getaffinity(0))
         self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads)
+        self._questions = Questions(self._native, services.fetch, events)
         self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
         self._calls: dict[int, PluginCall] = {}
         """Those that somebody attends to, by token. A plugin's tools may be called without."""
@@ -182,51 +180,17 @@ class Sandbox:
         if kind == "log":
             name = plugin.name if plugin is not None else "" if number else "(store)"
             _log.log(_LEVELS[value], "plugin_says plugin=%s text=%r", name, first)
-        elif kind in _QUESTIONS:
-            call = self._calls.get(token)
-            if call is None and plugin is not None:
-                call = self.attend(plugin, token, NOBODY, None)
-            act = _Act(self._events, kind, plugin.name if plugin is not None else "", call)
-            answer = _Answer(self._native, token, value, act)
-            if plugin is None or call is None:
-                answer(None, NotArmed("the plugin is gone"))
+        elif kind in KINDS:
+            if plugin is None:
+                self._native.answer(token, value, "", "the plugin is gone")
                 return
-            _QUESTIONS[kind](self, call, plugin, answer, first, second, third)
+            asking = self._calls.get(token) or self.attend(plugin, token, NOBODY, None)
+            self._questions.put(kind, asking, token, value, first, second, third)
         else:
             if plugin is not None:
                 plugin.ended(value / 1e9, first if kind == "failed" else "")
             if (call := self._calls.pop(token, None)) is not None:
                 call.end(kind, first, second)
-
-    # -- what plugins ask for ---------------------------------------------------------------------------------
-
-    def _fetch(self, call: PluginCall, plugin: Plugin, answer: _Answer, request: str, _2: str, _3: str) -> None:
-        answer.act.target = _meant(request)
-        call.question = self._services.fetch(plugin.name, request, plugin.grants.http, _LONGEST_WAIT_S, answer)
-
-    def _call_tool(self, call: PluginCall, plugin: Plugin, answer: _Answer, name: str, arguments: str, _3: str) -> None:
-        answer.act.target = name
-        if _is_granted(name, plugin, answer):
-            call.question = call.caller.call_tool(name, arguments.encode(), answer)
-
-    def _arm(
-        self, call: PluginCall, plugin: Plugin, answer: _Answer, key: str, when_and_name: str, arguments: str
-    ) -> None:
-        after_ms, _, name = when_and_name.partition(" ")
-        answer.act.target = f"{name} for {key}"
-        if not _is_granted(name, plugin, answer):
-            return
-        try:
-            call.caller.arm(f"{plugin.name}\n{key}", int(after_ms), name, arguments.encode())
-        except TidegateError as error:
-            answer(None, error)
-        else:
-            answer(b"null", None)
-
-    def _disarm(self, call: PluginCall, plugin: Plugin, answer: _Answer, key: str, _2: str, _3: str) -> None:
-        answer.act.target = key
-        call.caller.disarm(f"{plugin.name}\n{key}")
-        answer(b"null", None)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -239,80 +203,6 @@ class Sandbox:
         calls, threads = self._native.counts()
         plugins = {plugin.name: plugin.statistics() for plugin in self._plugins.values()}
         return {"calls": calls, "threads": threads, "plugins": plugins}
-
-
-class _Act:
-    """What a plugin does, for whoever keeps account of it."""
-
-    __slots__ = ("_began_s", "_caller", "_events", "_plugin", "_what", "target")
-
-    def __init__(self, events: Events, what: str, plugin: str, call: PluginCall | None) -> None:
-        self.target = ""
-        self._events = events
-        self._what = what
-        self._plugin = plugin
-        self._caller = call.caller.name if call is not None else ""
-        self._began_s = asyncio.get_running_loop().time()
-
-    def over(self, error: TidegateError | None) -> None:
-        duration_s = asyncio.get_running_loop().time() - self._began_s
-        outcome = error.slug if error is not None else "ok"
-        self._events.publish(
-            PluginActed(self._plugin, self._what, self.target[:_TARGET_CHARS], self._caller, outcome, duration_s)
-        )
-
-
-class _Answer:
-    """To one question of a guest. As `Answered`."""
-
-    __slots__ = ("_native", "_number", "_token", "act")
-
-    def __init__(self, native: _sandbox.Sandbox, token: int, number: int, act: _Act) -> None:
-        self._native = native
-        self._token = token
-        self._number = number
-        self.act = act
-
-    def __call__(self, json: bytes | None, error: TidegateError | None) -> None:
-        if json is None:
-            self._native.answer(self._token, self._number, "", str(error))
-        else:
-            self._native.answer(self._token, self._number, json.decode())
-        self.act.over(error)
-
-
-_Question = Callable[[Sandbox, PluginCall, Plugin, _Answer, str, str, str], None]
-_QUESTIONS: Final[dict[str, _Question]] = {
-    "http": Sandbox._fetch,
-    "call": Sandbox._call_tool,
-    "arm": Sandbox._arm,
-    "disarm": Sandbox._disarm,
-}
-
-_LONGEST_WAIT_S: Final = 60.0
-"""For what a guest asked; its own deadline ends before."""
-
-
-_TARGET_CHARS: Final = 512
-
-
-def _meant(request: str) -> str:
-    """Method and URL of a guest's HTTP request, as far as it can be read."""
-    try:
-        asked = json.loads(request) if len(request) <= _READ_CHARS else {}
-    except (ValueError, RecursionError):
-        return ""
-    return f"{asked.get('method', 'GET')} {asked.get('url', '')}" if isinstance(asked, dict) else ""
-
-
-_READ_CHARS: Final = 64 * 1024
-
-
-def _is_granted(name: str, plugin: Plugin, answer: _Answer) -> bool:
-    if any(fnmatchcase(name, pattern) for pattern in plugin.grants.call):
-        return True
-    answer(None, PluginNotGranted(f"`{name[:128]}` is not among the tools that it was granted"))
-    return False
 
 
 @dataclass(frozen=True, slots=True)
