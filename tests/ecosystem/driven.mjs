@@ -1,7 +1,8 @@
 // A client of the official TypeScript SDK that does as it is told, line by line. driven.py starts it and says how.
 //   node driven.mjs '{"line":"v1"|"v2", "mode":"legacy"|"auto", "asks":true, "url":… | "command":[…], "env":{…}}'
-// In:  {"id":1,"list":true} | {"id":2,"call":NAME,"arguments":{…}} | {"answer":"accept"|"decline"|"cancel"}
-// Out: {"revision":…}, then {"id":1,"tools":[…]} | {"id":2,"result":{…}} | {"id":2,"error":{…}} | {"asked":"…"}
+// In:  {"id":1,"list":true} | {"id":2,"call":NAME,"arguments":{…}}
+// Out: {"revision":…}, then {"id":1,"tools":[…]} | {"id":2,"result":{…}} | {"id":2,"error":{…}}
+// Asked: {"question":1,"asked":"…"}, which is to be answered: {"question":1,"answer":"accept"|"decline"|"cancel"}
 import readline from 'node:readline';
 
 const wanted = JSON.parse(process.argv[2]);
@@ -14,10 +15,12 @@ const { StreamableHTTPClientTransport } = await import(http);
 const { StdioClientTransport } = await import(stdio);
 
 const say = (words) => process.stdout.write(`${JSON.stringify(words)}\n`);
-let answer = 'accept';
+const questions = [];
 
-function elicited({ params }) {
-  say({ asked: params.message });
+async function elicited({ params }) {
+  const answer = await new Promise((resolve) => {
+    say({ question: questions.push(resolve) - 1, asked: params.message });
+  });
   return answer === 'accept' ? { action: answer, content: {} } : { action: answer };
 }
 
@@ -69,7 +72,7 @@ async function obey(order) {
 
 for await (const text of readline.createInterface({ input: process.stdin })) {
   const order = JSON.parse(text);
-  if (order.answer) answer = order.answer;
+  if (order.answer) questions[order.question](order.answer);
   else void obey(order);
 }
 await client.close();

@@ -3,13 +3,13 @@
     async with driven(SdkClient("typescript", "auto", "http"), daemon) as client:
         reply = await client.call("move", {"to": 5})
 
-The person at the client answers every question with `client.answer`, and `client.asked` has what was asked.
+Whoever is asked something there answers as `client.person` says, and `client.asked` has what was asked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,10 +71,18 @@ class Reply:
     """Of the protocol's error."""
 
 
+Person: TypeAlias = Callable[[str], Said]
+"""Gets the question, before anything is answered."""
+
+
+def agrees(question: str) -> Said:
+    return "accept"
+
+
 class Driven(Protocol):
     revision: str
     asked: list[str]
-    answer: Said
+    person: Person
 
     async def tools(self) -> list[str]: ...
 
@@ -103,7 +111,7 @@ async def driven(kind: SdkClient, daemon: Gateway, *, asks: bool = True) -> Asyn
 class _Python:
     def __init__(self, kind: SdkClient, daemon: Gateway, *, asks: bool) -> None:
         self.asked: list[str] = []
-        self.answer: Said = "accept"
+        self.person: Person = agrees
         self.revision = ""
         self.client = Client(
             client_transport(kind.front, daemon),
@@ -116,7 +124,8 @@ class _Python:
         self, context: ClientRequestContext, params: types.ElicitRequestParams
     ) -> types.ElicitResult | types.ErrorData:
         self.asked.append(params.message)
-        return types.ElicitResult(action=self.answer, content={} if self.answer == "accept" else None)
+        answer = self.person(params.message)
+        return types.ElicitResult(action=answer, content={} if answer == "accept" else None)
 
     async def tools(self) -> list[str]:
         return [tool.name for tool in (await self.client.list_tools()).tools]
@@ -134,19 +143,11 @@ class _Typescript:
     process: Process
     revision: str = ""
     asked: list[str] = field(default_factory=list)
-    _answer: Said = "accept"
+    person: Person = agrees
     _orders: int = 0
     _heard: dict[int, dict[str, Any]] = field(default_factory=dict)
     _waiting: dict[int, anyio.Event] = field(default_factory=dict)
     connected: anyio.Event = field(default_factory=anyio.Event)
-
-    @property
-    def answer(self) -> Said:
-        return self._answer
-
-    @answer.setter
-    def answer(self, said: Said) -> None:
-        self._answer = said
 
     async def _say(self, order: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -156,7 +157,6 @@ class _Typescript:
         self._orders += 1
         number = self._orders
         heard = self._waiting[number] = anyio.Event()
-        await self._say({"answer": self._answer})
         await self._say({**order, "id": number})
         await heard.wait()
         return self._heard.pop(number)
@@ -186,6 +186,7 @@ class _Typescript:
                     self._waiting.pop(said["id"]).set()
                 elif "asked" in said:
                     self.asked.append(said["asked"])
+                    await self._say({"question": said["question"], "answer": self.person(said["asked"])})
                 else:
                     self.revision = said["revision"]
                     self.connected.set()

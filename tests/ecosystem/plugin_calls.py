@@ -51,7 +51,7 @@ UNITS = [
 
 # -- data: what Python makes of the same -------------------------------------------------------------------------
 
-_BOLTS = {
+_BOLTS: dict[str, list[dict[str, Any]]] = {
     "items": [
         {"name": "Bolt M6", "price": 12.5, "stock": 4},
         {"name": "nut M6", "price": 30, "stock": 0},

@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-for _folder in (_HERE / "eras", _HERE.parent / "era"):
+for _folder in (
+    _HERE / "eras",
+    _HERE.parent / "era",
+    _HERE / "actuator",
+    _HERE.parent / "ecosystem",
+    _HERE.parent / "interaction",
+):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))
