@@ -28,6 +28,29 @@ def test_what_is_well_needs_one_sentence() -> None:
     assert said("well") == [Sentence("good", "tidegate has been up for 4 d 1 h. 2 servers: 2 ready.")]
 
 
+def test_a_filter_that_cannot_be_used_is_told_with_what_that_means() -> None:
+    row = {
+        "filter": "mask",
+        "tools": ["mail__*"],
+        "state": "failed",
+        "reason": "plugin `mask` cannot be read: No such file or directory: /m.wasm",
+        "on_failure": "refuse",
+    }
+    found = read({**CONDITIONS["well"], "filters": [row, {**row, "filter": "other", "state": "ready", "reason": ""}]})
+    assert sentences(found)[1:] == [
+        Sentence(
+            "bad",
+            "The filter `mask` cannot be used: it cannot be read: No such file or directory: /m.wasm. So calls of "
+            "`mail__*` are refused.",
+            "`tidegate plugin inspect mask` shows what is known of it",
+        )
+    ]
+    goes_on = read({**CONDITIONS["well"], "filters": [{**row, "on_failure": "pass"}]})
+    assert "go on without it" in sentences(goes_on)[1].text
+    lines = [painted(line, None, colours=False) for line in picture(CONDITIONS["well"], found, 100)]
+    assert any(line.startswith("filters ") and line.endswith("mask (failed), other (ready)") for line in lines)
+
+
 def test_what_is_down_is_said_with_since_when_why_what_is_done_and_what_to_do() -> None:
     first, web = said("one down")
     assert first == Sentence("bad", "tidegate has been up for 4 d 1 h. 2 servers: 1 ready, 1 out of order (`web`).")

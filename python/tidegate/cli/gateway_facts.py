@@ -76,6 +76,20 @@ class Backend:
 
 
 @dataclass(frozen=True)
+class Filter:
+    """A plugin that sees calls."""
+
+    name: str
+    tools: tuple[str, ...]
+    state: str
+    """`ready`, `loading` or `failed`."""
+    reason: str
+    """Why it failed."""
+    refuses: bool
+    """Calls do not go on without it."""
+
+
+@dataclass(frozen=True)
 class Bound:
     """How much there is of something, and how much there may be."""
 
@@ -112,6 +126,7 @@ class Gateway:
     in_flight: Bound
     suspended: Bound
     backends: tuple[Backend, ...]
+    filters: tuple[Filter, ...]
     relay: str
     """What it did."""
     configuration: str
@@ -140,9 +155,20 @@ def read(statistics: Mapping[str, Any]) -> Gateway:
         in_flight=Bound(count_of(statistics.get("in_flight")), whole(limits.get("in_flight"))),
         suspended=Bound(count_of(suspended.get("calls")), whole(suspended.get("limit"))),
         backends=tuple(map(_backend, dicts(statistics.get("backends")))),
+        filters=tuple(map(_filter, dicts(statistics.get("filters")))),
         relay=_relay(mapping(statistics.get("relay"))),
         configuration=_configuration(configuration),
         problem=_problem(mapping(configuration.get("last_reload"))),
+    )
+
+
+def _filter(row: Mapping[str, Any]) -> Filter:
+    return Filter(
+        name=text(row.get("filter")) or "?",
+        tools=tuple(filter(None, map(text, items(row.get("tools"))))),
+        state=text(row.get("state")) or "?",
+        reason=text(row.get("reason")),
+        refuses=row.get("on_failure") != "pass",
     )
 
 

@@ -133,6 +133,8 @@ def gateway(found: Gateway, room: int | None) -> list[Line]:
         ("in flight", str(found.in_flight)),
         ("awaiting answers", str(found.suspended)),
     ]
+    if found.filters:
+        rows.append(("filters", ", ".join(f"{one.name} ({one.state})" for one in found.filters)))
     if found.relay:
         rows.append(("relay", found.relay))
     widest = min(max(width(name) for name, _ in rows), _MAX_LABEL_COLUMNS)

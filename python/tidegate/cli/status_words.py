@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tidegate.cli.gateway_facts import Backend, Gateway, Slot
+from tidegate.cli.gateway_facts import Backend, Filter, Gateway, Slot
 from tidegate.cli.stretch import stretch
 from tidegate.control.telemetry.backend_state import TROUBLE
 
@@ -41,6 +41,8 @@ def sentences(gateway: Gateway) -> list[Sentence]:
     found = [*_configuration(gateway), *_limits(gateway)]
     for backend in gateway.backends:
         found += _backend(backend)
+    for one in gateway.filters:
+        found += _filter(one)
     found.sort(key=lambda sentence: ("bad", "note", "good").index(sentence.tone))
     return [_summary(gateway), *_advised_once(found)]
 
@@ -122,6 +124,18 @@ def _backend(backend: Backend) -> Iterator[Sentence]:
     yield from _queue(backend, name)
     for warning in backend.warnings:
         yield Sentence("note", f"{name}: {warning}", "")
+
+
+def _filter(one: Filter) -> Iterator[Sentence]:
+    if one.state != "failed":
+        return
+    calls = f"calls of {_names(one.tools) or 'its tools'}"
+    what = f"{calls} are refused" if one.refuses else f"{calls} go on without it"
+    yield Sentence(
+        "bad",
+        f"The filter `{one.name}` cannot be used: it {_ended(_without_name(one.reason, one.name))} So {what}.",
+        f"`tidegate plugin inspect {one.name}` shows what is known of it",
+    )
 
 
 def _out_of_order(backend: Backend, name: str) -> Sentence:
@@ -206,7 +220,7 @@ def _latest(slots: Sequence[Slot]) -> Slot:
 
 def _without_name(error: str, name: str) -> str:
     """Errors name the backend, which the sentence has done already."""
-    for start in (f"backend `{name}`: ", f"backend `{name}` "):
+    for start in (f"backend `{name}`: ", f"backend `{name}` ", f"plugin `{name}` "):
         if error.startswith(start):
             return error[len(start) :]
     return error

@@ -65,7 +65,8 @@ def headline(manifest: Manifest) -> str:
 def size(count: int) -> str:
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= factor:
-            return f"{count / factor:.3g} {unit}"
+            value = count / factor
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # 1023 is not 1.02e+03
     return f"{count} bytes"
 
 

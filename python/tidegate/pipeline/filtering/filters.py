@@ -71,7 +71,13 @@ class Filter:
     def statistics(self) -> dict[str, object]:
         state = "ready" if self._guest is not None else "loading" if self._error is None else "failed"
         reason = str(self._error) if self._error is not None else ""
-        return {"filter": self.name, "tools": list(self.config.tools), "state": state, "reason": reason}
+        return {
+            "filter": self.name,
+            "tools": list(self.config.tools),
+            "state": state,
+            "reason": reason,
+            "on_failure": self.config.on_failure,
+        }
 
     async def load(self, load: Load) -> None:
         try:
