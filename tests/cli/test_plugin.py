@@ -18,6 +18,7 @@ from small_plugin import CURIOUS, FILTER, TOOL, module, write_plugin
 
 from tidegate.cli import exit_codes, main
 from tidegate.cli.plugin import written
+from tidegate.cli.plugin.words import size
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.load import load
 from tidegate.sandbox.artefacts import Artefacts, sha256_of
@@ -584,3 +585,11 @@ def test_code_that_came_with_tidegate_is_used_as_it_is_and_goes_nowhere_else(
     assert add(str(file), "--name", "copied") == exit_codes.OK
     assert [path.suffix for path in (box / "plugins").iterdir()] == [".wasm"]
     assert "not taken" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(999, "999 bytes"), (1024, "1 KiB"), (61_850, "60.4 KiB"), (1_047_552, "1023 KiB"), (1 << 30, "1 GiB")],
+)
+def test_a_size_is_said_in_plain_numbers(count: int, words: str) -> None:
+    assert size(count) == words
