@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::Utf8Error;
 
+use rustix::io::Errno;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// Why a call of a plugin came to nothing.
@@ -24,6 +25,8 @@ pub enum Failure {
     NotGranted(&'static str),
     /// More calls wait for it than may.
     Busy,
+    /// The box has no addresses left where its memory could be.
+    NoRoom,
     /// Whoever called it wants no answer any more.
     Cancelled,
     /// It cannot be loaded.
@@ -42,7 +45,7 @@ impl Failure {
             Self::OutputTooLarge(_) => "plugin_output_too_large",
             Self::Garbage(_) => "plugin_garbage",
             Self::NotGranted(_) => "plugin_not_granted",
-            Self::Busy => "plugin_busy",
+            Self::Busy | Self::NoRoom => "plugin_busy",
             Self::Cancelled => "cancelled",
             Self::Refused(_) => "plugin_refused",
         }
@@ -58,6 +61,9 @@ impl Failure {
         }
         if error.is::<PoolConcurrencyLimitError>() {
             return Self::Busy;
+        }
+        if error.root_cause().downcast_ref() == Some(&Errno::NOMEM) {
+            return Self::NoRoom;
         }
         if error.is::<Utf8Error>() {
             return Self::Garbage("a text is not in UTF-8".into());
@@ -85,6 +91,10 @@ impl fmt::Display for Failure {
             Self::Garbage(why) => write!(out, "its answer is not what it should be: {why}"),
             Self::NotGranted(what) => write!(out, "it used `{what}`, which it was not granted"),
             Self::Busy => write!(out, "too many calls wait for it already"),
+            Self::NoRoom => write!(
+                out,
+                "no addresses are left for its memories, of 4 GiB each: a limit on them (`ulimit -v`, `LimitAS=`) is low"
+            ),
             Self::Cancelled => write!(out, "the call was cancelled"),
             Self::Refused(why) => write!(out, "{why}"),
         }
