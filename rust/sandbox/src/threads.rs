@@ -54,7 +54,7 @@ impl Threads {
 
     /// Wakes up or starts a thread, where there is more work than threads for it.
     fn staff(self: &Arc<Self>, state: &mut State) {
-        if state.idle > 0 {
+        if state.idle >= state.ready.len() {
             self.some.notify_one();
         } else if state.threads - state.waiting < self.most && state.threads < MOST {
             let threads = Arc::clone(self);
@@ -123,5 +123,41 @@ pub(crate) struct Waiting(Arc<Threads>);
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.state().waiting -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Barrier, mpsc};
+
+    const WAIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn two_jobs_at_once_have_a_thread_each_though_one_is_idle() {
+        let threads = Threads::new(4);
+        let (tell, told) = mpsc::channel();
+        let first = tell.clone();
+        threads.submit(Box::new(move || first.send(()).unwrap()));
+        told.recv_timeout(WAIT).unwrap();
+        while threads.state().idle == 0 {
+            thread::yield_now();
+        }
+        let both = Arc::new(Barrier::new(2));
+        let mut state = threads.state();
+        // As two callers would, before the idle thread has woken up.
+        for _ in 0..2 {
+            let (both, tell) = (Arc::clone(&both), tell.clone());
+            state.ready.push_back(Box::new(move || {
+                both.wait();
+                tell.send(()).unwrap();
+            }));
+            threads.staff(&mut state);
+        }
+        drop(state);
+        for _ in 0..2 {
+            told.recv_timeout(WAIT).unwrap();
+        }
+        threads.close();
     }
 }
