@@ -137,12 +137,16 @@ def test_a_directory_that_others_can_write_to_is_not_used(tmp_path: Path) -> Non
         Artefacts(place).put(DIGEST, ENGINE, CODE)
 
 
-def test_one_beside_the_plugin_that_nobody_trusted_signed_is_not_taken(artefacts: Artefacts, tmp_path: Path) -> None:
+def test_one_beside_the_plugin_that_nobody_trusted_signed_is_not_taken(
+    artefacts: Artefacts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     foreign = tmp_path / "units.cwasm"
     wasm = tmp_path / "units.wasm"
     assert artefacts.find(DIGEST, ENGINE, wasm) is None
+    assert not caplog.messages
     foreign.write_bytes(CODE)
     assert artefacts.find(DIGEST, ENGINE, wasm) is None
+    assert caplog.messages == [f"plugin_artefact_ignored path={foreign} reason=it has no seal that could be read"]
     sealed = Seal(DIGEST, sha256_of(CODE), ENGINE, "", "ed25519:" + "A" * 43 + "=:" + "A" * 86 + "==")
     for seal, message in (
         (None, "has no `units.cwasm.seal`"),

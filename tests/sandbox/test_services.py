@@ -21,6 +21,8 @@ from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import PluginDeadline, PluginFailed, PluginNotGranted
 from tidegate.events import Event, Events, PluginActed
 from tidegate.pipeline.plugins import Plugins
+from tidegate.sandbox.artefacts import Artefacts
+from tidegate.sandbox.engine import engine_key
 from tidegate.sandbox.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -147,6 +149,24 @@ async def loaded(
     finally:
         async with asyncio.timeout(WAIT_S):
             await plugins.aclose()
+
+
+# -- its code -------------------------------------------------------------------------------------------------------
+
+
+async def test_code_with_a_good_seal_that_cannot_be_run_here_is_told_and_compiled_anew(
+    puppet: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after the disk was moved to a box with an older processor."""
+    engine = engine_key()
+    Artefacts(tmp_path).put(digest_of(puppet), engine, b"no code at all")
+    async with loaded(puppet, tmp_path, Grants(store_bytes=1000)) as (plugin,):
+        assert await do(plugin, "get") is None
+    assert any(line.startswith("plugin_artefact_ignored plugin=puppet reason=") for line in caplog.messages)
+    caplog.clear()
+    async with loaded(puppet, tmp_path, Grants(store_bytes=1000)) as (plugin,):
+        assert await do(plugin, "get") is None
+    assert not caplog.messages
 
 
 # -- the store ------------------------------------------------------------------------------------------------------

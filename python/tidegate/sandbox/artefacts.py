@@ -145,7 +145,12 @@ class Artefacts:
         path = self._path(digest, engine)
         if found := self._judged(path, digest, engine):
             return found
-        if beside is None or signed_seal(foreign := beside.with_suffix(SUFFIX)) is None:
+        if beside is None:
+            return None
+        foreign = beside.with_suffix(SUFFIX)
+        if signed_seal(foreign) is None:
+            if foreign.exists() and read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX)) is None:
+                _log.warning("plugin_artefact_ignored path=%s reason=it has no seal that could be read", foreign)
             return None
         try:
             return self.take_in(foreign, digest, engine)

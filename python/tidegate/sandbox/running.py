@@ -92,8 +92,9 @@ class Sandbox:
         try:
             try:
                 native = await mapped(anew=False)
-            except ValueError:
+            except ValueError as error:
                 # It may be for a processor that this box had, or the disk, before it was moved here.
+                _log.warning("plugin_artefact_ignored plugin=%s reason=%s", name, error)
                 native = await mapped(anew=True)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
