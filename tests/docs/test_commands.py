@@ -26,7 +26,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from select import select
 
@@ -35,6 +35,8 @@ from conversation import have
 
 from tidegate.cli import exit_codes
 from tidegate.cli.verbs import VERBS
+from tidegate.config.snapshot import Bounds, Grants
+from tidegate.errors import PluginFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 WASM = ROOT / "wasm"
@@ -299,6 +301,17 @@ def test_the_page_of_the_configuration_has_every_field_and_the_right_limits() ->
     for key, default in re.findall(r"^\| `(\w+)` \| (\S+) \|", text.partition("## Limits")[0], re.MULTILINE):
         assert key in backend, f"`{key}` is no field of a backend"
         assert json.loads(default) == backend[key]["default"], key
+
+
+def test_the_page_of_plugins_has_every_grant_bound_error_and_import() -> None:
+    text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    module = (ROOT / "rust" / "sandbox" / "src" / "module.rs").read_text(encoding="utf-8")
+    imports = re.findall(r'func_wrap\(\s*MODULE,\s*"(\w+)"', module)
+    assert len(imports) > 5, "module.rs is read otherwise than it is written"
+    names = [error.slug for error in PluginFailed.__subclasses__()] + imports
+    names += [field.name for table in (Grants, Bounds) for field in fields(table)]
+    assert [name for name in names if not any(row.startswith(f"| `{name}") for row in rows)] == []
 
 
 def test_the_readme_is_one_screen() -> None:
