@@ -75,7 +75,9 @@ def explain(details: ErrorDetails) -> str:
         return f"expected at most {context['max_length']} characters"
     for bound, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in context:
-            return f"expected {words} {context[bound]:g}{_got(details)}"
+            number = context[bound]
+            # `g` would say 1.07374e+09 of a number of bytes.
+            return f"expected {words} {number if isinstance(number, int) else f'{number:g}'}{_got(details)}"
     if kind in _EXPECTED:
         expected = _EXPECTED[kind]
         if kind == "dict_type" and key_path(details)[-1] in _TABLES_OF_STRINGS:
