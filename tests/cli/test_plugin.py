@@ -177,6 +177,23 @@ def test_a_grant_that_makes_no_sense_is_refused_and_nothing_is_written(
     assert not (box / "t.toml").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "words", "message"),
+    [
+        ("store_bytes = 3000000000", ["--yes"], "`backends.greeter.grants.store_bytes`: expected at most 1073741824"),
+        ('call = ["*"]', ["--grant", f"call={'x' * 300}"], "expected at most 256 characters"),
+    ],
+)
+def test_what_the_gateway_would_not_take_is_not_written(
+    box: Path, capsys: pytest.CaptureFixture[str], asked: str, words: list[str], message: str
+) -> None:
+    write_plugin(box / "g.wasm", f"{TOOL}[asks]\n{asked}\n")
+    assert add("g.wasm", *words) == exit_codes.FAILED
+    assert message in capsys.readouterr().err
+    assert not (box / "t.toml").exists()
+    assert not (box / "plugins").exists()
+
+
 @pytest.mark.parametrize(("typed", "granted"), [("y", ["http", "log", "store_bytes", "time"]), ("n", []), ("q", None)])
 def test_a_person_is_asked(box: Path, typed: str, granted: list[str] | None) -> None:
     write_plugin(box / "g.wasm", CURIOUS)

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     change = Change(Path(config), home, request.section, request.name, compile=not args.no_compile, quiet=args.quiet)
     added = add_table(change, opened, table, shipped=shipped)
     told = reloaded(home, config)
-    _report(args, request, grants, added.opened, config, told)
+    _report(args, request, grants, added, config, told)
     return exit_codes.OK
 
 

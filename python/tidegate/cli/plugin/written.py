@@ -19,6 +19,7 @@ from tidegate.cli.plugin.opened import Opened
 from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.terminal import say
 from tidegate.config.atomic_file import write_atomically
+from tidegate.config.document import dotted
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.json_edit import NotEditable
 from tidegate.config.paths import plugins_directory
@@ -54,25 +55,19 @@ class Change:
     quiet: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What was put there."""
+def add_table(change: Change, opened: Opened, table: dict[str, Any], *, shipped: bool) -> Opened:
+    """Compiles, copies, writes: what is in force then, with its manifest and its tools in it.
 
-    opened: Opened
-    """The copy: with its manifest and its tools in it."""
-
-
-def add_table(change: Change, opened: Opened, table: dict[str, Any], *, shipped: bool) -> Added:
-    """Compiles, copies, writes. Raises: Refused, and then the configuration is as it was."""
+    Raises: Refused, and then the configuration is as it was.
+    """
     before = _read(change.config)
     text = _edited(before, change)
+    _check_table(change, table)
     whole = opened if shipped else _complete(opened)
     if change.compile:
         whole = _compiled(whole, change, shipped)
-    values = {"wasm": whole.manifest.name, **table}
-    copy = None
     if shipped:
-        values["wasm"] = opened.path.stem
+        values = {"wasm": opened.path.stem, **table}
     else:
         copy = _copied(whole, opened.path, change)
         values = {"wasm": f"{DIRECTORY}/{copy.name}", "digest": whole.digest, **table}
@@ -82,7 +77,7 @@ def add_table(change: Change, opened: Opened, table: dict[str, Any], *, shipped:
         _write(change.config, before, text.text)
     except NotEditable as error:
         raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
-    return Added(whole)
+    return whole
 
 
 def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
@@ -130,6 +125,21 @@ def reloaded(home: Home, config: str) -> str:
     if status != 200:
         return f"the running gateway refuses it: {outcome.get('error')}"
     return "the running gateway has taken it up"
+
+
+def _check_table(change: Change, table: dict[str, Any]) -> None:
+    """Whether the gateway would take what a manifest asked for, or somebody granted. Raises: Refused."""
+    from pydantic import ValidationError
+
+    from tidegate.config.explain import explain, key_path
+    from tidegate.config.schema import Configuration
+
+    try:
+        Configuration.model_validate({change.section: {change.name: {"wasm": "copy.wasm", **table}}})
+    except ValidationError as error:
+        details = error.errors(include_url=False)[0]
+        key = dotted(key_path(details))
+        raise Refused(f"the gateway would not take `{key}`: {explain(details)}; nothing was changed") from error
 
 
 def _complete(opened: Opened) -> Opened:
