@@ -15,3 +15,5 @@ for _folder in (
 ):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))
+
+from cells import anyio_backend, cell, cells, joint  # noqa: E402, F401 - found by the lines above; fixtures

@@ -5,97 +5,21 @@ After each test the machine's own log is read: nothing unsafe is in it, and all 
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import signal
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import pytest
-from clients import StreamClient
-from driven import KINDS, Driven, Said, SdkClient, driven
-from envelope import Way, configuration_text, guarded, machine_table
-from gateway_process import Gateway
-from machine_log import Approvals, Command, MachineLog
+from cells import BOTH, LIMIT_S, Cell, arrived, cancels, declines, raw
+from driven import KINDS, Driven, SdkClient, driven
 
-LIMIT_S = 40.0
-YES = {"action": "accept", "content": {}}
 NOBODY = "approval"
-_joints = itertools.count(1)
-
-
-class Cell(NamedTuple):
-    """A gateway and the machine behind it."""
-
-    gateway: Gateway
-    log: MachineLog
-    approvals: Approvals
-    """Of all tests that shared it."""
-
-    def agrees(self, question: str) -> Said:
-        self.approvals.note(question)
-        return "accept"
-
-
-BOTH: tuple[Way, ...] = ("stdio", "http")
 OVER_HTTP = [kind for kind in KINDS if kind.front == "http"]
 EVERYBODY = [
     *(pytest.param("stdio", kind, id=f"{kind}-stdio") for kind in KINDS),
     *(pytest.param("http", kind, id=f"{kind}-http") for kind in OVER_HTTP[1:]),
 ]
 SOME = [pytest.param(BOTH[place % 2], kind, id=f"{kind}-{BOTH[place % 2]}") for place, kind in enumerate(OVER_HTTP)]
-
-
-@pytest.fixture(scope="module", params=BOTH)
-def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
-    """Over stdio with the relay, over HTTP without. Each test has joints of its own."""
-    log = MachineLog(tmp_path_factory.mktemp("machine") / "log")
-    with machine_table(request.param, log.path) as table, guarded(table, relay=request.param == "stdio") as running:
-        yield Cell(running, log, Approvals())
-
-
-@pytest.fixture
-def joint() -> str:
-    """One that no test had before."""
-    return f"j{next(_joints)}"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@asynccontextmanager
-async def person(kind: SdkClient, cell: Cell, *, asks: bool = True) -> AsyncIterator[Driven]:
-    async with driven(kind, cell.gateway, asks=asks) as client:
-        yield client
-
-
-def declines(question: str) -> Said:
-    return "decline"
-
-
-def cancels(question: str) -> Said:
-    return "cancel"
-
-
-def reload(daemon: Gateway) -> None:
-    with urllib.request.urlopen(urllib.request.Request(f"{daemon.admin}/reload", data=b"")) as answer:
-        assert answer.status == 200
-
-
-async def arrived(log: MachineLog, tool: str, times: int) -> list[Command]:
-    """The commands of this tool once there are so many."""
-    with anyio.fail_after(LIMIT_S):
-        while len(found := [one for one in log.commands() if one.tool == tool]) < times:
-            await anyio.sleep(0.02)  # The file is another process's.
-    return found
-
 
 # -- one client, one command after the other ----------------------------------------------------------------------
 
@@ -109,7 +33,7 @@ async def refused(client: Driven, arguments: dict[str, Any], why: str, tool: str
 @pytest.mark.anyio
 @pytest.mark.parametrize(("cell", "kind"), EVERYBODY, indirect=["cell"])
 async def test_only_what_is_safe_gets_through(cell: Cell, kind: SdkClient, joint: str) -> None:
-    async with person(kind, cell) as client:
+    async with driven(kind, cell.gateway) as client:
         assert client.revision == kind.revision
         for arguments, why in (
             ({"joint": joint, "to": 101}, "above the most allowed"),
@@ -160,7 +84,7 @@ async def test_only_what_is_safe_gets_through(cell: Cell, kind: SdkClient, joint
 @pytest.mark.anyio
 @pytest.mark.parametrize(("cell", "kind"), SOME, indirect=["cell"])
 async def test_who_cannot_be_asked_cannot_do_what_needs_approval(cell: Cell, kind: SdkClient, joint: str) -> None:
-    async with person(kind, cell, asks=False) as client:
+    async with driven(kind, cell.gateway, asks=False) as client:
         for value in (20, 40):
             assert not (await client.call("arm__move", {"joint": joint, "to": value})).failed
         await refused(client, {"joint": joint, "to": 51}, "approve")
@@ -172,13 +96,13 @@ async def test_who_cannot_be_asked_cannot_do_what_needs_approval(cell: Cell, kin
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_a_valve_is_turned_no_faster_than_it_may(cell: Cell, mode: Any, joint: str) -> None:
-    async with person(SdkClient("python", mode, "http"), cell) as client:
+    async with driven(SdkClient("python", mode, "http"), cell.gateway) as client:
         assert not (await client.call("arm__pour", {"valve": joint, "to": 10})).failed
         for value in (50, 100, 0, 40):
             await refused(client, {"valve": joint, "to": value}, "faster than", tool="arm__pour")
         # The longer ago the last one was, the more is allowed.
         with anyio.fail_after(LIMIT_S):
-            while (await client.call("arm__pour", {"valve": joint, "to": 10.3})).failed:
+            while (await client.call("arm__pour", {"valve": joint, "to": 10.3})).failed:  # noqa: ASYNC110
                 await anyio.sleep(0.05)
         first, second = (one for one in cell.log.commands() if joint in one.arguments.values())
         assert second.value == 10.3
@@ -193,7 +117,7 @@ async def test_a_valve_is_turned_no_faster_than_it_may(cell: Cell, mode: Any, jo
 @pytest.mark.parametrize(("cell", "kind"), SOME, indirect=["cell"])
 async def test_who_falls_silent_is_stopped(cell: Cell, kind: SdkClient) -> None:
     stops = len([one for one in cell.log.commands() if one.tool == "stop"])
-    async with person(kind, cell) as client:
+    async with driven(kind, cell.gateway) as client:
         assert not (await client.call("arm__rearm", {})).failed
         assert not (await client.call("arm__drive", {"speed": 30})).failed
         await arrived(cell.log, "stop", stops + 1)
@@ -222,24 +146,13 @@ async def test_who_falls_silent_is_stopped(cell: Cell, kind: SdkClient) -> None:
 # -- raw clients: what no SDK would send ----------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def raw(cell: Cell, era: str, **more: Any) -> AsyncIterator[StreamClient]:
-    client = StreamClient(f"{cell.gateway.tcp[0]}:{cell.gateway.tcp[1]}", era, **more)
-    await client.start()
-    try:
-        with anyio.fail_after(LIMIT_S):
-            yield client
-    finally:
-        client.close()
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("era", ["session", "modern"])
 async def test_odd_spellings_move_nothing(cell: Cell, era: str, joint: str) -> None:
     def params(arguments: str) -> bytes:
         return ('{"name":"arm__move","arguments":' + arguments.replace("J", json.dumps(joint)) + "}").encode()
 
-    async with raw(cell, era, capabilities={"elicitation": {"form": {}}}) as client:
+    async with raw(cell.gateway, era, capabilities={"elicitation": {"form": {}}}) as client:
         for arguments in (
             '{"joint":J,"to":5,"to":99}',
             '{"joint":J,"to":99,"to":5}',

@@ -26,10 +26,10 @@ def command(log: Path) -> list[str]:
 
 @contextmanager
 def machine_table(way: Way, log: Path) -> Iterator[str]:
-    """The keys of its table in the configuration. Over HTTP it runs as long as this lasts, whatever the gateway does."""
+    """The keys of its table in the configuration. Over HTTP it outlives a gateway."""
     if way == "stdio":
         # There is one machine, so everybody gets the same process.
-        yield f"command = {json.dumps(command(log))}\nisolation = \"shared\""
+        yield f'command = {json.dumps(command(log))}\nisolation = "shared"'
     else:
         with listening([*command(log), "--http"], {}, "/mcp") as url:
             yield f"url = {json.dumps(url)}"
