@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tidegate.errors import NotArmed, Source, TidegateError
-from tidegate.pipeline.era.inner import InnerExchange
+from tidegate.pipeline.era.inner import InnerExchange, unheard
 from tidegate.pipeline.principal import Principal
 from tidegate.sandbox.guest import Answered
 
@@ -85,7 +85,7 @@ class ArmedCalls:
             raise NotArmed(f"the plugin has {MOST_ARMED} calls armed already")
         # What it may do is kept as it is now: a caller who leaves or is revoked must not take the stop along.
         armed = Armed(plugin, key, after_ms, tool, arguments, copy.copy(principal), depth)
-        self._make(tool, arguments, armed.principal, plugin, depth, _unheard)
+        self._make(tool, arguments, armed.principal, plugin, depth, unheard)
         self.disarm(plugin, key)
         self._armed.setdefault(plugin, {})[key] = armed
         armed.timer = asyncio.get_running_loop().call_later(after_ms / 1000, self._fire, armed)
@@ -179,6 +179,3 @@ class ArmedCalls:
 
     def statistics(self) -> dict[str, object]:
         return {"armed": len(self), "made_total": self.made}
-
-
-def _unheard(result: bytes | None, error: TidegateError | None) -> None: ...

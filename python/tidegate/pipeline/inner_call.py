@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tidegate.errors import CallTooDeep, InvalidParams, NotArmed, TidegateError
+from tidegate.errors import CallTooDeep, InvalidParams, TidegateError
 from tidegate.pipeline.armed_calls import ArmedCalls
 from tidegate.pipeline.codec import scan
 from tidegate.pipeline.era.inner import InnerExchange, inner_client, tool_call
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.principal import Principal
-from tidegate.sandbox.guest import Answered, Caller
+from tidegate.sandbox.guest import NOBODY, Answered, Caller
 
 MOST_DEEP: Final = 4
 """Plugins that may stand one behind the other, between a client and a tool."""
@@ -103,23 +103,6 @@ class PluginCaller:
         self._armed.disarm(self._plugin, key)
 
 
-class Nobody:
-    """Implements `Caller`: the gateway itself asks the plugin something, and nobody's rights are there to be used."""
-
-    name = ""
-    depth = 0
-
-    def call_tool(self, name: str, arguments: bytes, done: Answered) -> Nothing:
-        done(None, NotArmed(f"`{name}` is not called: no client's request is being served"))
-        return Nothing()
-
-    def arm(self, key: str, after_ms: int, name: str, arguments: bytes) -> None:
-        """Raises: NotArmed."""
-        raise NotArmed(f"`{name}` is not armed: no client's request is being served")
-
-    def disarm(self, key: str) -> None: ...
-
-
 class InnerExchangeJob:
     """Implements `Job` for a call that is on its way."""
 
@@ -144,10 +127,10 @@ class InnerCalls:
         """For a plugin that this request came to, such as a filter."""
         return self._caller(plugin, exchange.principal, exchange.client.depth)
 
-    def of_client(self, plugin: str, client: ClientView | None) -> Caller:
-        """For a plugin that serves a request of this client, or one of the gateway's own."""
-        if client is None or client.caller is None:
-            return Nobody()
+    def of_client(self, plugin: str, client: ClientView) -> Caller:
+        """For a plugin that serves a request of this client, which may be the gateway itself."""
+        if client.caller is None:
+            return NOBODY
         return self._caller(plugin, client.caller, client.depth)
 
     def _caller(self, plugin: str, principal: Principal, depth: int) -> PluginCaller:

@@ -390,7 +390,7 @@ class Gateway:
 
     # -- what plugins want called -----------------------------------------------------------------------------
 
-    def _caller_of(self, backend: str, client: ClientView | None) -> Caller:
+    def _caller_of(self, backend: str, client: ClientView) -> Caller:
         return self.inner_calls.of_client(_backend_key(backend), client)
 
     def _make_armed(

@@ -53,7 +53,8 @@ class Caller(Protocol):
         """`arguments`: what the plugin wrote. `done` may be called before this returns."""
 
     def arm(self, key: str, after_ms: int, name: str, arguments: bytes) -> None:
-        """Has the tool called after so long, unless this is called again for `key`, or `disarm`.
+        """Has the tool called after so long, unless this is called again for `key`, or `disarm`. Keys of other plugins
+        are others.
 
         Raises: TidegateError.
         """
@@ -62,17 +63,17 @@ class Caller(Protocol):
 
 
 class _Nobody:
-    """Implements `Caller` for calls that nobody made."""
+    """Implements `Caller` for calls that no client made: nobody's rights are there to be used."""
 
     name = ""
     depth = 0
 
     def call_tool(self, name: str, arguments: bytes, done: Answered) -> Job:
-        done(None, NotArmed("nobody called the plugin, in whose name it could call a tool"))
+        done(None, NotArmed(f"`{name}` is not called: no client's request is being served"))
         return self
 
     def arm(self, key: str, after_ms: int, name: str, arguments: bytes) -> None:
-        raise NotArmed("nobody called the plugin, in whose name it could call a tool")
+        raise NotArmed(f"`{name}` is not armed: no client's request is being served")
 
     def disarm(self, key: str) -> None:
         pass

@@ -123,22 +123,17 @@ class Questions:
                 _arm(call, question, first, int(after_ms), name, third)
         else:
             question.target = first
-            call.caller.disarm(_key(call, first))
+            call.caller.disarm(first)
             question(b"null", None)
 
 
 def _arm(call: PluginCall, question: Question, key: str, after_ms: int, name: str, arguments: str) -> None:
     try:
-        call.caller.arm(_key(call, key), after_ms, name, arguments.encode())
+        call.caller.arm(key, after_ms, name, arguments.encode())
     except TidegateError as error:
         question(None, error)
     else:
         question(b"null", None)
-
-
-def _key(call: PluginCall, key: str) -> str:
-    """No other plugin's."""
-    return f"{call.plugin.name}\n{key}"
 
 
 def _meant(request: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tidegate.errors import TidegateError, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.codec import Envelope, patch_object, scan
 from tidegate.pipeline.exchange import ClientView, Exchange
@@ -11,10 +9,9 @@ from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.principal import Principal
 from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION
 from tidegate.protocol.revisions import LATEST_MODERN
+from tidegate.sandbox.guest import Answered
 
 TRANSPORT = "plugin"
-
-Answered = Callable[[bytes | None, TidegateError | None], None]
 
 
 def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
@@ -92,8 +89,9 @@ class InnerExchange(Exchange):
 
     def forget(self) -> None:
         """Whoever made it does not wait any more."""
-        self._answered = _unheard
+        self._answered = unheard
         self.cancel()
 
 
-def _unheard(result: bytes | None, error: TidegateError | None) -> None: ...
+def unheard(result: bytes | None, error: TidegateError | None) -> None:
+    """As `Answered`, where nobody waits for the answer."""

@@ -32,7 +32,7 @@ class Links:
         relay: Relay | None = None,
         *,
         max_in_flight: int,
-        plugins: tuple[Load, Callable[[str, ClientView | None], Caller]] | None = None,
+        plugins: tuple[Load, Callable[[str, ClientView], Caller]] | None = None,
     ) -> None:
         """`max_in_flight`: requests that any one backend may have in flight. `plugins`: how WASM plugins are loaded,
         and in whose name that of a backend is called; None: there are none.
