@@ -5,6 +5,7 @@ maturin makes one native module a package. The sandbox is a second one, so that 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,7 @@ def _build_rest() -> None:
     fresh.replace(SANDBOX)
     if subprocess.run(["make", "--no-print-directory", "-C", str(ROOT / "wasm"), "all"], check=False).returncode:
         print("tidegate: going on without the plugins that come with it", file=sys.stderr)
+        return
+    # On another processor than this one they are compiled again, when they are needed.
+    compiler = [sys.executable, "-m", "tidegate.sandbox.shipped_code"]
+    subprocess.run(compiler, env={**os.environ, "PYTHONPATH": str(ROOT / "python")}, check=False)

@@ -27,7 +27,13 @@ const INSTANCES: usize = 64;
 const MEMORIES: usize = 16;
 const TABLES: usize = 64;
 
+/// What monotonic clocks of guests count from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Monotonic clocks go from now on, at the latest: to the first guest that looks, some time has passed already.
+pub(crate) fn start_clocks() {
+    LazyLock::force(&START);
+}
 
 /// The data of a guest's store.
 pub(crate) struct Guest {

@@ -18,7 +18,7 @@ use crate::call::{Shared, Work};
 use crate::engine::Running;
 use crate::failure::Failure;
 use crate::grants::{Bounds, Grants};
-use crate::guest::{Guest, Link};
+use crate::guest::{Guest, Link, start_clocks};
 use crate::outbox::{Done, Event, Outbox};
 use crate::store::{PluginStore, Store};
 use crate::threads::Threads;
@@ -88,6 +88,7 @@ impl Sandbox {
     /// # Errors
     /// Where there is no descriptor left.
     pub fn new(store: Option<&Path>, threads: usize) -> io::Result<Self> {
+        start_clocks();
         Ok(Self(Arc::new(Inner {
             outbox: Arc::new(Outbox::new()?),
             threads: Threads::new(threads),
