@@ -7,7 +7,7 @@ from tidegate.pipeline.upstream.service import Service
 
 
 class Target:
-    """Found by `serve.py` in the catalogue, used by `calls.py` and `tasks/`."""
+    """Found by `forwarding.py` in the catalogue, used by `calls.py` and `tasks/`."""
 
     __slots__ = ("by_arguments", "edits", "generation", "headers", "name", "needs_task", "service")
 

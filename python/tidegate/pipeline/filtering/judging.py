@@ -50,7 +50,7 @@ class Outcome:
 
 
 class Judging:
-    """Implements nothing; `cancel` stops it."""
+    """One after the other, by callbacks. After `cancel`, nobody is told anything."""
 
     def __init__(
         self,

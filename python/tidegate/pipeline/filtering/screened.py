@@ -120,8 +120,7 @@ class ScreenedExchange(Exchange):
                 # Whatever they say now, it is said in the usual way, and what has begun is begun anew.
                 bench.again(self)
 
-        _, envelope = self.unscreened
-        message = self.unscreened[0]
+        message, envelope = self.unscreened
         span = envelope.arguments_span
         arguments = message[span[0] : span[1]] if span is not None else b"{}"
         self._judging = Judging(

@@ -1,8 +1,8 @@
 """A call of a filtered tool, from its arrival until it is sent on, and who knows of it afterwards.
 
-Called by `serve.py` once the caller may use the tool and the tool is there. When the filters let the call pass,
-`serve.py` is given it again as a `ScreenedExchange`, and finds its way anew: with what is in force by then, for the
-message as it is then. Callbacks only.
+Called by `forwarding.py` once the caller may use the tool and the tool is there. When the filters let the call pass,
+that is given it again as a `ScreenedExchange`, and finds its way anew: with what is in force by then, for the message
+as it is then. Callbacks only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STATE: Final = b'"requestState"'
 
 
 class Onward(Protocol):
-    """`serve.py`, as it is asked to go on."""
+    """`Forwarding`, as it is asked to go on."""
 
     def screened(self, exchange: ScreenedExchange) -> None:
         """The filters let it pass: it is led anew, and sent."""

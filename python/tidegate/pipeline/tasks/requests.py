@@ -1,6 +1,6 @@
 """Requests about tasks: whose the task is, and the way to its server in that server's era.
 
-Called by `serve.py` for `tasks/…`. How tasks are made is in `tasks/making.py`, what is said about one between the
+Called by `forwarding.py` for `tasks/…`. How tasks are made is in `tasks/making.py`, what is said about one between the
 eras in `era/bridge`.
 """
 
