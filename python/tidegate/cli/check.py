@@ -7,7 +7,6 @@ names, of commands and URLs what does not look like a token.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -108,9 +107,10 @@ def _missing_plugins(snapshot: Snapshot, document: Document) -> Iterable[Problem
 
 
 def _digest(file: str) -> str | None:
+    from tidegate.sandbox.artefacts import sha256_of_file
+
     try:
-        with Path(file).open("rb") as stream:
-            return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        return sha256_of_file(Path(file))
     except OSError:
         return None
 

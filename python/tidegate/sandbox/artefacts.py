@@ -27,7 +27,7 @@ from typing import Any, Final
 _log = logging.getLogger("tidegate.sandbox")
 
 SUFFIX: Final = ".cwasm"
-SEAL_SUFFIX: Final = ".seal"
+_SEAL_SUFFIX: Final = ".seal"
 _KEY: Final = "seal.key"
 _KEY_BYTES: Final = 32
 _MAX_SEAL_BYTES: Final = 4096
@@ -95,6 +95,17 @@ def sha256_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def sha256_of_file(path: Path) -> str:
+    """Raises: OSError."""
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def seal_path(code: Path) -> Path:
+    """Where the seal of machine code is."""
+    return code.with_name(code.name + _SEAL_SUFFIX)
+
+
 def read_seal(path: Path) -> Seal | None:
     """The seal in a file, or None where there is none that could be read. What it claims is still to be checked."""
     text = _read(path, _MAX_SEAL_BYTES)
@@ -110,7 +121,7 @@ def read_seal(path: Path) -> Seal | None:
 
 def signed_seal(code: Path) -> Seal | None:
     """That of machine code from elsewhere. Seals of other kinds are of no use outside the place they were made for."""
-    seal = read_seal(code.with_name(code.name + SEAL_SUFFIX))
+    seal = read_seal(seal_path(code))
     return seal if seal is not None and seal.proof.startswith("ed25519:") else None
 
 
@@ -149,7 +160,7 @@ class Artefacts:
             return None
         foreign = beside.with_suffix(SUFFIX)
         if signed_seal(foreign) is None:
-            if foreign.exists() and read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX)) is None:
+            if foreign.exists() and read_seal(seal_path(foreign)) is None:
                 _log.warning("plugin_artefact_ignored path=%s reason=it has no seal that could be read", foreign)
             return None
         try:
@@ -171,9 +182,9 @@ class Artefacts:
 
         Raises: ArtefactRefused, OSError.
         """
-        seal = read_seal(foreign.with_name(foreign.name + SEAL_SUFFIX))
+        seal = read_seal(seal_path(foreign))
         if seal is None:
-            raise ArtefactRefused(f"`{foreign.name}` has no `{foreign.name}{SEAL_SUFFIX}` that could be read beside it")
+            raise ArtefactRefused(f"`{foreign.name}` has no `{seal_path(foreign).name}` that could be read beside it")
         if seal.wasm != digest:
             raise ArtefactRefused(f"`{foreign.name}` was made of another plugin, {seal.wasm}")
         if seal.engine != engine:
@@ -201,9 +212,8 @@ class Artefacts:
         freed = 0
         kept: list[tuple[float, Path]] = []
         for path in self._all():
-            seal_path = path.with_name(path.name + SEAL_SUFFIX)
             age_s = _age_s(path)
-            if path.stem.endswith(f"-{_engine_hex(engine)}") and (seal_path.exists() or age_s < _ABANDONED_S):
+            if path.stem.endswith(f"-{_engine_hex(engine)}") and (seal_path(path).exists() or age_s < _ABANDONED_S):
                 kept.append((age_s, path))
             else:
                 freed += self._drop(path)
@@ -221,26 +231,25 @@ class Artefacts:
 
     def _drop(self, path: Path) -> int:
         """The seal first: without it, the rest is nothing."""
-        return _unlink(path.with_name(path.name + SEAL_SUFFIX)) + _unlink(path)
+        return _unlink(seal_path(path)) + _unlink(path)
 
     def _path(self, digest: str, engine: str) -> Path:
         return self.directory / f"{_hex(digest)}-{_engine_hex(engine)}{SUFFIX}"
 
     def _judged(self, path: Path, digest: str, engine: str) -> Artefact | None:
-        seal = read_seal(path.with_name(path.name + SEAL_SUFFIX))
+        seal = read_seal(seal_path(path))
         if seal is None or seal.wasm != digest or seal.engine != engine or not self._is_private():
             return None
         try:
             signer = self._check_proof(seal)
-            with path.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").digest()
+            found = sha256_of_file(path)
         except (ArtefactRefused, OSError) as error:
             _log.warning("plugin_artefact_ignored path=%s reason=%s", path, error)
             return None
-        if f"sha256:{sha256.hex()}" != seal.artefact:
+        if found != seal.artefact:
             _log.warning("plugin_artefact_ignored path=%s reason=it is not what its seal says", path)
             return None
-        return Artefact(path, sha256, signer)
+        return Artefact(path, bytes.fromhex(_hex(found)), signer)
 
     def _check_proof(self, seal: Seal) -> str:
         """The key that signed it, or empty for our own. Raises: ArtefactRefused, OSError."""
@@ -270,11 +279,11 @@ class Artefacts:
 
     def _keep(self, seal: Seal, code: bytes) -> Artefact:
         path = self._path(seal.wasm, seal.engine)
-        seal_path = path.with_name(path.name + SEAL_SUFFIX)
-        if seal_path.exists() and read_seal(seal_path) != seal:
-            _unlink(seal_path)  # that of what is about to go
+        beside = seal_path(path)
+        if beside.exists() and read_seal(beside) != seal:
+            _unlink(beside)  # that of what is about to go
         self._write(path, code)
-        self._write(seal_path, seal.text())
+        self._write(beside, seal.text())
         signer = "" if seal.proof.startswith("hmac:") else seal.proof.rpartition(":")[0]
         return Artefact(path, bytes.fromhex(_hex(seal.artefact)), signer)
 

@@ -21,7 +21,7 @@ from tidegate.errors import Cancelled, PluginRefused
 from tidegate.events import Events
 from tidegate.sandbox.granting import bounded, granted
 from tidegate.sandbox.guest import NOBODY, Caller
-from tidegate.sandbox.manifest import BrokenManifest, Manifest, manifest_of, read_wasm
+from tidegate.sandbox.manifest import BrokenManifest, Manifest, World, manifest_of, read_wasm
 from tidegate.sandbox.plugin import Plugin, PluginCall, Told
 from tidegate.sandbox.questions import KINDS, Fetch, Questions
 from tidegate.sandbox.sections import Kind, NotWasm, kind_of
@@ -68,7 +68,7 @@ class Sandbox:
 
     # -- loading ----------------------------------------------------------------------------------------------
 
-    async def load(self, name: str, configured: Configured, world: str) -> Plugin:
+    async def load(self, name: str, configured: Configured, world: World) -> Plugin:
         """Raises: PluginRefused."""
         try:
             read = await asyncio.to_thread(_read, name, configured)
@@ -216,13 +216,13 @@ class _Read:
 
 def _read(name: str, configured: Configured) -> _Read:
     """On a thread. Raises: NotWasm, BrokenManifest, OSError, PluginRefused."""
-    import hashlib
+    from tidegate.sandbox.artefacts import sha256_of
 
     path = shipped_file(configured.file) if configured.shipped else Path(configured.file)
     if path is None:
         raise PluginRefused(f"plugin `{name}` is refused: no plugin `{configured.file}` comes with tidegate")
     wasm = read_wasm(path)
-    digest = f"sha256:{hashlib.sha256(wasm).hexdigest()}"
+    digest = sha256_of(wasm)
     if configured.digest and configured.digest != digest:
         raise PluginRefused(
             f"plugin `{name}` is refused: {path} is not the file that was added; its digest is {digest}, "

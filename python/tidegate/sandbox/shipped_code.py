@@ -6,13 +6,12 @@ there is none, or it is of another box, a plugin is compiled when it is first us
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Final
 
 from tidegate.config.shipped import shipped_file, shipped_names
-from tidegate.sandbox.artefacts import SEAL_SUFFIX, SUFFIX, Artefact, Seal, read_seal, sha256_of
+from tidegate.sandbox.artefacts import SUFFIX, Artefact, Seal, read_seal, seal_path, sha256_of, sha256_of_file
 
 PROOF: Final = "shipped"
 
@@ -20,24 +19,19 @@ PROOF: Final = "shipped"
 def shipped_code(name: str, digest: str, engine: str) -> Artefact | None:
     """What was compiled of the plugin of this name, if it was of this file and for this engine."""
     path = _path(name)
-    seal = _seal(path)
+    seal = read_seal(seal_path(path))
     if seal is None or (seal.wasm, seal.engine, seal.proof) != (digest, engine, PROOF):
         return None
     try:
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").digest()
+        found = sha256_of_file(path)
     except OSError:
         return None
-    return Artefact(path, sha256) if f"sha256:{sha256.hex()}" == seal.artefact else None
+    return Artefact(path, bytes.fromhex(found.removeprefix("sha256:"))) if found == seal.artefact else None
 
 
 def _path(name: str) -> Path:
     file = shipped_file(name)
     return (file or Path(name)).with_suffix(SUFFIX)
-
-
-def _seal(path: Path) -> Seal | None:
-    return read_seal(path.with_name(path.name + SEAL_SUFFIX))
 
 
 def _compile(name: str, engine: str) -> None:
@@ -54,7 +48,7 @@ def _compile(name: str, engine: str) -> None:
     path = _path(name)
     seal = Seal(digest, sha256_of(code), engine, "", PROOF)
     # The seal last, and each whole: one that was killed in between is made again.
-    for target, data in ((path, code), (path.with_name(path.name + SEAL_SUFFIX), seal.text())):
+    for target, data in ((path, code), (seal_path(path), seal.text())):
         fresh = target.with_name(f".{target.name}.new")
         fresh.write_bytes(data)
         fresh.replace(target)

@@ -13,7 +13,7 @@ from tidegate.cli.plugin.opened import find_file, open_plugin
 from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.words import size
 from tidegate.cli.terminal import say
-from tidegate.sandbox.artefacts import SEAL_SUFFIX, SUFFIX, shown_key, signed
+from tidegate.sandbox.artefacts import SUFFIX, seal_path, shown_key, signed
 from tidegate.sandbox.engine import TARGETS, NoEngine, compile_for, engine_key, new_key
 
 _SECRET = "tidegate-signing-key:"  # noqa: S105  what stands before one
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     seal = signed(opened.digest, code, engine, args.target or "", secret, public)
     try:
         output.write_bytes(code)
-        output.with_name(output.name + SEAL_SUFFIX).write_bytes(seal.text())
+        seal_path(output).write_bytes(seal.text())
     except OSError as error:
         raise Refused(f"`{error.filename or output}` cannot be written: {error.strerror}") from error
     print(f"{output}: {size(len(code))} for {engine}")

@@ -25,14 +25,7 @@ from tidegate.config.json_edit import NotEditable
 from tidegate.config.paths import plugins_directory
 from tidegate.config.snapshot import Backend
 from tidegate.config.toml_edit import TomlText
-from tidegate.sandbox.artefacts import (
-    SEAL_SUFFIX,
-    SUFFIX,
-    ArtefactRefused,
-    Artefacts,
-    sha256_of,
-    signed_seal,
-)
+from tidegate.sandbox.artefacts import SUFFIX, ArtefactRefused, Artefacts, seal_path, sha256_of, signed_seal
 from tidegate.sandbox.compiling import Check
 from tidegate.sandbox.engine import NoEngine, engine_key
 from tidegate.sandbox.manifest import BrokenManifest, embed, listed_tools, parse_manifest, with_tools
@@ -103,7 +96,7 @@ def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
     ours = file.parent == Path(os.path.normpath(path.absolute().parent)) / DIRECTORY
     if ours and plugin.file not in {one.file for one in others}:
         code = file.with_suffix(SUFFIX)
-        for one in (file, code, code.with_name(code.name + SEAL_SUFFIX)):
+        for one in (file, code, seal_path(code)):
             with suppress(OSError):
                 one.unlink()
                 removed.append(str(one))
@@ -212,7 +205,7 @@ def _copied(opened: Opened, source: Path, change: Change) -> Path:
         if seal is not None and seal.wasm == opened.digest and foreign.exists():
             code = copy.with_suffix(SUFFIX)
             _put(code, foreign.read_bytes())
-            _put(code.with_name(code.name + SEAL_SUFFIX), seal.text())
+            _put(seal_path(code), seal.text())
     except OSError as error:
         raise Refused(f"`{error.filename or copy}` cannot be written: {error.strerror}") from error
     return copy
