@@ -6,11 +6,10 @@ BIN := $(VENV)/bin
 export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := $(shell find rust/codec rust/pybind rust/relay rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
-
-SANDBOX_SOURCES := $(shell find rust/sandbox rust/sandbox_pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
+SANDBOX_SOURCES := $(shell find rust/codec rust/sandbox rust/sandbox_pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 SANDBOX := python/tidegate/_sandbox.abi3.so
 
-.PHONY: serve demo-eras wasm test lint rust-test python-test soak bench clean help
+.PHONY: serve demo-eras plugins wasm test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,7 +39,6 @@ wasm: $(VENV)/.built ## the plugins that come with tidegate, and those that test
 	$(BIN)/python -m tidegate.sandbox.shipped_code
 
 # Without the compilers for them, a gateway is still worth having.
-.PHONY: plugins
 plugins: $(VENV)/.built
 	@$(MAKE) --no-print-directory -C wasm all && $(BIN)/python -m tidegate.sandbox.shipped_code || echo "tidegate: going on without the plugins that come with it" >&2
 
