@@ -47,8 +47,11 @@ class Machine:
         os.write(self._file, json.dumps(entry).encode() + b"\n")
         await anyio.lowlevel.checkpoint()
         subject = str(arguments.get("joint", arguments.get("valve", tool)))
-        self._is[subject] = next((arguments[name] for name in ("to", "speed", "force") if name in arguments), None)
-        return f"{subject} is at {self._is[subject]}"
+        for name in ("to", "speed", "force"):
+            if name in arguments:
+                self._is[subject] = arguments[name]
+                return f"{subject} is at {arguments[name]}"
+        return f"done: {tool}"
 
 
 def build(machine: Machine) -> Server[dict[str, Any]]:

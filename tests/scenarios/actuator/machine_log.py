@@ -20,6 +20,8 @@ LATE_S = 1.0
 """How much longer one command may have been on its way than the next one, on a busy machine."""
 WINDOW_MS = 400
 """Within which driving must be renewed."""
+_SHOWN = {"wave": "nudge"}
+"""Names of tools as people see them, where they are others."""
 _SHAPES = {
     "move": {"joint", "to"},
     "wave": {"joint", "to"},
@@ -70,10 +72,10 @@ class MachineLog:
 
     def unsafe(self, approvals: Approvals | None = None) -> list[str]:
         """In words, each command that should not have arrived. `approvals`: of all that was approved."""
-        return list(_faults(self.commands(), approvals or Approvals()))
+        return faults(self.commands(), approvals or Approvals())
 
 
-def _faults(commands: list[Command], approvals: Approvals) -> list[str]:
+def faults(commands: list[Command], approvals: Approvals) -> list[str]:
     found: list[str] = []
     last: dict[str, Command] = {}
     unused = sorted(approvals.given)
@@ -104,7 +106,9 @@ def _faults(commands: list[Command], approvals: Approvals) -> list[str]:
                 (
                     given
                     for given in unused
-                    if given[0] < one.at_ns and all(word in given[1] for word in words) and one.tool in given[1]
+                    if given[0] < one.at_ns
+                    and all(word in given[1] for word in words)
+                    and _SHOWN.get(one.tool, one.tool) in given[1]
                 ),
                 None,
             )
