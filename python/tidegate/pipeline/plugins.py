@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidegate.clock import Clock
 from tidegate.config.snapshot import Backend, Filter, Limits
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tidegate.sandbox.plugin import Plugin
     from tidegate.sandbox.running import Sandbox
 
-_STORE = "plugins.sqlite3"
+_STORE: Final = "plugins.sqlite3"
 
 
 class Plugins:
@@ -61,10 +61,11 @@ class Plugins:
             try:
                 from tidegate.sandbox.running import Sandbox
 
+                store = None
                 if self._directory is not None:
                     self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                     store = self._directory / _STORE
-                self._sandbox = Sandbox(self, store if self._directory is not None else None, self._events)
+                self._sandbox = Sandbox(self, store, self._events)
             except (ImportError, OSError) as error:
                 raise PluginRefused(f"plugins cannot be run: {error}") from error
         return self._sandbox

@@ -25,9 +25,13 @@ def engine_key(target: str | None = None) -> str:
     except ImportError as error:
         raise NoEngine(f"this build of tidegate has no sandbox for plugins: {error}") from error
     try:
-        return _sandbox.engine_key(TARGETS.get(target, target) if target is not None else None)
+        return _sandbox.engine_key(_triple(target))
     except ValueError as error:
         raise NoEngine(f"cannot compile for `{target}`: {error}") from error
+
+
+def _triple(target: str | None) -> str | None:
+    return TARGETS.get(target, target) if target is not None else None
 
 
 def compile_for(wasm: bytes, target: str | None) -> bytes:
@@ -35,7 +39,7 @@ def compile_for(wasm: bytes, target: str | None) -> bytes:
     engine_key(target)
     from tidegate import _sandbox
 
-    return _sandbox.compile(wasm, TARGETS.get(target, target) if target is not None else None)
+    return _sandbox.compile(wasm, _triple(target))
 
 
 def imports_of(wasm: bytes) -> tuple[str, ...]:

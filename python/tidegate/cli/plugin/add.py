@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin import grants as granting
 from tidegate.cli.plugin import words
+from tidegate.cli.plugin.grants import SPELLINGS, as_table, spelled_out, with_a_yes
 from tidegate.cli.plugin.home import Home, Section, add_config_arguments, editable, find_home
 from tidegate.cli.plugin.opened import Opened, find_file, open_plugin
 from tidegate.cli.plugin.refused import Refused
@@ -36,7 +36,7 @@ examples:
   tidegate plugin add weather.wasm --grant none  nothing at all
   tidegate plugin add mask.wasm --filter 'mail__*' --filter 'files__read*'
 
-  --grant takes {granting.SPELLINGS};
+  --grant takes {SPELLINGS};
   with it, only what it says is granted, unless there is --yes, too.
 
 The file is copied to `plugins/` beside tidegate.toml, and its digest pinned. A precompiled NAME.cwasm beside it, with
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     table: dict[str, Any] = {}
     if request.section == "filters":
         table["tools"] = list(request.tools)
-    if given := granting.as_table(grants):
+    if given := as_table(grants):
         table["grants"] = given
     change = Change(Path(config), home, request.section, request.name, compile=not args.no_compile, quiet=args.quiet)
     added = add_table(change, opened, table, shipped=shipped)
@@ -142,7 +142,7 @@ def _grants(args: argparse.Namespace, request: Request) -> Grants:
     """Raises: Refused, where nobody says what is granted."""
     asks = request.opened.manifest.asks
     if args.grant or args.yes:
-        return granting.spelled_out(args.grant, asks, granting.with_a_yes(asks) if args.yes else Grants())
+        return spelled_out(args.grant, asks, with_a_yes(asks) if args.yes else Grants())
     if not [*words.asked_lines(asks)]:
         return Grants()
     if args.json or not is_person(sys.stdin) or not is_person(sys.stderr):
@@ -155,7 +155,7 @@ def _grants(args: argparse.Namespace, request: Request) -> Grants:
     sys.stderr.flush()
     answer = sys.stdin.readline().strip().lower()
     if answer in ("y", "yes"):
-        return granting.with_a_yes(asks)
+        return with_a_yes(asks)
     if answer in ("n", "no", "nothing"):
         return Grants()
     raise Refused("nothing was changed")
@@ -173,7 +173,7 @@ def _report(args: argparse.Namespace, request: Request, grants: Grants, opened: 
             "digest": None if request.shipped else opened.digest,
             "config": config,
             "tools": list(request.tools) if manifest.world == "filter" else [tool.name for tool in manifest.tools],
-            "granted": granting.as_table(grants),
+            "granted": as_table(grants),
             "not_granted": list(lacking),
         }
         print(json.dumps(answer, indent=2))

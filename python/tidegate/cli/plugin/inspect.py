@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from tidegate.config.shipped import shipped_file
 from tidegate.config.snapshot import Bounds, Filter, Grants
 from tidegate.sandbox.engine import NoEngine, imports_of
 from tidegate.sandbox.granting import bounded, granted, ungranted, useless
+from tidegate.sandbox.manifest import Asks, Tool
 
 _EPILOG = f"""\
 examples:
@@ -96,14 +98,14 @@ def _print(configured: Configured | None, state: State) -> None:
         _print_grants(opened.manifest.asks, configured.plugin.grants if configured is not None else None)
 
 
-def _print_tools(tools: Any) -> None:
+def _print_tools(tools: Sequence[Tool]) -> None:
     if not tools:
         return
     print("\ntools")
     print_table(((tool.name, one_line(json.loads(tool.json).get("description", ""))) for tool in tools), "  ")
 
 
-def _print_grants(asks: Any, grants: Grants | None) -> None:
+def _print_grants(asks: Asks, grants: Grants | None) -> None:
     asked = [*words.asked_lines(asks)]
     print("\nasks for" if asked else "\nasks for nothing")
     print_table(asked, "  ")
