@@ -6,16 +6,15 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import SimpleNamespace
-from typing import cast
+from dataclasses import dataclass
 
 from gateway import House, house
 from heard import Heard, Json
 from scripted_server import ScriptedServer, dump
 
-from tidegate.config.snapshot import Filter, Grants, Plugin
+from tidegate.config.snapshot import Filter, Grants, OnFailure, Plugin
 from tidegate.errors import PluginTrapped, TidegateError
-from tidegate.sandbox.guest import Caller, FilterGuest, Judged, Manifest, Verdict, Which
+from tidegate.sandbox.guest import Caller, FilterGuest, Judged, Verdict, Which
 
 Opinion = Verdict | TidegateError | None
 """None: the test says it later, by `Inspection.judge`."""
@@ -64,6 +63,13 @@ class Inspection:
         self.cancelled = True
 
 
+@dataclass
+class Said:
+    """Implements `Manifest`."""
+
+    inspects: tuple[Which, ...]
+
+
 class Judge:
     """Implements `FilterGuest`."""
 
@@ -74,7 +80,7 @@ class Judge:
     ) -> None:
         self.on_request = request
         self.on_result = result or (lambda seen: PASS)
-        self.manifest = cast(Manifest, SimpleNamespace(inspects=("request", "result") if result else ("request",)))
+        self.manifest = Said(("request", "result") if result else ("request",))
         self.seen: Heard[Inspection] = Heard()
 
     def inspect(
@@ -92,16 +98,16 @@ class Judge:
 
 def only_results(result: Callable[[Inspection], Opinion]) -> Judge:
     judge = Judge(result=result)
-    judge.manifest = cast(Manifest, SimpleNamespace(inspects=("result",)))
+    judge.manifest.inspects = ("result",)
     return judge
 
 
 def configured(
-    name: str, tools: Sequence[str] = ("*",), *, on_failure: str = "refuse", digest: str = "", time: bool = False
+    name: str, tools: Sequence[str] = ("*",), *, on_failure: OnFailure = "refuse", digest: str = "", time: bool = False
 ) -> Filter:
     """`time`: it may look at the clock, so what it says may be another thing later."""
     plugin = Plugin(f"/{name}.wasm", digest=digest, grants=Grants(time=time))
-    return Filter(name, plugin, tuple(tools), on_failure)  # type: ignore[arg-type]
+    return Filter(name, plugin, tuple(tools), on_failure)
 
 
 def guarded(

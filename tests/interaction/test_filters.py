@@ -155,7 +155,7 @@ async def test_a_filter_that_fails_refuses_the_call(era: str, server_era: str, w
         assert "so the call was not made: plugin `judge` failed: it divided by zero" in error["message"]
         judge.on_request = lambda seen: PASS
         judge.on_result = lambda seen: TRAPPED
-        judge.manifest.inspects = ("request", "result")  # type: ignore[misc]
+        judge.manifest.inspects = ("request", "result")
         pending = client.tool("echo")
         (await home.server.next_call("tools/call")).text("secret")
         reply = await pending.reply()
@@ -199,7 +199,7 @@ async def test_what_a_filter_writes_is_checked(text: bytes) -> None:
         assert error["data"] == {"filter": "judge", "cause": "filter_failed"}
         assert home.server.said("tools/call") == []
         judge.on_request = lambda seen: PASS
-        judge.manifest.inspects = ("request", "result")  # type: ignore[misc]
+        judge.manifest.inspects = ("request", "result")
         judge.on_result = lambda seen: replace(change({}), text=text)
         pending = client.tool("echo")
         (await home.server.next_call("tools/call")).text("secret")
