@@ -59,7 +59,7 @@ def test_what_comes_with_tidegate_is_listed_and_right(default: Gateway, kind: Sd
     anyio.run(use)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.front == "http"], ids=str)
 def test_personal_data_does_not_get_through(masked: Gateway, kind: SdkClient) -> None:
     async def use() -> None:
         async with driven(kind, masked) as client:

@@ -221,7 +221,7 @@ async def _silence(stage: Stage, move: Silence) -> Shown:
     saw = stage.saw()
     said = (("not renewed in time: tidegate calls arm__stop by itself", False),) if saw else ()
     return Shown(
-        "the client is gone" if move.gone else "nothing",
+        "the client is gone" if move.gone else "(says nothing)",
         said,
         None,
         saw,
