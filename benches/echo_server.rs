@@ -1,8 +1,8 @@
 //! The backend of the benchmarks: an MCP server that does as little as a server can.
 //!
-//! `echo_server stdio|http|tcp|http-session TOOLS`: newline-delimited on stdin and stdout, or a loopback port of its own whose number is
+//! `echo_server stdio|http|tcp|http-session TOOLS [BYTES]`: newline-delimited on stdin and stdout, or a loopback port of its own whose number is
 //! the first line on stdout. Of revision 2026-07-28; `http-session` is of 2025-11-25, and all its sessions have one name.
-//! Tools: `echo` answers a few bytes, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS. Standard library alone (`rustc -O`), a thread a connection. It trusts its input; nothing but the benchmarks may talk to it.
+//! Tools: `echo` answers a few bytes, or so many of text, `big` one megabyte of text, and as many idle ones as it takes to make TOOLS. Standard library alone (`rustc -O`), a thread a connection. It trusts its input; nothing but the benchmarks may talk to it.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ struct Answers {
 }
 
 impl Answers {
-    fn new(tools: usize, session: bool) -> Self {
+    fn new(tools: usize, session: bool, bytes: usize) -> Self {
         let mut list = String::from("{\"tools\":[");
         for index in 0..tools.max(2) {
             let name = match index {
@@ -54,7 +54,7 @@ impl Answers {
                 format!("{{{complete}\"supportedVersions\":[\"2026-07-28\"],{own}{cached}}}")
             },
             tools: list,
-            echo: text("hello from the bench"),
+            echo: text(&format!("{:<bytes$}", "hello from the bench")),
             big: text(&line.repeat(1_000_000 / line.len())),
         }
     }
@@ -170,7 +170,8 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mode = arguments.next().unwrap_or_default();
     let tools = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2);
-    let answers = Arc::new(Answers::new(tools, mode == "http-session"));
+    let bytes = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let answers = Arc::new(Answers::new(tools, mode == "http-session", bytes));
     if mode == "stdio" {
         let _ = serve_lines(&answers, std::io::stdin().lock(), std::io::stdout().lock());
         return;

@@ -42,9 +42,9 @@ def build() -> None:
             run("rustc", "-O", "--edition", "2024", "-o", program, source)
 
 
-def echo_server(kind: str, tools: int = 2) -> tuple[Process, int]:
-    """The backend and its port. `kind`: http, http-session or tcp."""
-    process = Process(WORK / "echo_server", kind, str(tools), says=True)
+def echo_server(kind: str, tools: int = 2, text_bytes: int = 0) -> tuple[Process, int]:
+    """The backend and its port. `kind`: http, http-session or tcp. `text_bytes`: of what `echo` answers, at least."""
+    process = Process(WORK / "echo_server", kind, str(tools), str(text_bytes), says=True)
     return process, int(process.said)
 
 
