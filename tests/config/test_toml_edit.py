@@ -106,3 +106,31 @@ def test_what_is_no_toml_is_refused_with_its_place() -> None:
 
 def test_taking_out_what_is_not_there_changes_nothing() -> None:
     assert removed(CODEX) == CODEX
+
+
+def test_the_comment_behind_a_value_stays_and_a_value_that_is_none_goes() -> None:
+    before = """\
+[mcp_servers.tidegate]
+command = "a # b"  # why
+args = [  # of it
+  "#",
+]\t# all
+env = 'gone'  # too
+# between
+other = 1
+"""
+    after = edited(before, {"command": "new", "args": [1], "env": None, "absent": None})
+    assert after == """\
+[mcp_servers.tidegate]
+command = "new"  # why
+args = [1]\t# all
+# between
+other = 1
+"""
+
+
+def test_a_value_that_is_written_key_by_key_is_replaced_as_a_whole() -> None:
+    before = "[mcp_servers.tidegate]\nenv.a = 1\ncommand = 'x'\nenv.b = 2\n"
+    assert edited(before, {"env": {"a": 1, "c": 3}}) == (
+        "[mcp_servers.tidegate]\nenv = { a = 1, c = 3 }\ncommand = 'x'\n"
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.config.snapshot import Bounds, Grants
-from tidegate.sandbox.granting import MOST, OWN, bounded, granted, ungranted, useless
+from tidegate.sandbox.granting import MOST, OWN, bounded, granted, grants_in_a_line, ungranted, useless
 from tidegate.sandbox.manifest import Asks
 
 EVERYTHING_ASKED = Asks(
@@ -64,3 +65,20 @@ def test_the_operator_has_the_last_word_on_bounds_and_the_manifest_the_first() -
     assert bounded(Bounds(1 << 20, 5, 6, 7), Bounds()) == Bounds(1 << 20, 5, 6, 7)
     assert bounded(Bounds(1 << 40, 1 << 40, 1 << 40, 1 << 40), Bounds()) == MOST
     assert bounded(Bounds(1, 1, 1, 1), Bounds(1 << 30, 60_000, 1 << 25, 99)) == Bounds(1 << 30, 60_000, 1 << 25, 99)
+
+
+@pytest.mark.parametrize(
+    ("grants", "line"),
+    [
+        (Grants(), "-"),
+        (Grants(log=True, time=True, http=("api.example.com",)), "log,time,http:api.example.com"),
+        (
+            EVERYTHING_GRANTED,
+            "log,time,random,store:5,http:127.0.0.1:80,call:host__*,read:/data=/srv/data,write:/out=/srv/out",
+        ),
+        (Grants(folders=(("/data", "/srv/my data"),)), "'read:/data=/srv/my data'"),
+        (Grants(folders=(("/data", "/srv/a\nb"),)), "'read:/data=/srv/a\\nb'"),
+    ],
+)
+def test_a_line_of_the_log_says_what_is_granted_and_nothing_else(grants: Grants, line: str) -> None:
+    assert grants_in_a_line(grants) == line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from tidegate.config.json_edit import NotEditable
@@ -39,8 +40,9 @@ class TomlText:
         return found
 
     def set(self, path: Sequence[str], values: dict[str, Any]) -> None:
-        """Gives the table at `path` these values; others that it has stay. Raises: NotEditable."""
+        """Gives the table at `path` these values, None for none; others that it has stay. Raises: NotEditable."""
         if self.get(path) is None:
+            values = {key: value for key, value in values.items() if value is not None}
             before = self._text.rstrip()
             block = toml_table(tuple(path), values).replace("\n", self._newline)
             gap = self._newline * 2 if before else ""
@@ -51,12 +53,13 @@ class TomlText:
         left = dict(values)
         out = [*lines[: first + 1]]
         for start, stop in _statements(lines, first + 1, end):
-            key = next(iter(tomllib.loads("".join(lines[start:stop]))), None)
-            if key in left:
-                out.append(f"{key} = {toml_value(left.pop(key))}{self._newline}")
-            else:
+            statement = "".join(lines[start:stop])
+            key = next(iter(tomllib.loads(statement)), None)
+            if key not in values:
                 out += lines[start:stop]
-        added = [f"{key} = {toml_value(value)}{self._newline}" for key, value in left.items()]
+            elif (value := left.pop(key, None)) is not None:
+                out.append(f"{key} = {toml_value(value)}{_comment_behind(statement)}{self._newline}")
+        added = [f"{key} = {toml_value(value)}{self._newline}" for key, value in left.items() if value is not None]
         out[first + 1 : first + 1] = added
         self._taken_over("".join([*out, *lines[end:]]), path, values)
 
@@ -100,7 +103,10 @@ class TomlText:
         found: Any = tree
         for key in path:
             found = found.get(key) if isinstance(found, dict) else None
-        meant = found is None if values is None else isinstance(found, dict) and found.items() >= values.items()
+        if values is None:
+            meant = found is None
+        else:
+            meant = isinstance(found, dict) and all(found.get(key) == value for key, value in values.items())
         if not meant:
             raise self._inline(path)
         self._text, self._tree = text, tree
@@ -146,6 +152,16 @@ def _statements(lines: list[str], start: int, end: int) -> Iterator[tuple[int, i
             stop += 1
         yield at, stop
         at = stop
+
+
+def _comment_behind(statement: str) -> str:
+    """What stands behind the value of `key = value`, with the blanks in front of it."""
+    whole = tomllib.loads(statement)
+    for found in re.finditer(r"\s*#", statement):
+        with suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(statement[: found.start()]) == whole:
+                return statement[found.start() :].rstrip()
+    return ""
 
 
 def _is_whole(lines: list[str]) -> bool:

@@ -56,6 +56,20 @@ def ungranted(asks: Asks, grants: Grants) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def grants_in_a_line(grants: Grants) -> str:
+    """What is granted, one word each, `-` for nothing: `log,store:65536,http:api.example.com,read:/data=/srv/data`."""
+    words = [name for name in ("log", "time", "random") if getattr(grants, name)]
+    if grants.store_bytes:
+        words.append(f"store:{grants.store_bytes}")
+    words += [f"http:{host}" for host in grants.http]
+    words += [f"call:{pattern}" for pattern in grants.call]
+    words += [f"read:{inside}={outside}" for inside, outside in grants.folders]
+    words += [f"write:{inside}={outside}" for inside, outside in grants.writable]
+    line = ",".join(words) or "-"
+    # One value of a line of the log: a path may hold anything.
+    return line if line.isprintable() and not set(line) & set(' "') else repr(line)
+
+
 def bounded(limits: Bounds, bounds: Bounds) -> Bounds:
     """The bounds in force: the operator's, else what the manifest needs up to `MOST`, else `OWN`."""
     values = {}

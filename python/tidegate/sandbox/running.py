@@ -19,7 +19,7 @@ from tidegate.config.snapshot import Grants
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import Cancelled, PluginRefused
 from tidegate.events import Events
-from tidegate.sandbox.granting import bounded, granted
+from tidegate.sandbox.granting import bounded, granted, grants_in_a_line
 from tidegate.sandbox.guest import NOBODY, Caller
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, World, manifest_of, read_wasm
 from tidegate.sandbox.plugin import Plugin, PluginCall, Told
@@ -98,7 +98,10 @@ class Sandbox:
                 native = await mapped(anew=True)
         except ValueError as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
-        _log.info("plugin_loaded name=%s version=%s digest=%s grants=%s", name, manifest.version, read.digest, grants)
+        _log.info(
+            "plugin_loaded name=%s version=%s digest=%s grants=%s",
+            name, manifest.version, read.digest, grants_in_a_line(grants),
+        )  # fmt: skip
         plugin = self._plugins[native.number] = Plugin(name, self, native, manifest, grants)
         return plugin
 
