@@ -54,8 +54,8 @@ def written(folder: Path, wasm: bytes) -> Configured:
     ("wasm", "as_filter", "message"),
     [
         (b"#!/bin/sh\n", False, "its file is not a WASM binary"),
-        (EMPTY, False, "there is no manifest in it"),
-        (with_custom_section(EMPTY, "tidegate:manifest", b"name = 1"), False, "`world`: expected"),
+        (EMPTY, False, "is refused: there is no manifest in it"),
+        (with_custom_section(EMPTY, "tidegate:manifest", b"name = 1"), False, "is refused: `world`: expected"),
         (GOOD, True, "is a tool, and cannot be used as a filter; a tool stands under `backends`"),
         (embed(EMPTY, FILTER), False, "is a filter, and cannot be used as a tool; a filter stands under `filters`"),
         (GOOD + b"\x01\x01", False, "ends in the middle of a section"),

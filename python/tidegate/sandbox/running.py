@@ -72,8 +72,10 @@ class Sandbox:
         """Raises: PluginRefused."""
         try:
             read = await asyncio.to_thread(_read, name, configured)
-        except (NotWasm, BrokenManifest) as error:
+        except NotWasm as error:
             raise PluginRefused(f"plugin `{name}` is refused: its file {error}") from error
+        except BrokenManifest as error:
+            raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
         except OSError as error:
             raise PluginRefused(f"plugin `{name}` cannot be read: {error.strerror}: {configured.file}") from error
         manifest = read.manifest
