@@ -54,6 +54,8 @@ WIDE = "bounds = { concurrency = 16, deadline_ms = 10000 }"
 RATE_PER_S = 1000
 """Of calls to the good neighbour, which is far below what it can take."""
 PLUGIN_RATE_PER_S = 200
+ATTACK_RATE_PER_S = 50
+"""Of calls to each hostile plugin: more than get done, and not so many that the calls alone are the load."""
 ATTACKS = ("loops", "allocates", "recurses", "floods-log", "answers-too-much")
 
 
@@ -250,14 +252,14 @@ def memory(seconds: float) -> dict[str, dict[str, int]]:
 
 @contextmanager
 def attack(url: str, seconds: float) -> Iterator[None]:
-    """Two connections call each hostile plugin all the time."""
+    """Each hostile plugin is called all the time, over eight connections."""
     running = []
     port, path = url.removeprefix("http://127.0.0.1:").split("/", 1)
     for name in ATTACKS:
         body = message("tools/call", f"{name}__go")
         lines = "".join(f"{key}: {value}\r\n" for key, value in headers("tools/call", f"{name}__go").items())
         head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
-        words = [WORK / "http_load", port, 2, seconds + 1, 0, head + body, "error"]
+        words = [WORK / "http_load", port, 8, seconds + 1, ATTACK_RATE_PER_S, head + body, "error"]
         running.append(subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE))  # noqa: S603 - our words
     try:
         time.sleep(0.3)
