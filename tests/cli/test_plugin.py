@@ -252,7 +252,7 @@ def test_a_name_is_given_once(box: Path, capsys: pytest.CaptureFixture[str]) -> 
     write_plugin(box / "g.wasm")
     assert add("g.wasm", "--no-compile") == exit_codes.OK
     assert add("g.wasm", "--no-compile") == exit_codes.FAILED
-    assert "there is a plugin `greeter`; `tidegate plugin remove greeter` first" in capsys.readouterr().err
+    assert "there is a plugin `greeter`; `--replace` puts this one in its place" in capsys.readouterr().err
 
 
 def test_a_configuration_with_a_mistake_is_not_touched(box: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,12 +60,13 @@ def test_an_empty_file_gets_the_table_alone() -> None:
 
 def test_values_are_replaced_where_they_stand_and_others_of_the_table_stay() -> None:
     text = (
-        "[mcp_servers.tidegate] # by hand\n# old one\ncommand = '/old' # gone\nargs = [\n  'connect', # x\n  '-v',\n]\n"
+        "[mcp_servers.tidegate] # by hand\n# old one\ncommand = '/old' # behind\nargs = [\n  'connect', # x\n  '-v',\n]\n"
         "startup_timeout_sec = 20 # slow\n\n[mcp_servers.tidegate.env]\nA = '1'\n\n# next\n[tui]\n"
     )
     after = edited(text)
     assert after == (
-        '[mcp_servers.tidegate] # by hand\n# old one\ncommand = "/usr/bin/tidegate"\nargs = ["connect"]\n'
+        '[mcp_servers.tidegate] # by hand\n# old one\ncommand = "/usr/bin/tidegate" # behind\n'
+        'args = ["connect"]\n'
         "startup_timeout_sec = 20 # slow\n\n[mcp_servers.tidegate.env]\nA = '1'\n\n# next\n[tui]\n"
     )
     assert removed(after) == "# next\n[tui]\n"
@@ -120,13 +121,16 @@ env = 'gone'  # too
 other = 1
 """
     after = edited(before, {"command": "new", "args": [1], "env": None, "absent": None})
-    assert after == """\
+    assert (
+        after
+        == """\
 [mcp_servers.tidegate]
 command = "new"  # why
 args = [1]\t# all
 # between
 other = 1
 """
+    )
 
 
 def test_a_value_that_is_written_key_by_key_is_replaced_as_a_whole() -> None:

@@ -5,6 +5,7 @@ listing.py  inspect.py   what there is, what one asks for and gets
 new.py  pack.py          for whoever writes one
 compile.py               machine code for a box that should not compile
 
+replacing.py   another version in the table of one that is there
 opened.py      a plugin's file, taken apart
 home.py        which configuration, and the plugins in it
 grants.py      `--grant`, and what is granted with a yes
@@ -37,6 +38,7 @@ examples:
   tidegate plugin add units                      one that comes with tidegate
   tidegate plugin add weather.wasm               show what it asks for, ask, put it into force
   tidegate plugin add mask.wasm --filter 'mail__*' --yes
+  tidegate plugin add weather.wasm --replace     a new version; settings, bounds and grants stay
   tidegate plugin list
   tidegate plugin inspect weather
   tidegate plugin remove weather

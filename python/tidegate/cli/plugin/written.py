@@ -7,6 +7,7 @@ one may read the other, whichever user the gateway runs as.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from tidegate.config.document import dotted
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.json_edit import NotEditable
 from tidegate.config.paths import plugins_directory
-from tidegate.config.snapshot import Backend
+from tidegate.config.snapshot import Backend, Plugin
 from tidegate.config.toml_edit import TomlText
 from tidegate.sandbox.artefacts import SUFFIX, ArtefactRefused, Artefacts, seal_path, sha256_of, signed_seal
 from tidegate.sandbox.compiling import Check
@@ -34,6 +35,9 @@ from tidegate.sandbox.shipped_code import shipped_code
 DIRECTORY: Final = "plugins"
 _DIGEST_CHARS: Final = 12
 _RELOAD_TIMEOUT_S: Final = 90.0
+
+Edit = Callable[[TomlText, dict[str, Any]], None]
+"""Brings a plugin's `wasm` and `digest` into a text. Raises: NotEditable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,32 @@ def add_table(change: Change, opened: Opened, table: dict[str, Any], *, shipped:
 
     Raises: Refused, and then the configuration is as it was.
     """
+
+    def edit(text: TomlText, values: dict[str, Any]) -> None:
+        text.set((change.section, change.name), {**values, **table})
+
+    check_table(change, table)
+    return put_in_place(change, opened, edit, shipped=shipped)
+
+
+def put_in_place(change: Change, opened: Opened, edit: Edit, *, shipped: bool) -> Opened:
+    """Compiles, copies, and has `edit` write `wasm` and `digest` (None: needs none) where they belong.
+
+    Raises: Refused, and then the configuration is as it was.
+    """
     before = _read(change.config)
-    text = _edited(before, change)
-    _check_table(change, table)
+    # Whether it can be written shows before the minute that compiling may take, and before a file is left behind.
+    _edited(before, change, edit, {"wasm": "copy.wasm", "digest": "sha256:"})
     whole = opened if shipped else _complete(opened)
     if change.compile:
         whole = _compiled(whole, change, shipped)
     if shipped:
-        values = {"wasm": opened.path.stem, **table}
+        values = {"wasm": opened.path.stem, "digest": None}
     else:
         copy = _copied(whole, opened.path, change)
-        values = {"wasm": f"{DIRECTORY}/{copy.name}", "digest": whole.digest, **table}
+        values = {"wasm": f"{DIRECTORY}/{copy.name}", "digest": whole.digest}
         whole = replace(whole, path=copy)
-    try:
-        text.set((change.section, change.name), values)
-        _write(change.config, before, text.text)
-    except NotEditable as error:
-        raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
+    _write(change.config, before, _edited(before, change, edit, values))
     return whole
 
 
@@ -86,14 +99,18 @@ def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
         raise Refused(f"`{config}`, {error}; nothing was changed") from error
     _write(path, before, text.text)
     others = [one.plugin for one in home.plugins() if (one.section, one.name) != (configured.section, configured.name)]
-    plugin = configured.plugin
+    return drop_files(path, configured.plugin, others)
+
+
+def drop_files(config: Path, plugin: Plugin, others: Collection[Plugin]) -> list[str]:
+    """Takes away what `add` made for a plugin and none of the `others` uses; names of the files."""
     removed: list[str] = []
     if plugin.shipped:
         return removed
     if plugin.digest not in {one.digest for one in others} and (directory := plugins_directory()) is not None:
         Artefacts(directory).remove(plugin.digest)
     file = Path(plugin.file)
-    ours = file.parent == Path(os.path.normpath(path.absolute().parent)) / DIRECTORY
+    ours = file.parent == Path(os.path.normpath(config.absolute().parent)) / DIRECTORY
     if ours and plugin.file not in {one.file for one in others}:
         code = file.with_suffix(SUFFIX)
         for one in (file, code, seal_path(code)):
@@ -120,7 +137,7 @@ def reloaded(home: Home, config: str) -> str:
     return "the running gateway has taken it up"
 
 
-def _check_table(change: Change, table: dict[str, Any]) -> None:
+def check_table(change: Change, table: dict[str, Any]) -> None:
     """Whether the gateway would take what a manifest asked for, or somebody granted. Raises: Refused."""
     from pydantic import ValidationError
 
@@ -224,7 +241,7 @@ def _put(path: Path, data: bytes) -> None:
         raise
 
 
-def _edited(before: str | None, change: Change) -> TomlText:
+def _edited(before: str | None, change: Change, edit: Edit, values: dict[str, Any]) -> str:
     """The text, with what there is by default written out where the table would make it go. Raises: Refused."""
     try:
         text = TomlText(before or "")
@@ -232,9 +249,10 @@ def _edited(before: str | None, change: Change) -> TomlText:
             for backend in default_snapshot().backends:
                 if backend.name != change.name:
                     text.set(("backends", backend.name), _written_out(backend))
+        edit(text, values)
     except NotEditable as error:
         raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
-    return text
+    return text.text
 
 
 def _written_out(backend: Backend) -> dict[str, Any]:
