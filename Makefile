@@ -9,7 +9,7 @@ RUST_SOURCES := $(shell find rust/codec rust/pybind rust/relay rust/seal -name '
 SANDBOX_SOURCES := $(shell find rust/codec rust/sandbox rust/sandbox_pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 SANDBOX := python/tidegate/_sandbox.abi3.so
 
-.PHONY: serve demo-eras plugins wasm test lint rust-test python-test soak bench clean help
+.PHONY: serve demo-eras demo-safety plugins wasm test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ serve: $(VENV)/.built plugins ## build and start the gateway on its embedded def
 
 demo-eras: $(VENV)/.built ## show an old client at a new server, and a new client at an old one, both ends side by side
 	@$(BIN)/python tests/scenarios/eras/show.py $(ARGS)
+
+demo-safety: $(VENV)/.test wasm ## show a machine behind the safety envelope: what is asked, what tidegate says, what the machine sees
+	@$(BIN)/python tests/scenarios/actuator/show_safety.py $(ARGS)
 
 test: lint rust-test python-test ## everything that .ci/run runs
 
@@ -73,6 +76,7 @@ soak: $(VENV)/.built $(VENV)/.test ## a day in ten minutes: does anything grow? 
 bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wrk and nginx)
 	$(BIN)/python benches/run.py
 	$(BIN)/python benches/relay.py
+	$(BIN)/python benches/plugins.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) target $(SANDBOX)

@@ -1,6 +1,6 @@
 """`make demo-safety`: commands to a machine behind the safety envelope, as they are asked, judged and obeyed.
 
-    show_safety.py [--columns N]
+    show_safety.py [--svg FILE] [--columns N]
 
 Exit status 1 if anything was not as it should be.
 """
@@ -23,10 +23,12 @@ import anyio  # noqa: E402
 from abridge import Line  # noqa: E402 - found by the lines above
 from driven import Said  # noqa: E402
 from gateway_process import GatewayFailed  # noqa: E402
+from picture import picture  # noqa: E402
 from safety_script import Act, Shown, play  # noqa: E402
 from show import coloured, painted, plain  # noqa: E402
 
 SHOW = Path(__file__).resolve()
+TITLE = "Commands to a machine behind the safety envelope: asked, judged, and what the machine saw"
 NARROW, WIDE = 92, 150
 ASKED, SAW = 27, 20
 """Widths of the outer columns; what the gateway says has the rest."""
@@ -83,12 +85,13 @@ def row(shown: Shown, width: int) -> Iterator[Line]:
         yield [(f" ✘ {shown.wrong}", "bad")]
 
 
-async def show(width: int, paint: Callable[[Line], str]) -> bool:
-    """Whether all was as it should be."""
+async def show(width: int, paint: Callable[[Line], str], page: list[Line]) -> bool:
+    """Whether all was as it should be. `page` gets every line."""
     fine = True
 
     def say(lines: Iterator[Line]) -> None:
         for line in lines:
+            page.append(line)
             print(paint(line).rstrip(), flush=True)
 
     say(opening(width))
@@ -101,24 +104,29 @@ async def show(width: int, paint: Callable[[Line], str]) -> bool:
             fine &= not what.wrong
         else:
             verdict = what
-    print()
+    say(iter([[]]))
     assert verdict is not None
     if verdict.wrong or not fine:
         print(paint([(f" ✘ {verdict.wrong or 'not all was as it should be'}", "bad")]))
         return False
-    print(paint([(f" ✔ {verdict.asked}", "good")]))
+    say(iter([[(f" ✔ {verdict.asked}", "good")]]))
     return True
 
 
 def main() -> int:
     words = argparse.ArgumentParser(prog="show_safety.py", description="A machine behind the safety envelope.")
     words.add_argument("--columns", type=int, help="width, instead of that of the terminal")
+    words.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it, too")
     asked = words.parse_args()
     width = asked.columns or shutil.get_terminal_size((120, 24)).columns
     width = min(max(width, NARROW), WIDE)
     paint = painted if coloured(sys.stdout, os.environ) else plain
     try:
-        return 0 if anyio.run(show, width, paint) else 1
+        page: list[Line] = []
+        fine = anyio.run(show, width, paint, page)
+        if asked.svg is not None:
+            asked.svg.write_text(picture(page, TITLE), encoding="utf-8")
+        return 0 if fine else 1
     except (GatewayFailed, TimeoutError) as failure:
         print(paint([(f" ✘ {failure}", "bad")]))
         return 1

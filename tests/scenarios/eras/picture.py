@@ -24,13 +24,13 @@ DARK: dict[str, str] = {
 BOLD: tuple[Style, ...] = ("strong", "request", "question", "answer", "result", "error", "bad")
 
 
-def picture(lines: list[Line]) -> str:
+def picture(lines: list[Line], title: str) -> str:
     columns = max(sum(len(text) for text, _ in line) for line in lines)
     width, height = round(columns * CELL + 2 * EDGE), round(len(lines) * LEADING + 2 * EDGE)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"',
         'role="img" aria-labelledby="title">',
-        '<title id="title">Two conversations across the eras of MCP, both ends side by side</title>',
+        f'<title id="title">{escape(title)}</title>',
         f"<style>{_style()}</style>",
         f'<rect class="page" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="8"/>',
     ]

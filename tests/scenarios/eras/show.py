@@ -21,6 +21,7 @@ from picture import picture
 
 from scenarios import SCENARIOS, play
 
+TITLE = "Two conversations across the eras of MCP, both ends side by side"
 CODES: dict[Style, str] = {
     "faint": "2",
     "strong": "1",
@@ -62,7 +63,7 @@ def main() -> int:
     for line in columns.page(conversations, width):
         print(paint(line).rstrip())
     if asked.svg is not None:
-        asked.svg.write_text(picture(columns.page(conversations, 120)), encoding="utf-8")
+        asked.svg.write_text(picture(columns.page(conversations, 120), TITLE), encoding="utf-8")
     return 1 if any(conversation.wrong for conversation in conversations) else 0
 
 
