@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from tidegate.config.address import format_host_port, parse_host_port
 from tidegate.config.document import names_file
+from tidegate.config.guest_path import is_guest_path
 from tidegate.config.name_rule import check_name
+from tidegate.config.shipped import may_be_shipped
 
 MAX_UNIX_PATH_BYTES: Final = 107
 """`sun_path` of Linux without its closing NUL."""
@@ -145,7 +147,7 @@ def _token_hash(text: str) -> str:
 
 
 def _wasm(text: str) -> str:
-    if "\0" in text or not (names_file(text) or re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", text)):
+    if "\0" in text or not (names_file(text) or may_be_shipped(text)):
         raise ValueError("expected the path of a `.wasm` file, or the name of a plugin that comes with tidegate")
     return text
 
@@ -157,8 +159,7 @@ def _digest(text: str) -> str:
 
 
 def _guest_path(text: str) -> str:
-    parts = text.split("/")[1:]
-    if not text.startswith("/") or "\0" in text or any(part in ("", ".", "..") for part in parts if text != "/"):
+    if not is_guest_path(text):
         raise ValueError("expected an absolute path as the plugin sees it, such as `/data`")
     return text
 

@@ -16,7 +16,12 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DIRECTORY.glob("*.wasm")))
 
 
+def may_be_shipped(name: str) -> bool:
+    """Whether one could have this name, in this build or another."""
+    return _NAME.fullmatch(name) is not None
+
+
 def shipped_file(name: str) -> Path | None:
     """The file of one, or None where there is none of that name."""
     path = DIRECTORY / f"{name}.wasm"
-    return path if _NAME.fullmatch(name) and path.is_file() else None
+    return path if may_be_shipped(name) and path.is_file() else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tidegate.config.guest_path import MAX_CHARS, is_guest_path
 from tidegate.config.snapshot import Bounds
 from tidegate.config.toml_text import toml_value
 from tidegate.sandbox.sections import MAX_WASM_BYTES, NotWasm, custom_section, with_custom_section
@@ -303,11 +304,10 @@ def _asks(value: object) -> Asks:
     _known(table, "asks.", {"folders", "http", "store_bytes", "log", "time", "random", "call"})
     folders = []
     for path, how in _table("asks.folders", table.get("folders", {})).items():
-        parts = path.split("/")[1:]
-        if not path.startswith("/") or (path != "/" and any(part in ("", ".", "..") for part in parts)):
-            raise BrokenManifest("`asks.folders`: expected absolute paths such as `/data`")
-        if len(path) > 256 or any(ord(char) < 32 for char in path):
-            raise BrokenManifest("`asks.folders`: expected paths of at most 256 plain characters")
+        if not is_guest_path(path):
+            raise BrokenManifest(
+                f"`asks.folders`: expected absolute paths of at most {MAX_CHARS} characters, such as `/data`"
+            )
         if how not in ("read", "write"):
             raise BrokenManifest(f'`asks.folders.{path}`: expected "read" or "write"')
         folders.append((path, how))
