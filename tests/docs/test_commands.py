@@ -31,7 +31,7 @@ from pathlib import Path
 from select import select
 
 import pytest
-from conversation import have
+from played_conversation import have
 
 from tidegate.cli import exit_codes
 from tidegate.cli.verbs import VERBS
