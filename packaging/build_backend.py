@@ -14,7 +14,6 @@ from typing import Any
 
 import maturin
 from maturin import (
-    build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
@@ -23,6 +22,7 @@ from maturin import (
 )
 
 __all__ = [
+    "UnsupportedOperation",
     "build_editable",
     "build_sdist",
     "build_wheel",
@@ -35,6 +35,17 @@ __all__ = [
 
 ROOT = Path(__file__).parent.parent
 SANDBOX = ROOT / "python/tidegate/_sandbox.abi3.so"
+
+
+class UnsupportedOperation(Exception):
+    """Its name in PEP 517: what this backend does not do."""
+
+
+def build_sdist(directory: str, settings: Any = None) -> str:
+    raise UnsupportedOperation(
+        "maturin packs the sources of one native module, so the sandbox and the plugins would be missing; "
+        "build a wheel where the repository is: `pip wheel .`"
+    )
 
 
 def build_wheel(directory: str, settings: Any = None, metadata: str | None = None) -> str:
