@@ -60,7 +60,8 @@ def test_an_empty_file_gets_the_table_alone() -> None:
 
 def test_values_are_replaced_where_they_stand_and_others_of_the_table_stay() -> None:
     text = (
-        "[mcp_servers.tidegate] # by hand\n# old one\ncommand = '/old' # behind\nargs = [\n  'connect', # x\n  '-v',\n]\n"
+        "[mcp_servers.tidegate] # by hand\n# old one\ncommand = '/old' # behind\n"
+        "args = [\n  'connect', # x\n  '-v',\n]\n"
         "startup_timeout_sec = 20 # slow\n\n[mcp_servers.tidegate.env]\nA = '1'\n\n# next\n[tui]\n"
     )
     after = edited(text)
