@@ -17,7 +17,7 @@ NOBODY = "approval"
 OVER_HTTP = [kind for kind in KINDS if kind.front == "http"]
 EVERYBODY = [
     *(pytest.param("stdio", kind, id=f"{kind}-stdio") for kind in KINDS),
-    *(pytest.param("http", kind, id=f"{kind}-http") for kind in OVER_HTTP[1:]),
+    *(pytest.param("http", kind, id=f"{kind}-http") for kind in OVER_HTTP if kind.mode == "auto"),
 ]
 SOME = [pytest.param(BOTH[place % 2], kind, id=f"{kind}-{BOTH[place % 2]}") for place, kind in enumerate(OVER_HTTP)]
 
