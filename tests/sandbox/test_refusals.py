@@ -15,6 +15,7 @@ from tidegate.errors import PluginRefused
 from tidegate.events import Events
 from tidegate.pipeline.plugins import Plugins
 from tidegate.sandbox.artefacts import sha256_of
+from tidegate.sandbox.compiling import Compiled, compile_in_child
 from tidegate.sandbox.manifest import embed
 from tidegate.sandbox.sections import with_custom_section
 
@@ -70,6 +71,31 @@ def test_what_is_no_such_plugin_is_refused_with_the_reason(
     said = refusal(tmp_path / "state", written(tmp_path, wasm), as_filter=as_filter)
     assert said.startswith("plugin `mine` ")
     assert message in said
+
+
+def test_what_is_refused_each_time_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    async def counted(file: Path, digest: str, directory: Path) -> Compiled:
+        compiled.append(digest)
+        return await compile_in_child(file, digest, directory)
+
+    monkeypatch.setattr("tidegate.sandbox.compiling.compile_in_child", counted)
+    configured = written(tmp_path, GOOD)
+
+    async def load() -> None:
+        plugins = Plugins(tmp_path / "state", (), Limits(), Clock(), Events())
+        try:
+            async with asyncio.timeout(WAIT_S):
+                for names in ("a", "b"), ("c",):
+                    calls = [plugins.load_backend(Backend(name, "wasm", plugin=configured)) for name in names]
+                    ended = await asyncio.gather(*calls, return_exceptions=True)
+                    assert [type(one) for one in ended] == [PluginRefused] * len(names)
+        finally:
+            await plugins.aclose()
+
+    asyncio.run(load())
+    assert compiled == [configured.digest]
 
 
 def test_a_file_that_was_changed_since_it_was_added_is_refused(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ class Plugins:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._trusted_keys = trusted_keys
         self._compiling = asyncio.Lock()
+        self._compiled: set[str] = set()
+        """Digests of what this process had compiled, which is for this processor and no other."""
         self._sandbox: Sandbox | None = None
         self._limits = limits
         self._clock = clock
@@ -77,12 +79,22 @@ class Plugins:
 
         try:
             artefacts, engine = await asyncio.to_thread(self._kept)
-            found = None if anew else await asyncio.to_thread(self._found, artefacts, engine, file, digest, shipped)
+
+            async def known() -> Artefact | None:
+                if anew and digest not in self._compiled:
+                    return None
+                return await asyncio.to_thread(self._found, artefacts, engine, file, digest, shipped)
+
+            found = await known()
             if found is None:
                 # One after the other: each takes a core and memory for itself.
                 async with self._compiling:
-                    await compile_in_child(file, digest, artefacts.directory)
-                found = await asyncio.to_thread(artefacts.find, digest, engine)
+                    # The one before may have been the same.
+                    found = await known()
+                    if found is None:
+                        await compile_in_child(file, digest, artefacts.directory)
+                        self._compiled.add(digest)
+                        found = await asyncio.to_thread(artefacts.find, digest, engine)
         except (CompilationFailed, OSError) as error:
             raise PluginRefused(f"plugin `{name}` is refused: {error}") from error
         if found is None:
@@ -93,10 +105,12 @@ class Plugins:
 
     @staticmethod
     def _found(artefacts: Artefacts, engine: str, file: Path, digest: str, shipped: str) -> Artefact | None:
-        """On a thread."""
+        """On a thread. What was compiled here goes before what came: that may be for another processor."""
         from tidegate.sandbox.shipped_code import shipped_code
 
-        return (shipped_code(shipped, digest, engine) if shipped else None) or artefacts.find(digest, engine, file)
+        if not shipped:
+            return artefacts.find(digest, engine, file)
+        return artefacts.find(digest, engine) or shipped_code(shipped, digest, engine)
 
     def _kept(self) -> tuple[Artefacts, str]:
         """On a thread: where artefacts are, and for which engine. Raises: OSError."""
