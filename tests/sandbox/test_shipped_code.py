@@ -1,4 +1,4 @@
-"""Machine code of the plugins that come with tidegate: made where that is built, which may have been another processor."""
+"""Machine code that comes with tidegate: made where that is built, which may have been on another processor."""
 
 from __future__ import annotations
 
