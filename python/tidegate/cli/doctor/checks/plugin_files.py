@@ -33,7 +33,7 @@ def _of(case: Case, one: Configured) -> Iterator[Finding]:
             f"the plugin `{one.name}` cannot be run: {case.quote(state.words)}",
             f"{where}: `{case.quote(one.plugin.file)}`",
             lost,
-            "put the file back that was added; or look at the new one, and add it with `--replace`; or take the plugin out",
+            "put the file back that was added; or look at the new one, and add it with `--replace`; or take it out",
             (f"tidegate plugin inspect {one.name}", f"tidegate plugin remove {one.name}"),
             backend,
         )
