@@ -20,8 +20,8 @@ const LINES: u32 = 64;
 const LINE_BYTES: usize = 2048;
 /// What one call may ask of the gateway: each takes time of the event loop.
 const QUESTIONS: u32 = 1000;
-/// Bytes of a question to the gateway.
-const QUESTION_BYTES: usize = 4 << 20;
+/// Bytes of a question to the gateway, which the event loop reads: as much as takes it a few milliseconds.
+const QUESTION_BYTES: usize = 512 << 10;
 /// Of one component: it may be made of several modules.
 const INSTANCES: usize = 64;
 const MEMORIES: usize = 16;
@@ -99,7 +99,10 @@ impl Guest {
 
     /// The thread waits as long as what comes second lives; whether the call is cancelled, the first knows.
     pub(crate) fn stepping_aside(&self) -> (Arc<Shared>, Waiting) {
-        (Arc::clone(&self.link.shared), self.link.threads.waiting())
+        (
+            Arc::clone(&self.link.shared),
+            self.link.threads.waiting(self.link.plugin),
+        )
     }
 
     /// Until when the call may run.
@@ -196,7 +199,7 @@ impl Guest {
                 "it has asked for {QUESTIONS} things already, and a call may ask for no more"
             )));
         }
-        let _waiting = link.threads.waiting();
+        let _waiting = link.threads.waiting(link.plugin);
         link.outbox.put(Event::Asked {
             plugin: link.plugin,
             token: link.token,

@@ -329,7 +329,7 @@ impl Loaded {
         let loaded = Arc::clone(self);
         self.sandbox
             .threads
-            .submit(Box::new(move || loaded.serve(call)));
+            .submit(self.number, Box::new(move || loaded.serve(call)));
     }
 
     /// On a thread of its own: one call.

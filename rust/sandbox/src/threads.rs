@@ -1,8 +1,10 @@
 //! The threads that guests run on: as many as there is work for, up to a bound, and gone when there is none.
 //!
-//! They give way to the event loop (a higher nice value), and share what is left by the kernel's own fairness.
+//! They give way to the event loop (a higher nice value), and share what is left by the kernel's own fairness. A plugin
+//! that has all of them compute for long holds up its own callers only: whichever has least of them comes next, and one
+//! that has none gets one at once, beyond the bound if need be.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -26,11 +28,55 @@ pub(crate) struct Threads {
 
 #[derive(Default)]
 struct State {
-    ready: VecDeque<Job>,
+    /// With the number of whose it is.
+    ready: VecDeque<(u64, Job)>,
+    /// Threads that compute, of each plugin that has some.
+    computing: HashMap<u64, usize>,
     threads: usize,
+    /// Those that have not looked for a job yet.
+    starting: usize,
     idle: usize,
+    /// Idle ones that were woken up, and do not know it yet.
+    woken: usize,
     waiting: usize,
     closed: bool,
+}
+
+impl State {
+    fn computing(&self, plugin: u64) -> usize {
+        self.computing.get(&plugin).copied().unwrap_or(0)
+    }
+
+    /// Which job is next, if one may begin: of the plugin that has the fewest threads, the oldest.
+    fn next(&self, most: usize) -> Option<usize> {
+        let of = |at: &usize| self.computing(self.ready[*at].0);
+        let next = (0..self.ready.len()).min_by_key(of)?;
+        let room = self.computing.values().sum::<usize>() < most;
+        (room || of(&next) == 0).then_some(next)
+    }
+
+    /// How many jobs might begin at once, had they all a thread.
+    fn may_begin(&self, most: usize) -> usize {
+        let without: HashSet<u64> = (self.ready.iter().map(|(plugin, _)| *plugin))
+            .filter(|plugin| self.computing(*plugin) == 0)
+            .collect();
+        let first = without.len();
+        let room = most.saturating_sub(self.computing.values().sum::<usize>() + first);
+        first + room.min(self.ready.len() - first)
+    }
+
+    fn began(&mut self, plugin: u64) {
+        *self.computing.entry(plugin).or_default() += 1;
+    }
+
+    fn ended(&mut self, plugin: u64) {
+        let left = self.computing(plugin).saturating_sub(1);
+        if left == 0 {
+            self.computing.remove(&plugin);
+        } else {
+            self.computing.insert(plugin, left);
+        }
+    }
 }
 
 impl Threads {
@@ -46,17 +92,22 @@ impl Threads {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn submit(self: &Arc<Self>, job: Job) {
+    /// `plugin`: the number of whose job it is.
+    pub(crate) fn submit(self: &Arc<Self>, plugin: u64, job: Job) {
         let mut state = self.state();
-        state.ready.push_back(job);
+        state.ready.push_back((plugin, job));
         self.staff(&mut state);
     }
 
-    /// Wakes up or starts a thread, where there is more work than threads for it.
+    /// Wakes up or starts a thread, where more jobs may begin than threads are about to look for one.
     fn staff(self: &Arc<Self>, state: &mut State) {
-        if state.idle >= state.ready.len() {
+        if state.may_begin(self.most) <= state.starting + state.woken {
+            return;
+        }
+        if state.idle > state.woken {
+            state.woken += 1;
             self.some.notify_one();
-        } else if state.threads - state.waiting < self.most && state.threads < MOST {
+        } else if state.threads < MOST {
             let threads = Arc::clone(self);
             let started = thread::Builder::new()
                 .name("tidegate-plugin".into())
@@ -64,17 +115,17 @@ impl Threads {
                 .spawn(move || threads.work());
             // Where no thread can be started, those there are do it.
             state.threads += usize::from(started.is_ok());
+            state.starting += usize::from(started.is_ok());
         }
     }
 
-    /// The calling thread waits until what is returned is dropped.
-    pub(crate) fn waiting(self: &Arc<Self>) -> Waiting {
+    /// The calling thread, which has a job of `plugin`, waits until what is returned is dropped.
+    pub(crate) fn waiting(self: &Arc<Self>, plugin: u64) -> Waiting {
         let mut state = self.state();
         state.waiting += 1;
-        if !state.ready.is_empty() {
-            self.staff(&mut state);
-        }
-        Waiting(Arc::clone(self))
+        state.ended(plugin);
+        self.staff(&mut state);
+        Waiting(Arc::clone(self), plugin)
     }
 
     pub(crate) fn close(&self) {
@@ -89,15 +140,22 @@ impl Threads {
     fn work(self: Arc<Self>) {
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
         let mut state = self.state();
+        state.starting -= 1;
         loop {
-            if let Some(job) = state.ready.pop_front() {
+            if let Some((plugin, job)) =
+                (state.next(self.most)).and_then(|next| state.ready.remove(next))
+            {
+                state.began(plugin);
                 drop(state);
                 // A panic is the host's own fault; the thread that had it is not used again, and counts no more.
-                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                    self.state().threads -= 1;
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                state = self.state();
+                state.ended(plugin);
+                if done.is_err() {
+                    state.threads -= 1;
+                    self.staff(&mut state);
                     return;
                 }
-                state = self.state();
                 continue;
             }
             if state.closed {
@@ -110,7 +168,8 @@ impl Threads {
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if waited.timed_out() && state.ready.is_empty() {
+            state.woken = state.woken.saturating_sub(1);
+            if waited.timed_out() && state.next(self.most).is_none() {
                 break;
             }
         }
@@ -118,11 +177,13 @@ impl Threads {
     }
 }
 
-pub(crate) struct Waiting(Arc<Threads>);
+pub(crate) struct Waiting(Arc<Threads>, u64);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.state().waiting -= 1;
+        let mut state = self.0.state();
+        state.waiting -= 1;
+        state.began(self.1);
     }
 }
 
@@ -138,7 +199,7 @@ mod tests {
         let threads = Threads::new(4);
         let (tell, told) = mpsc::channel();
         let first = tell.clone();
-        threads.submit(Box::new(move || first.send(()).unwrap()));
+        threads.submit(1, Box::new(move || first.send(()).unwrap()));
         told.recv_timeout(WAIT).unwrap();
         while threads.state().idle == 0 {
             thread::yield_now();
@@ -148,16 +209,48 @@ mod tests {
         // As two callers would, before the idle thread has woken up.
         for _ in 0..2 {
             let (both, tell) = (Arc::clone(&both), tell.clone());
-            state.ready.push_back(Box::new(move || {
+            let job: Job = Box::new(move || {
                 both.wait();
                 tell.send(()).unwrap();
-            }));
+            });
+            state.ready.push_back((1, job));
             threads.staff(&mut state);
         }
         drop(state);
         for _ in 0..2 {
             told.recv_timeout(WAIT).unwrap();
         }
+        threads.close();
+    }
+
+    #[test]
+    fn a_plugin_that_takes_every_thread_holds_up_nobody_else() {
+        const OTHERS: u64 = 2;
+        let threads = Threads::new(2);
+        let (tell, told) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock().unwrap();
+        for _ in 0..6 {
+            let (gate, tell) = (Arc::clone(&gate), tell.clone());
+            let job = Box::new(move || {
+                tell.send("began").unwrap();
+                drop(gate.lock());
+            });
+            threads.submit(1, job);
+        }
+        for _ in 0..2 {
+            assert_eq!(told.recv_timeout(WAIT), Ok("began"));
+        }
+        // One has a thread at once, the other has it next: neither waits behind the four that are left.
+        for _ in 0..OTHERS {
+            let tell = tell.clone();
+            threads.submit(2, Box::new(move || tell.send("other").unwrap()));
+        }
+        for _ in 0..OTHERS {
+            assert_eq!(told.recv_timeout(WAIT), Ok("other"));
+        }
+        assert_eq!(threads.state().computing(1), 2);
+        drop(shut);
         threads.close();
     }
 }
