@@ -67,8 +67,10 @@ class Plugin:
     def number(self) -> int: ...
     def list_tools(self, timeout_s: float) -> int: ...
     def inspect(self, call: str, result: str | None, timeout_s: float) -> int: ...
-    def wire(self, name: str, depth: int, timeout_s: float) -> Wire:
-        """`name`: for people. `depth`: how deeply an answer may be nested. `timeout_s`: of a call."""
+    def wire(self, name: str, depth: int, timeout_s: float, most_bytes: int = ...) -> Wire:
+        """`name`: for people. `depth`: how deeply an answer may be nested. `timeout_s`: of a call. `most_bytes`: of a
+        line; an answer that would make a longer one is too large, whatever the guest's bound.
+        """
 
 @final
 class Wire:

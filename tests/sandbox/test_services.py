@@ -114,7 +114,7 @@ def start(plugin: Plugin, what: str, arguments: object = None, timeout_s: float 
     number = next(NUMBERS)
     ended = OPEN[number] = Ended()
     plugin.receive = receive
-    wire = plugin.wire(64, timeout_s)
+    wire = plugin.wire(64, timeout_s, 1 << 24)
     params = {"name": what, "arguments": arguments or {}}
     request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
     assert wire.send(json.dumps(request).encode())

@@ -95,9 +95,9 @@ class Plugin:
         """Told what it answers over its wire: whole lines."""
         self._native = native
 
-    def wire(self, depth: int, timeout_s: float) -> Wire:
+    def wire(self, depth: int, timeout_s: float, most_bytes: int) -> Wire:
         """Over which its tools are called. One at a time has a use for what comes back."""
-        return self._native.wire(self.name, depth, timeout_s)
+        return self._native.wire(self.name, depth, timeout_s, most_bytes)
 
     def list_tools(
         self, caller: Caller, done: Callable[[str, TidegateError | None], None], timeout_s: float

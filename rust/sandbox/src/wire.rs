@@ -19,6 +19,8 @@ use crate::plugin::Plugin;
 const INTERNAL_ERROR: i32 = -32603;
 /// Levels that the gateway may have added to what a client sent.
 const OWN_DEPTH: usize = 8;
+/// Bytes of a line beside its id and its result, about.
+const AROUND: usize = 48;
 const SERVED_WITH: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":";
 
 /// Calls by the ids of their requests.
@@ -37,6 +39,7 @@ pub(crate) struct ReplyTo {
     id: Box<[u8]>,
     plugin: Arc<str>,
     depth: usize,
+    most: usize,
 }
 
 /// The conversation with one plugin.
@@ -45,19 +48,21 @@ pub struct Wire {
     open: Arc<Open>,
     name: Arc<str>,
     depth: usize,
+    most: usize,
     timeout: Duration,
 }
 
 impl Wire {
-    /// `name`: of the plugin, for people. `depth`: how deeply an answer may be nested. `timeout`: of a call, with what
-    /// it waits for its turn.
+    /// `name`: of the plugin, for people. `depth`: how deeply an answer may be nested. `most`: bytes of a line, which can
+    /// have more than the guest's own answer. `timeout`: of a call, with what it waits for its turn.
     #[must_use]
-    pub fn new(plugin: Plugin, name: &str, depth: usize, timeout: Duration) -> Self {
+    pub fn new(plugin: Plugin, name: &str, depth: usize, most: usize, timeout: Duration) -> Self {
         Self {
             plugin,
             open: Arc::default(),
             name: name.into(),
             depth,
+            most,
             timeout,
         }
     }
@@ -84,6 +89,7 @@ impl Wire {
             id: id.clone(),
             plugin: Arc::clone(&self.name),
             depth: self.depth,
+            most: self.most,
         };
         let token = self.plugin.token();
         // Before it can be over, which it may be at once.
@@ -115,7 +121,7 @@ impl ReplyTo {
             Ok(result) => (&b",\"result\":"[..], result, Ok(())),
             Err(failure) => (&b",\"error\":"[..], self.error(&failure), Err(failure)),
         };
-        let mut line = Vec::with_capacity(value.len() + self.id.len() + 48);
+        let mut line = Vec::with_capacity(value.len() + self.id.len() + AROUND);
         for part in [
             b"{\"jsonrpc\":\"2.0\",\"id\":",
             &*self.id,
@@ -141,18 +147,23 @@ impl ReplyTo {
     }
 
     fn result(&self, done: &Done) -> Result<Vec<u8>, Failure> {
-        match done {
+        let result = match done {
             Done::Result(json) => {
-                self.checked(json.trim_matches([' ', '\t', '\r', '\n']).as_bytes())
+                self.checked(json.trim_matches([' ', '\t', '\r', '\n']).as_bytes())?
             }
             Done::Error(text) => {
                 let mut result = b"{\"content\":[{\"type\":\"text\",\"text\":".to_vec();
                 write_string(&mut result, text);
                 result.extend_from_slice(b"}],\"isError\":true,\"resultType\":\"complete\"}");
-                Ok(result)
+                result
             }
-            Done::Verdict(_) => Err(garbage("it is a verdict")),
+            Done::Verdict(_) => return Err(garbage("it is a verdict")),
+        };
+        // Who reads the line throws away one that is longer, and its caller would wait for ever.
+        if result.len() + self.id.len() + AROUND > self.most {
+            return Err(Failure::OutputTooLarge(result.len()));
         }
+        Ok(result)
     }
 
     /// A guest's JSON as a result of MCP: one object, complete, on one line.

@@ -311,9 +311,16 @@ impl Plugin {
         self.0.start(work, seconds(timeout_s))
     }
 
-    fn wire(&self, name: &str, depth: usize, timeout_s: f64) -> Wire {
+    #[pyo3(signature = (name, depth, timeout_s, most_bytes=usize::MAX))]
+    fn wire(&self, name: &str, depth: usize, timeout_s: f64, most_bytes: usize) -> Wire {
         let plugin = self.0.clone();
-        Wire(sandbox::Wire::new(plugin, name, depth, seconds(timeout_s)))
+        Wire(sandbox::Wire::new(
+            plugin,
+            name,
+            depth,
+            most_bytes,
+            seconds(timeout_s),
+        ))
     }
 }
 

@@ -73,7 +73,7 @@ class WasmPluginLink(asyncio.Protocol):
             raise UpstreamUnreachable(str(error)) from error
         self._owner = owner
         self._plugin = plugin
-        self._wire = plugin.wire(self._depth, self._backend.call_timeout_s)
+        self._wire = plugin.wire(self._depth, self._backend.call_timeout_s, self._max_bytes)
         # Where a plugin may call tools, it matters who called it, which the relay does not tell.
         if self._relay is not None and not plugin.grants.call:
             self._relayed = self._relay.lines(self, self._max_bytes)

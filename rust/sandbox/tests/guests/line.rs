@@ -169,7 +169,7 @@ fn one_plugin_that_loops_does_not_stop_another_when_there_are_two_threads() {
 fn over_a_wire_one_call_too_many_is_answered_that_it_is_busy() {
     let house = House::new();
     let plugin = limited(&house, &asking(), 1, 1);
-    let wire = Wire::new(plugin, "guest", 64, Duration::from_secs(20));
+    let wire = Wire::new(plugin, "guest", 64, 1 << 20, Duration::from_secs(20));
     let request = |id: u32| {
         let text = format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"x","arguments":{{}}}}}}"#
@@ -191,4 +191,26 @@ fn over_a_wire_one_call_too_many_is_answered_that_it_is_busy() {
         assert!(house.line_of(token).0.contains("plugin_garbage"));
     }
     assert_eq!((house.calls(), wire.open()), (0, 0));
+}
+
+#[test]
+fn an_answer_that_makes_a_longer_line_than_its_reader_takes_is_too_large() {
+    let house = House::new();
+    // As text within text, each quote has two bytes more.
+    let list = vec!["\"\""; 1000].join(",");
+    let answer = format!(r#"{{"result":{{"structuredContent":{{"a":[{list}]}}}}}}"#);
+    let plugin = house.tool(&answering(&answer));
+    let request = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}"#;
+    let call = |most: usize| {
+        let wire = Wire::new(plugin.clone(), "guest", 64, most, Duration::from_secs(20));
+        house.line_of(wire.send(request).unwrap())
+    };
+    let (line, outcome) = call(1 << 20);
+    assert_eq!(outcome, Ok(()));
+    let (refused, outcome) = call(line.len() - 1000);
+    assert!(
+        matches!(outcome, Err(Failure::OutputTooLarge(_))),
+        "{outcome:?}"
+    );
+    assert!(refused.contains("plugin_output_too_large"), "{refused}");
 }
