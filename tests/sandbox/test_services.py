@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import json
 import shutil
@@ -21,7 +20,7 @@ from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import PluginDeadline, PluginFailed, PluginNotGranted
 from tidegate.events import Event, Events, PluginActed
 from tidegate.pipeline.plugins import Plugins
-from tidegate.sandbox.artefacts import Artefacts
+from tidegate.sandbox.artefacts import Artefacts, sha256_of_file
 from tidegate.sandbox.engine import engine_key
 from tidegate.sandbox.plugin import Plugin
 
@@ -125,10 +124,6 @@ async def do(plugin: Plugin, what: str, arguments: object = None, timeout_s: flo
     return await start(plugin, what, arguments, timeout_s)[0].got()
 
 
-def digest_of(file: Path) -> str:
-    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
-
-
 def kept(directory: Path) -> list[str]:
     """Names of the store's files."""
     return sorted(file.name for file in directory.glob("plugins.sqlite3*"))
@@ -143,7 +138,7 @@ async def loaded(
     if told is not None:
         events.subscribe(told.append)
     plugins = Plugins(directory, (), Limits(), Clock(), events)
-    configured = Configured(str(puppet), digest=digest_of(puppet), grants=grants)
+    configured = Configured(str(puppet), digest=sha256_of_file(puppet), grants=grants)
     try:
         yield [await plugins.load_backend(Backend(name, "wasm", plugin=configured)) for name in names or ("puppet",)]
     finally:
@@ -159,7 +154,7 @@ async def test_code_with_a_good_seal_that_cannot_be_run_here_is_told_and_compile
 ) -> None:
     """As after the disk was moved to a box with an older processor."""
     engine = engine_key()
-    Artefacts(tmp_path).put(digest_of(puppet), engine, b"no code at all")
+    Artefacts(tmp_path).put(sha256_of_file(puppet), engine, b"no code at all")
     async with loaded(puppet, tmp_path, Grants(store_bytes=1000)) as (plugin,):
         assert await do(plugin, "get") is None
     assert any(line.startswith("plugin_artefact_ignored plugin=puppet reason=") for line in caplog.messages)
@@ -318,3 +313,24 @@ async def test_a_call_that_is_over_lets_go_of_its_request_which_is_told(puppet: 
     assert [(act.target, act.outcome) for act in told if isinstance(act, PluginActed)] == [
         (f"GET http://{place}/x", "cancelled")
     ]
+
+
+# -- the event loop -------------------------------------------------------------------------------------------------
+
+
+async def test_what_guests_ask_for_at_once_is_looked_at_one_by_one(
+    puppet: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take milliseconds of the event loop, which others wait for."""
+    async with loaded(puppet, directory, Grants(http=("127.0.0.1",))) as (plugin,):
+        put: list[int] = []
+        monkeypatch.setattr(plugin.sandbox._questions, "put", lambda what, call, token, *rest: put.append(token))
+        first = 1 << 40  # of no other call
+        for token in range(first, first + 4):
+            plugin.sandbox._told(plugin, "http", 0, token, 1, "{}", "", "")
+        # That call is over before its question's turn: nobody waits for an answer.
+        plugin.sandbox._told(plugin, "failed", 0, first + 2, 0, "plugin_deadline", "", "")
+        for many in (0, 1, 2, 3, 3):
+            assert len(put) == many
+            await asyncio.sleep(0)
+        assert put == [first, first + 1, first + 3]

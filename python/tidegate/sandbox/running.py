@@ -63,6 +63,8 @@ class Sandbox:
         self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
         self._calls: dict[int, PluginCall] = {}
         """Those that somebody attends to, by token. A plugin's tools may be called without."""
+        self._asked: dict[int, tuple[Plugin, str, int, str, str, str]] = {}
+        """Questions that are not looked at yet, by token: a call has one at most."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._native.fileno(), self._take)
 
@@ -156,6 +158,7 @@ class Sandbox:
                 if event[0] == "line":
                     _, _, token, nanos, line, slug, _ = event
                     assert isinstance(line, bytes)
+                    self._asked.pop(token, None)
                     if (call := self._calls.pop(token, None)) is not None:
                         call.end("line", "", "")
                     if plugin is not None:
@@ -190,19 +193,34 @@ class Sandbox:
             if plugin is None:
                 self._native.answer(token, value, "", "the plugin is gone")
                 return
-            asking = self._calls.get(token) or self.attend(plugin, token, NOBODY, None)
-            self._questions.put(kind, asking, token, value, first, second, third)
+            # One at a time: what waits for the loop besides has its turn between two of them.
+            self._asked[token] = (plugin, kind, value, first, second, third)
+            if len(self._asked) == 1:
+                self._loop.call_soon(self._put_one)
         else:
+            self._asked.pop(token, None)
             if plugin is not None:
                 plugin.ended(value / 1e9, first if kind == "failed" else "")
             if (call := self._calls.pop(token, None)) is not None:
                 call.end(kind, first, second)
+
+    def _put_one(self) -> None:
+        """The question that has waited longest."""
+        token = next(iter(self._asked), None)
+        if token is None:
+            return
+        plugin, kind, number, first, second, third = self._asked.pop(token)
+        if self._asked:
+            self._loop.call_soon(self._put_one)
+        asking = self._calls.get(token) or self.attend(plugin, token, NOBODY, None)
+        self._questions.put(kind, asking, token, number, first, second, third)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         self._loop.remove_reader(self._native.fileno())
         self._native.close()
+        self._asked.clear()
         self._calls.clear()
 
     def statistics(self) -> dict[str, object]:
