@@ -206,7 +206,7 @@ async def test_what_is_armed_is_done_when_nobody_is_heard_of(
         assert home.daemon.gateway.statistics()["armed"] == {"armed": 0, "made_total": 1}
         (line,) = [record for record in caplog.records if "armed_call_made" in record.getMessage()]
         assert line.levelno == logging.WARNING
-        assert "plugin=filter judge key='arm' tool=stop caller=anonymous after_ms=20" in line.getMessage()
+        assert "plugin=filter judge key='arm' tool='stop' caller=anonymous after_ms=20" in line.getMessage()
 
 
 async def test_arming_again_puts_it_off_and_disarming_ends_it() -> None:

@@ -99,7 +99,7 @@ class ArmedCalls:
         """Others are in no configuration any more."""
         for plugin in [name for name in self._armed if name not in plugins]:
             for armed in list(self._armed[plugin].values()):
-                _log.warning("armed_call_dropped plugin=%s key=%r tool=%s", plugin, armed.key, armed.tool)
+                _log.warning("armed_call_dropped plugin=%s key=%r tool=%r", plugin, armed.key, armed.tool)
                 self.disarm(plugin, armed.key)
 
     def _take(self, plugin: str, key: str) -> Armed | None:
@@ -114,7 +114,7 @@ class ArmedCalls:
     def _fire(self, armed: Armed) -> None:
         self._take(armed.plugin, armed.key)
         _log.warning(
-            "armed_call_made plugin=%s key=%r tool=%s caller=%s after_ms=%d",
+            "armed_call_made plugin=%s key=%r tool=%r caller=%s after_ms=%d",
             armed.plugin,
             armed.key,
             armed.tool,
@@ -134,10 +134,10 @@ class ArmedCalls:
                 self._over(armed)
             elif error.source is not Source.DOWNSTREAM and armed.attempts <= len(_PAUSES_S):
                 pause_s = _PAUSES_S[armed.attempts - 1]
-                _log.warning("armed_call_failed tool=%s again_in_s=%g error=%s", armed.tool, pause_s, error)
+                _log.warning("armed_call_failed tool=%r again_in_s=%g error=%s", armed.tool, pause_s, error)
                 armed.timer = asyncio.get_running_loop().call_later(pause_s, self._attempt, armed)
             else:
-                _log.error("armed_call_failed tool=%s error=%s", armed.tool, error)
+                _log.error("armed_call_failed tool=%r error=%s", armed.tool, error)
                 self._over(armed)
 
         try:
@@ -172,7 +172,7 @@ class ArmedCalls:
                     armed.timer.cancel()
         self._armed.clear()
         for armed in self._made:
-            _log.error("armed_call_failed tool=%s error=%s", armed.tool, "the gateway stopped before it was answered")
+            _log.error("armed_call_failed tool=%r error=the gateway stopped before it was answered", armed.tool)
             if armed.timer is not None:
                 armed.timer.cancel()
         self._made.clear()
