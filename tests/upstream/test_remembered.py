@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from tidegate.config.snapshot import Backend, Secret
+from tidegate.config.snapshot import Backend, Grants, Plugin, Secret
 from tidegate.pipeline.upstream.listing import Entry, Kind, Listing
 from tidegate.pipeline.upstream.offer import Offer
 from tidegate.pipeline.upstream.remembered import EVERYBODY, Remembered
@@ -71,6 +72,21 @@ def test_no_secret_and_no_trace_of_one_is_written() -> None:
     assert b"sesame" not in shelf_with().texts["files.json"]
     other = Backend("files", "http", url=BACKEND.url, env=(("KEY", Secret("x")),), headers=BACKEND.headers)
     assert kept(shelf_with(), other).offer(EVERYBODY) == OFFER
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Plugin("/p/one.wasm", digest="sha256:2"), Plugin("/p/two.wasm", digest="sha256:1"), Plugin("units", shipped=True)],
+)
+def test_what_a_plugin_offered_is_not_what_another_file_offers(other: Plugin) -> None:
+    shelf = Shelf()
+    plugin = Plugin("/p/one.wasm", digest="sha256:1")
+    one = kept(shelf, Backend("files", "wasm", plugin=plugin))
+    one.keep(EVERYBODY, OFFER)
+    one.write("wasm", True, False)
+    granted_more = replace(plugin, grants=Grants(log=True))
+    assert kept(shelf, Backend("files", "wasm", plugin=granted_more)).offer(EVERYBODY) == OFFER
+    assert kept(shelf, Backend("files", "wasm", plugin=other)).offer(EVERYBODY) is None
 
 
 def test_what_others_may_see_is_kept_in_memory_for_a_few_and_not_written() -> None:

@@ -12,6 +12,7 @@ import json
 from collections import OrderedDict
 from typing import Any, Final
 
+from tidegate import __version__
 from tidegate.config.snapshot import Backend, Transport
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import scan
@@ -106,6 +107,7 @@ class Remembered:
 
 def _digest(config: Backend) -> str:
     """Names the server that is meant. Of secrets only the names: a digest of a short one would give it away."""
+    plugin = config.plugin
     meant = (
         config.transport,
         config.command,
@@ -114,6 +116,8 @@ def _digest(config: Backend) -> str:
         config.address,
         [name for name, _ in config.env],
         [name for name, _ in config.headers],
+        # A file of another digest has other tools, or asks for other arguments; what comes with tidegate goes by that.
+        (plugin.file, plugin.digest or __version__) if plugin is not None else None,
     )
     return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
 
