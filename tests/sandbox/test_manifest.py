@@ -139,6 +139,7 @@ def test_a_schema_without_a_type_is_one_of_an_object() -> None:
         (PLAIN + CONVERT + "annotations = {a = nan}", "expected numbers that JSON has"),
         (PLAIN + CONVERT + f"annotations = {{a = 0x{'f' * 5000}}}", "expected numbers of at most 64 bits"),
         (PLAIN + f"x = {'[' * 40}{']' * 40}", "expected at most 32 levels"),
+        (PLAIN + "[[tools]]\nname = 'x'\ninput_schema = '{\"\\ud800\":0}'", "expected text without lone surrogates"),
         ("a." * 100_000 + "a = 1", "expected keys of at most 16 parts"),
         ('"\\"".' * 50_000 + "a = 1", "expected keys of at most 16 parts"),
         ("a = " + "[" * 100_000, "the manifest is nested too deeply"),

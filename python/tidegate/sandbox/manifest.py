@@ -210,7 +210,8 @@ def _check_values(value: object, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise BrokenManifest(f"expected at most {_MAX_DEPTH} levels of tables and lists")
     if isinstance(value, dict):
-        for item in value.values():
+        for key, item in value.items():
+            _check_values(key, depth + 1)
             _check_values(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
