@@ -96,6 +96,7 @@ class Calls:
             if opened is not None and not exchange.done:
                 exchange.abandon = opened.abandon
             return
+        exchange.sent = True
         call = connection.call(
             exchange,
             client,
@@ -296,6 +297,7 @@ def _carry(
     if edits and message is not exchange.message and envelope.name_span is not None:
         # The message was written anew around the name, which is what an askable request has edited.
         edits = [(*envelope.name_span, edits[0][2])]
+    exchange.sent = True
     return connection.call(
         listener,
         client,

@@ -186,6 +186,7 @@ class Exchange:
         "param_headers",
         "principal",
         "refused_by",
+        "sent",
         "started_s",
         "tool_failed",
         "transport",
@@ -207,6 +208,8 @@ class Exchange:
         self.backend = ""
         self.started_s = 0.0
         self.done = False
+        self.sent = False
+        """It was given to a connection to its server: from then on it may have arrived."""
         self.tool_failed = False
         """The result says that the tool itself failed: for telemetry. Not looked for in long ones."""
         self.refused_by = ""

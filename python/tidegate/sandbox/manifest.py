@@ -81,7 +81,7 @@ class Manifest:
     world: World
     description: str = ""
     inspects: tuple[str, ...] = ()
-    """Of a filter: `request`, `result` or both."""
+    """Of a filter: some of `request`, `result` and `end`."""
     tools: tuple[Tool, ...] = ()
     """Of a component, these may be known only once it was asked."""
     asks: Asks = field(default_factory=Asks)
@@ -137,8 +137,8 @@ def parse_manifest(text: bytes) -> Manifest:
         if world != "filter":
             raise BrokenManifest('`inspects`: expected only beside `world = "filter"`')
         inspects = _strings(inspects, "inspects")
-        if not inspects or len(set(inspects)) < len(inspects) or not set(inspects) <= {"request", "result"}:
-            raise BrokenManifest('`inspects`: expected "request", "result" or both in a list')
+        if not inspects or len(set(inspects)) < len(inspects) or not set(inspects) <= {"request", "result", "end"}:
+            raise BrokenManifest('`inspects`: expected some of "request", "result" and "end" in a list')
     tools = tree.get("tools")
     if world == "filter" and tools is not None:
         raise BrokenManifest("`tools`: expected none; a filter serves no tools")

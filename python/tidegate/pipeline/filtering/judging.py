@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol
 from tidegate.clock import Clock
 from tidegate.errors import FilterFailed, TidegateError
 from tidegate.events import Events, FilterJudged
+from tidegate.pipeline.filtering.ends import NOT_SENT, Owed, wants_ends
 from tidegate.pipeline.filtering.filters import Filter
 from tidegate.pipeline.filtering.plain import call_text, changed_object
 from tidegate.sandbox.guest import Caller, FilterGuest, Job, Verdict, Which
@@ -18,6 +19,8 @@ FILTER_S: Final = 30.0
 """How long one filter may take over one call, its turn in the sandbox included. Its own deadline is far shorter."""
 _MAX_WORDS_BYTES: Final = 4096
 """Of a filter's words that go to a client."""
+
+_PASSES: Final = ("pass", "change")
 
 Approvals = Mapping[Filter, bytes]
 """Filters that asked, and what a person agreed to: the digest of what each was shown."""
@@ -63,8 +66,12 @@ class Judging:
         caller_of: Callable[[Filter], Caller],
         approvals: Approvals,
         done: Callable[[Outcome], None],
+        owed: Owed | None = None,
     ) -> None:
-        """`filters`: in the order in which they are asked. `done` may be called before `start` returns."""
+        """`filters`: in the order in which they are asked. `done` may be called before `start` returns. `owed`: gets
+        those of a request that are to be told how it ended; unless all of them pass it, they are told so here.
+        """
+        self._owed = owed
         self._bench = bench
         self._which: Which = which
         self._left = list(reversed(filters))
@@ -84,6 +91,8 @@ class Judging:
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
+        if self._owed is not None:
+            self._owed.tell(NOT_SENT)
 
     @property
     def _value(self) -> bytes:
@@ -113,7 +122,11 @@ class Judging:
 
         def judged(verdict: Verdict | None, error: TidegateError | None) -> None:
             self._job = None
+            if self._owed is not None and wants_ends(guest) and verdict is not None and verdict.kind in _PASSES:
+                self._owed.note(guest, call, caller)
             if self._done is None:
+                if self._owed is not None:
+                    self._owed.tell(NOT_SENT)
                 return
             if verdict is None:
                 self._failed(one, error or FilterFailed("it said nothing"), began_s)
@@ -124,7 +137,9 @@ class Judging:
                 self._failed(one, refused, began_s)
 
         job = guest.inspect(self._which, call, self._result, caller, judged, FILTER_S)
-        if self._done is not None:
+        # One that notes what it lets pass is not stopped in the middle: nobody would know whether it has noted it.
+        may_stop = self._owed is None or not wants_ends(guest)
+        if may_stop and self._done is not None:
             self._job = job
 
     def _heed(self, one: Filter, verdict: Verdict, shown: bytes, approved: bool, began_s: float) -> None:
@@ -143,7 +158,7 @@ class Judging:
         elif verdict.kind not in ("pass", "refuse"):
             raise FilterFailed(f"filter `{one.name}` said `{verdict.kind}`, which is no verdict")
         self._tell(one, verdict.kind, began_s)
-        if verdict.kind in ("pass", "change"):
+        if verdict.kind in _PASSES:
             self._next()
             return
         words = verdict.text[:_MAX_WORDS_BYTES].decode(errors="ignore")
@@ -166,6 +181,8 @@ class Judging:
 
     def _end(self, outcome: Outcome) -> None:
         done, self._done = self._done, None
+        if self._owed is not None and outcome.kind != "pass":
+            self._owed.tell(NOT_SENT)
         if done is not None:
             done(outcome)
 

@@ -12,11 +12,12 @@ from typing import Final, Protocol
 
 from tidegate.config.snapshot import Limits
 from tidegate.errors import FilterFailed, TidegateError, UpstreamProtocol
-from tidegate.pipeline.codec import Envelope, find_member, patch_object, scan, splice
+from tidegate.pipeline.codec import ERROR, Envelope, find_member, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.pieces import elements, members, text_of
 from tidegate.pipeline.era.bridge.tasks.requests import error_message, result_message
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.filtering.approval import KeptApprovals
+from tidegate.pipeline.filtering.ends import NOT_SENT, UNKNOWN, Owed
 from tidegate.pipeline.filtering.filters import Filter, Filters
 from tidegate.pipeline.filtering.judging import Approvals, Bench, Judging, Outcome
 from tidegate.pipeline.filtering.plain import member_of, reads_one_way, refusal
@@ -57,7 +58,18 @@ class ResultBench(Bench, Protocol):
 class ScreenedExchange(Exchange):
     """A call of a filtered tool, on its way."""
 
-    __slots__ = ("_bench", "_judging", "_passed_s", "approvals", "arguments", "filters", "outer", "tries", "unscreened")
+    __slots__ = (
+        "_bench",
+        "_judging",
+        "_owed",
+        "_passed_s",
+        "approvals",
+        "arguments",
+        "filters",
+        "outer",
+        "tries",
+        "unscreened",
+    )
 
     def __init__(
         self,
@@ -71,8 +83,11 @@ class ScreenedExchange(Exchange):
         approvals: Approvals,
         unscreened: tuple[bytes, Envelope],
         tries: int = 0,
+        owed: Owed | None = None,
     ) -> None:
-        """`message`: as the filters left it; `unscreened`: as they were shown it."""
+        """`message`: as the filters left it; `unscreened`: as they were shown it. `owed`: those that let it pass and
+        are to be told how it ended.
+        """
         super().__init__(message, envelope, outer.client, outer.principal, outer.transport)
         self.outer = outer
         self.exposed_name = outer.exposed_name
@@ -87,6 +102,7 @@ class ScreenedExchange(Exchange):
         """How often it had passed them before."""
         self._bench = bench
         self._judging: Judging | None = None
+        self._owed = owed if owed is not None else Owed()
         self._passed_s = bench.clock.now_s()
         outer.abandon = self._outer_over
 
@@ -108,11 +124,16 @@ class ScreenedExchange(Exchange):
 
     def recheck(self, go_on: Callable[[], None]) -> None:
         bench, outer = self._bench, self.outer
+        # What they let pass was not sent; what they are about to let pass is another thing to them.
+        self._owed.tell(NOT_SENT)
+        owed = Owed()
 
         def judged(outcome: Outcome) -> None:
             self._judging = None
             if self.done:
+                owed.tell(NOT_SENT)
                 return
+            self._owed = owed
             if outcome.kind == "pass" and outcome.value == self.arguments:
                 self._passed_s = bench.clock.now_s()
                 go_on()
@@ -133,6 +154,7 @@ class ScreenedExchange(Exchange):
             lambda one: bench.caller_of(one, outer),
             self.approvals,
             judged,
+            owed,
         )
         self._judging.start()
 
@@ -143,6 +165,7 @@ class ScreenedExchange(Exchange):
     def give_up(self) -> None:
         """Stops the work on it; the client is told nothing."""
         self.done = True
+        self._owed.tell(NOT_SENT)
         abandon, self.abandon = self.abandon, None
         if abandon is not None:
             abandon()
@@ -154,6 +177,26 @@ class ScreenedExchange(Exchange):
             judging.cancel()
         if not self.done:
             self.cancel()
+
+    def answered(self, message: bytes, envelope: Envelope) -> None:
+        if not self.done:
+            self._owed.tell(self._end_of(message, envelope))
+        super().answered(message, envelope)
+
+    def _end_of(self, message: bytes, envelope: Envelope) -> bytes:
+        """What the server's answer says of how the call ended."""
+        span = envelope.error_span if envelope.kind == ERROR else envelope.result_span
+        if span is None:
+            return UNKNOWN
+        answer = message[span[0] : span[1]]
+        if envelope.kind == ERROR:
+            return _error_as_result(answer)
+        # A question, or a task: it goes on, or is called again.
+        return answer if self._no_result(answer) is None and reads_one_way(answer) else UNKNOWN
+
+    def _finish(self, error: TidegateError | None, code: int | None = None) -> None:
+        self._owed.tell(UNKNOWN if self.sent else NOT_SENT)
+        super()._finish(error, code)
 
     # -- on the way back ----------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from tidegate.pipeline.era.bridge.suspendable_call import read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.exchange import Exchange
 from tidegate.pipeline.filtering.approval import KeptApprovals, PendingApproval, SessionApproval, cannot_be_asked
+from tidegate.pipeline.filtering.ends import NOT_SENT, Owed
 from tidegate.pipeline.filtering.filters import Filter, Filters
 from tidegate.pipeline.filtering.judging import Approvals, Judging, Outcome
 from tidegate.pipeline.filtering.plain import arguments_of, member_of, refusal, with_arguments
@@ -140,6 +141,7 @@ class Screening:
         self._filters: tuple[Filter, ...] = ()
         self._arguments = b""
         self._running: Judging | None = None
+        self._owed = Owed()
         self._asking: SessionApproval | None = None
         self._asked = 0
 
@@ -161,6 +163,7 @@ class Screening:
     def _judge(self) -> None:
         screens = self._screens
         self._filters = screens.filters.of(self._tool)
+        self._owed = Owed()
         self._running = Judging(
             screens,
             "request",
@@ -171,6 +174,7 @@ class Screening:
             lambda one: screens.caller_of(one, self._exchange),
             self._approvals,
             self._judged,
+            self._owed,
         )
         self._running.start()
 
@@ -178,9 +182,11 @@ class Screening:
         self._running = None
         exchange = self._exchange
         if exchange.done:
+            self._owed.tell(NOT_SENT)
             return
         if self._screens.filters.of(self._tool) != self._filters:
             # Others are in force by now: what these said is worth nothing.
+            self._owed.tell(NOT_SENT)
             self._judge()
             return
         try:
@@ -196,6 +202,7 @@ class Screening:
                 assert outcome.error is not None
                 exchange.failed(outcome.error)
         except TidegateError as error:
+            self._owed.tell(NOT_SENT)
             exchange.failed(error)
 
     def _go_on(self, arguments: bytes) -> None:
@@ -214,6 +221,7 @@ class Screening:
                 approvals=self._approvals,
                 unscreened=(self._message, self._envelope),
                 tries=self._tries,
+                owed=self._owed,
             )
         )
 
