@@ -24,6 +24,8 @@ const WASM_STACK: usize = 512 << 10;
 const INSTANCES: u32 = 40;
 /// Core modules that they are made of, and tables of those.
 const PARTS: u32 = 8 * INSTANCES;
+/// A component with a JavaScript engine has three.
+const MEMORIES: u32 = 64;
 /// Of one memory, whatever an operator allows.
 const MEMORY: usize = 1 << 30;
 /// Of a memory that an instance gave back, so much is cleared and kept instead of being asked for anew: most guests need
@@ -36,7 +38,7 @@ fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(INSTANCES)
         .total_core_instances(PARTS)
-        .total_memories(INSTANCES)
+        .total_memories(MEMORIES)
         .total_tables(PARTS)
         .max_memory_size(MEMORY)
         .table_elements(TABLE_ELEMENTS)

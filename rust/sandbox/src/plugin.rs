@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -66,12 +66,26 @@ struct Inner {
     calls: Mutex<HashMap<u64, Arc<Shared>>>,
     tokens: AtomicU64,
     plugins: AtomicU64,
+    lines: Mutex<Lines>,
     store: Store,
 }
 
 impl Inner {
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Shared>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits for a turn of the plugins of this name.
+    fn line_of(&self, name: &str, world: World) -> Arc<Mutex<Line>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, line| line.strong_count() > 0);
+        let key = (name.to_owned(), world == World::Filter);
+        if let Some(line) = lines.get(&key).and_then(Weak::upgrade) {
+            return line;
+        }
+        let line = Arc::default();
+        lines.insert(key, Arc::downgrade(&line));
+        line
     }
 
     fn cancel(&self, token: u64) {
@@ -95,6 +109,7 @@ impl Sandbox {
             calls: Mutex::default(),
             tokens: AtomicU64::new(1),
             plugins: AtomicU64::new(1),
+            lines: Mutex::default(),
             store: Store::open(store).map_err(io::Error::other)?,
         })))
     }
@@ -193,7 +208,7 @@ impl Sandbox {
             ready,
             given,
             sandbox: Arc::clone(&self.0),
-            line: Mutex::default(),
+            line: self.0.line_of(name, world),
         })))
     }
 
@@ -245,14 +260,19 @@ struct Loaded {
     ready: Ready,
     given: Arc<Given>,
     sandbox: Arc<Inner>,
-    line: Mutex<Line>,
+    /// Shared with those of the same name and world that were loaded before: what they keep is the same, and one that
+    /// may have a single call at a time keeps it whole.
+    line: Arc<Mutex<Line>>,
 }
 
 #[derive(Default)]
 struct Line {
     running: usize,
-    waiting: VecDeque<Call>,
+    waiting: VecDeque<(Arc<Loaded>, Call)>,
 }
+
+/// By name, and whether they are filters.
+type Lines = HashMap<(String, bool), Weak<Mutex<Line>>>;
 
 struct Call {
     token: u64,
@@ -312,7 +332,7 @@ impl Plugin {
             loaded.submit(call);
         } else if line.waiting.len() < loaded.given.bounds.queued {
             sandbox.calls().insert(token, shared);
-            line.waiting.push_back(call);
+            line.waiting.push_back((Arc::clone(loaded), call));
         } else {
             drop(line);
             loaded.tell(token, call.reply_to, Err(Failure::Busy), Duration::ZERO);
@@ -455,8 +475,8 @@ impl Drop for Turn {
             line.running -= 1;
         }
         drop(line);
-        if let Some(call) = next {
-            self.loaded.submit(call);
+        if let Some((loaded, call)) = next {
+            loaded.submit(call);
         }
     }
 }

@@ -42,6 +42,8 @@ impl Drop for Folder {
 
 /// What a guest gets beside its code.
 pub struct Given {
+    /// One of its own, where it is empty.
+    pub name: &'static str,
     pub world: World,
     pub grants: Grants,
     pub bounds: Bounds,
@@ -51,6 +53,7 @@ pub struct Given {
 impl Default for Given {
     fn default() -> Self {
         Self {
+            name: "",
             world: World::Tool,
             grants: Grants::default(),
             bounds: bounds(),
@@ -119,8 +122,14 @@ impl House {
         kind: Kind,
         given: Given,
     ) -> Result<Plugin, Failure> {
+        static LOADED: AtomicU32 = AtomicU32::new(0);
+        let own = format!("guest-{}", LOADED.fetch_add(1, Ordering::Relaxed));
         self.sandbox.load(
-            "guest",
+            if given.name.is_empty() {
+                &own
+            } else {
+                given.name
+            },
             file,
             sha256,
             kind,

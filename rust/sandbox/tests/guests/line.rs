@@ -10,7 +10,18 @@ const FINE: &str = r#"{"result":{}}"#;
 const ASK: &str = r#"(import "tidegate" "http_send" (func $send (param i32 i32) (result i64)))"#;
 
 fn limited(house: &House, text: &str, concurrency: usize, queued: usize) -> Plugin {
+    named(house, "", text, concurrency, queued)
+}
+
+fn named(
+    house: &House,
+    name: &'static str,
+    text: &str,
+    concurrency: usize,
+    queued: usize,
+) -> Plugin {
     let given = Given {
+        name,
         bounds: Bounds {
             concurrency,
             queued,
@@ -36,6 +47,19 @@ fn calls_of_a_plugin_that_has_one_at_a_time_are_served_in_order() {
     let plugin = limited(&house, &answering(FINE), 1, 256);
     let tokens: Vec<u64> = (0..100).map(|_| house.start(&plugin, "x")).collect();
     assert_eq!(house.order_of(100), tokens);
+}
+
+#[test]
+fn a_plugin_that_was_loaded_again_waits_for_calls_of_the_one_before() {
+    let house = House::new();
+    let before = named(&house, "same", &asking(), 1, 8);
+    let now = named(&house, "same", &answering(FINE), 1, 8);
+    let first = house.start(&before, "x");
+    let (number, _) = house.asked(first);
+    let second = house.start(&now, "x");
+    drop(before);
+    house.sandbox.answer(first, number, Ok("{}".into()));
+    assert_eq!(house.order_of(2), [first, second]);
 }
 
 #[test]
