@@ -25,7 +25,7 @@ const INSTANCES: u32 = 40;
 /// Core modules that they are made of, and tables of those.
 const PARTS: u32 = 8 * INSTANCES;
 /// A component with a JavaScript engine has three.
-const MEMORIES: u32 = 64;
+const MEMORIES: u32 = 60;
 /// Of one memory, whatever an operator allows.
 const MEMORY: usize = 1 << 30;
 /// Of a memory that an instance gave back, so much is cleared and kept instead of being asked for anew: most guests need
