@@ -91,8 +91,10 @@ class Wire:
 
 @final
 class Sandbox:
-    def __init__(self, store: str | None, threads: int) -> None:
-        """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
+    def __init__(self, store: str | None, threads: int, memory_bytes: int) -> None:
+        """`store`: the file that plugins keep things in; None for memory only. `threads`: guests that compute at once.
+        `memory_bytes`: of all guests together. Raises: OSError.
+        """
 
     def fileno(self) -> int:
         """Readable while `take` has something."""

@@ -23,7 +23,7 @@ artefact, sha256, limit = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit)))
 from tidegate import _sandbox
 
-sandbox = _sandbox.Sandbox(None, 1)
+sandbox = _sandbox.Sandbox(None, 1, 1 << 30)
 plugin = sandbox.load(
     "stats", artefact, bytes.fromhex(sha256), kind="module", world="tool", settings="{}", grants={}, bounds={}
 )

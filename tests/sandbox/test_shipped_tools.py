@@ -31,7 +31,7 @@ def serving(name: str, directory: Path) -> Call:
     code = _sandbox.compile(wasm)
     artefact = directory / name
     artefact.write_bytes(code)
-    sandbox = _sandbox.Sandbox(None, 1)
+    sandbox = _sandbox.Sandbox(None, 1, 1 << 30)
     limits = manifest_of(wasm).limits
     plugin = sandbox.load(
         name,

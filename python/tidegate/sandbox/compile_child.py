@@ -80,7 +80,7 @@ class _Loaded:
         """Raises: ValueError."""
         from tidegate import _sandbox
 
-        self._sandbox = _sandbox.Sandbox(None, 1)
+        self._sandbox = _sandbox.Sandbox(None, 1, OWN.memory_bytes)
         self._plugin = self._sandbox.load(
             "asked",
             str(artefact.path),

@@ -58,7 +58,7 @@ class Sandbox:
         """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
         self._services = services
         threads = _THREADS_A_CORE * len(os.sched_getaffinity(0))
-        self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads)
+        self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads, _memory_bytes())
         self._questions = Questions(self._native, services.fetch, events)
         self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
         self._calls: dict[int, PluginCall] = {}
@@ -227,6 +227,17 @@ class Sandbox:
         calls, threads = self._native.counts()
         plugins = {plugin.name: plugin.statistics() for plugin in self._plugins.values()}
         return {"calls": calls, "threads": threads, "plugins": plugins}
+
+
+def _memory_bytes() -> int:
+    """What all guests may have together: half of what this process may."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        group = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().removeprefix("0::")
+        room = min(room, int(Path(f"/sys/fs/cgroup{group}/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        pass  # no limit, or nobody says
+    return room // 2
 
 
 @dataclass(frozen=True, slots=True)

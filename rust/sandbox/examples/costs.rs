@@ -108,7 +108,7 @@ struct Whole {
 
 impl Whole {
     fn new(name: &'static str, wasm: &[u8], kind: Kind) -> Self {
-        let sandbox = Sandbox::new(None, 4).unwrap();
+        let sandbox = Sandbox::new(None, 4, usize::MAX).unwrap();
         let code = compile(wasm, None).unwrap();
         let file = std::env::temp_dir().join(format!("tidegate-costs-{}", std::process::id()));
         std::fs::write(&file, &code).unwrap();

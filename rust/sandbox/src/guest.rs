@@ -9,6 +9,7 @@ use crate::call::{Question, Shared};
 use crate::engine::Running;
 use crate::failure::Failure;
 use crate::grants::TABLE_ELEMENTS;
+use crate::memory::Budget;
 use crate::outbox::{Event, Outbox};
 use crate::plugin::Given;
 use crate::store::PluginStore;
@@ -55,6 +56,7 @@ pub(crate) struct Link {
     pub(crate) shared: Arc<Shared>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) threads: Arc<Threads>,
+    pub(crate) memory: Arc<Budget>,
 }
 
 pub(crate) type Answer = Result<String, String>;
@@ -274,6 +276,12 @@ fn grow(
     granted
 }
 
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.link.memory.give_back(self.memory);
+    }
+}
+
 impl ResourceLimiter for Guest {
     fn memory_growing(
         &mut self,
@@ -281,13 +289,13 @@ impl ResourceLimiter for Guest {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let granted = grow(
-            &mut self.memory,
-            current,
-            desired,
-            maximum,
-            self.given.bounds.memory_bytes,
-        );
+        let before = self.memory;
+        let most = self.given.bounds.memory_bytes;
+        let mut granted = grow(&mut self.memory, current, desired, maximum, most);
+        if granted && !self.link.memory.take(self.memory - before) {
+            self.memory = before;
+            granted = false;
+        }
         self.denied |= !granted;
         Ok(granted)
     }

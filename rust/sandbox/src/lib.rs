@@ -11,6 +11,7 @@ mod examine;
 mod failure;
 mod grants;
 mod guest;
+mod memory;
 mod module;
 mod outbox;
 mod plugin;

@@ -19,6 +19,7 @@ use crate::engine::Running;
 use crate::failure::Failure;
 use crate::grants::{Bounds, Grants};
 use crate::guest::{Guest, Link, start_clocks};
+use crate::memory::Budget;
 use crate::outbox::{Done, Event, Outbox};
 use crate::store::{PluginStore, Store};
 use crate::threads::Threads;
@@ -63,6 +64,7 @@ pub struct Sandbox(Arc<Inner>);
 struct Inner {
     outbox: Arc<Outbox>,
     threads: Arc<Threads>,
+    memory: Arc<Budget>,
     calls: Mutex<HashMap<u64, Arc<Shared>>>,
     tokens: AtomicU64,
     plugins: AtomicU64,
@@ -97,15 +99,17 @@ impl Inner {
 }
 
 impl Sandbox {
-    /// `store`: the file that plugins keep things in; None for memory only. `threads`: how many guests compute at once.
+    /// `store`: the file that plugins keep things in; None for memory only. `threads`: how many guests compute at once. `memory_bytes`: of all
+    /// that there are, together.
     ///
     /// # Errors
     /// Where there is no descriptor left.
-    pub fn new(store: Option<&Path>, threads: usize) -> io::Result<Self> {
+    pub fn new(store: Option<&Path>, threads: usize, memory_bytes: usize) -> io::Result<Self> {
         start_clocks();
         Ok(Self(Arc::new(Inner {
             outbox: Arc::new(Outbox::new()?),
             threads: Threads::new(threads),
+            memory: Arc::new(Budget::new(memory_bytes)),
             calls: Mutex::default(),
             tokens: AtomicU64::new(1),
             plugins: AtomicU64::new(1),
@@ -399,6 +403,7 @@ impl Loaded {
             shared: Arc::clone(shared),
             outbox: Arc::clone(&self.sandbox.outbox),
             threads: Arc::clone(&self.sandbox.threads),
+            memory: Arc::clone(&self.sandbox.memory),
         };
         let store = kept.insert(Guest::store(&self.given, link, deadline)?);
         let _running = Running::get().enter();

@@ -175,9 +175,9 @@ struct Sandbox(sandbox::Sandbox);
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (store, threads))]
-    fn new(store: Option<PathBuf>, threads: usize) -> PyResult<Self> {
-        let made = sandbox::Sandbox::new(store.as_deref(), threads);
+    #[pyo3(signature = (store, threads, memory_bytes))]
+    fn new(store: Option<PathBuf>, threads: usize, memory_bytes: usize) -> PyResult<Self> {
+        let made = sandbox::Sandbox::new(store.as_deref(), threads, memory_bytes);
         Ok(Self(
             made.map_err(|error| PyOSError::new_err(error.to_string()))?,
         ))

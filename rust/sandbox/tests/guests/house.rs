@@ -82,8 +82,13 @@ impl House {
     }
 
     pub fn with_threads(threads: usize) -> Self {
+        Self::with(threads, 1 << 30)
+    }
+
+    /// `memory_bytes`: of all guests together.
+    pub fn with(threads: usize, memory_bytes: usize) -> Self {
         Self {
-            sandbox: Sandbox::new(None, threads).unwrap(),
+            sandbox: Sandbox::new(None, threads, memory_bytes).unwrap(),
             folder: Folder::new(),
             heard: RefCell::default(),
         }

@@ -63,6 +63,26 @@ fn a_plugin_that_was_loaded_again_waits_for_calls_of_the_one_before() {
 }
 
 #[test]
+fn guests_share_the_memory_that_all_of_them_may_have_and_give_it_back() {
+    // Each has a page of 64 KiB.
+    let house = House::with(4, 2 << 16);
+    let plugin = limited(&house, &asking(), 4, 8);
+    let fine = limited(&house, &answering(FINE), 4, 8);
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let token = house.start(&plugin, "x");
+            (token, house.asked(token).0)
+        })
+        .collect();
+    assert!(matches!(house.call(&fine, "x"), Err(Failure::OutOfMemory)));
+    for (token, number) in held {
+        house.sandbox.answer(token, number, Ok("{}".into()));
+        assert_eq!(result_of(house.end_of(token)), "{}");
+    }
+    until("it is given back", || house.call(&fine, "x").is_ok());
+}
+
+#[test]
 fn one_call_too_many_is_told_that_it_is_busy_and_the_others_are_served() {
     let house = House::new();
     let plugin = limited(&house, &asking(), 1, 2);
