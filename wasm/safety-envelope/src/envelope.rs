@@ -1,5 +1,5 @@
 //! Looks at one call.
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use json::Value;
 
 use crate::history::{self, Writes};
+use crate::interval::Outcome;
 use crate::settings::{Rule, Settings, Switch, stop_tools};
 use crate::switch::{self, State};
 use crate::{Answer, Surroundings, range};
@@ -28,9 +29,7 @@ pub fn inspect(call: &str, settings: &str, around: &dyn Surroundings) -> Answer 
     if stops {
         // Whatever else is wrong, a stop goes through.
         if let Ok(settings) = &read {
-            for switch in switches(settings).filter(|switch| switch.stop == tool) {
-                let _ = switch::stop(switch, settings, around);
-            }
+            switch::stop(tool, settings, around);
         }
         return Answer::Pass;
     }
@@ -39,6 +38,61 @@ pub fn inspect(call: &str, settings: &str, around: &dyn Surroundings) -> Answer 
         Err(why) => return refuse(format!("the settings are invalid: {why}")),
     };
     decide(tool, &call, &settings, around).unwrap_or_else(refuse)
+}
+
+/// A call that went through has ended: each is told, once. `outcome`: a result as MCP has it, or what the gateway says in its
+/// place. What cannot be noted leaves the call under way: that is the safe side.
+pub fn ended(call: &str, outcome: &str, settings: &str, around: &dyn Surroundings) {
+    let (Ok(call), Ok(settings)) = (Value::parse(call), Value::parse(settings)) else {
+        return;
+    };
+    let (Some(tool), Ok(read)) = (
+        call.get("tool").and_then(Value::text),
+        Settings::read(&settings),
+    ) else {
+        return;
+    };
+    let outcome = Outcome::read(outcome);
+    if stop_tools(&settings).contains(&tool) {
+        switch::stop_ended(tool, outcome, &read, around);
+        return;
+    }
+    let nothing = Value::Object(Vec::new());
+    let arguments = call.get("arguments").unwrap_or(&nothing);
+    let mut values = BTreeMap::new();
+    let mut groups = BTreeSet::new();
+    for rule in rules_for(tool, &read) {
+        for bounds in &rule.arguments {
+            for (pointer, value) in range::resolve(arguments, &bounds.steps) {
+                if let Ok(Some(number)) = range::check(bounds, &pointer, value)
+                    && let Some(key) = history::kept(bounds, &pointer, arguments)
+                {
+                    values.insert(key, number);
+                }
+            }
+        }
+        if let Some(switch) = rule
+            .switch
+            .as_ref()
+            .filter(|switch| groups.insert(&switch.group))
+        {
+            let _ = switch::ended(switch, outcome, around);
+        }
+    }
+    let _ = history::ended(values, outcome, around);
+}
+
+/// What arms again is no command, so rules for many tools do not mean it; one for it alone does.
+fn rules_for<'s>(tool: &str, settings: &'s Settings) -> Vec<&'s Rule> {
+    let rearms = switches(settings).any(|switch| switch.rearm.as_deref() == Some(tool));
+    let named = |rule: &&Rule| {
+        if rearms {
+            rule.tool == tool
+        } else {
+            matches(&rule.tool, tool)
+        }
+    };
+    settings.rules.iter().filter(named).collect()
 }
 
 fn switches(settings: &Settings) -> impl Iterator<Item = &Switch> {
@@ -58,15 +112,7 @@ fn decide(
     let rearms: Vec<&Switch> = switches(settings)
         .filter(|switch| switch.rearm.as_deref() == Some(tool))
         .collect();
-    // What arms again is no command, so rules for many tools do not mean it; one for it alone does.
-    let named = |rule: &&Rule| {
-        if rearms.is_empty() {
-            matches(&rule.tool, tool)
-        } else {
-            rule.tool == tool
-        }
-    };
-    let rules: Vec<&Rule> = settings.rules.iter().filter(named).collect();
+    let rules = rules_for(tool, settings);
     if rules.is_empty() && rearms.is_empty() && settings.refuse_unlisted {
         return Err(format!("there is no rule for `{tool}`"));
     }
@@ -98,8 +144,9 @@ fn decide(
             .as_ref()
             .filter(|switch| groups.insert(&switch.group))
         {
-            if switch::state(switch, around)? == State::Tripped {
-                switch::trip(switch, settings, around)?;
+            let state = switch::state(switch, around)?;
+            if state == State::Tripped {
+                switch::trip(switch, around)?;
                 match &switch.rearm {
                     Some(rearm) if rearm != tool => {
                         return Err(format!("a command was not renewed within {} ms, so this was stopped; call `{rearm}` to arm it again", switch.renew_ms));
@@ -108,8 +155,8 @@ fn decide(
                     None => questions.push(format!("A command was not renewed within {} ms, so this was stopped. Arm it again?", switch.renew_ms)),
                 }
             }
-            switch::renew(switch, around, &mut writes);
-            renewed.push(switch);
+            let left_ms = switch::renew(switch, state, around, &mut writes)?;
+            renewed.push((switch, left_ms));
         }
         if rule.approval {
             questions.push(format!("Call `{tool}`?"));
@@ -124,13 +171,15 @@ fn decide(
         return Ok(Answer::Ask(question));
     }
     // Armed first: a stop too many does no harm, a value that counts as accepted and was not would.
-    for switch in &renewed {
-        switch::arm(switch, around)?;
+    for (switch, left_ms) in &renewed {
+        switch::arm(switch, *left_ms, around)?;
     }
-    writes.commit(around)?;
+    let written = writes.commit(around)?;
     for switch in rearms {
-        switch::reset(switch, settings, around)
-            .map_err(|why| format!("it cannot be armed again: {why}"))?;
+        if let Err(why) = switch::reset(switch, around) {
+            written.undo(around);
+            return Err(format!("it cannot be armed again: {why}"));
+        }
     }
     Ok(Answer::Pass)
 }
@@ -191,100 +240,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::{Cell, RefCell};
-    use std::collections::BTreeMap;
-
-    #[derive(Default)]
-    struct Bench {
-        ms: Cell<u64>,
-        wall: Cell<u64>,
-        kept: RefCell<BTreeMap<String, String>>,
-        room: Cell<Option<usize>>,
-        armed: RefCell<Vec<String>>,
-        no_arming: Cell<bool>,
-    }
-
-    impl Bench {
-        fn later(&self, ms: u64) {
-            self.ms.set(self.ms.get() + ms);
-            self.wall.set(self.wall.get() + ms);
-        }
-    }
-
-    impl Surroundings for Bench {
-        fn monotonic_ms(&self) -> u64 {
-            self.ms.get()
-        }
-        fn now_ms(&self) -> u64 {
-            self.wall.get()
-        }
-        fn get(&self, key: &str) -> Result<Option<String>, String> {
-            Ok(self.kept.borrow().get(key).cloned())
-        }
-        fn set(&self, key: &str, value: &str) -> Result<(), String> {
-            let mut kept = self.kept.borrow_mut();
-            if self
-                .room
-                .get()
-                .is_some_and(|room| kept.len() >= room && !kept.contains_key(key))
-            {
-                return Err("full".to_string());
-            }
-            kept.insert(key.to_string(), value.to_string());
-            Ok(())
-        }
-        fn delete(&self, key: &str) -> Result<(), String> {
-            self.kept.borrow_mut().remove(key);
-            Ok(())
-        }
-        fn keys(&self, prefix: &str) -> Result<Vec<String>, String> {
-            Ok(self
-                .kept
-                .borrow()
-                .keys()
-                .filter(|key| key.starts_with(prefix))
-                .cloned()
-                .collect())
-        }
-        fn arm(&self, key: &str, after_ms: u32, tool: &str, arguments: &str) -> Result<(), String> {
-            if self.no_arming.get() {
-                return Err("not granted".to_string());
-            }
-            self.armed
-                .borrow_mut()
-                .push(format!("{key} {after_ms} {tool} {arguments}"));
-            Ok(())
-        }
-        fn disarm(&self, key: &str) {
-            self.armed.borrow_mut().push(format!("{key} off"));
-        }
-    }
-
-    fn call(bench: &Bench, settings: &str, tool: &str, arguments: &str) -> Answer {
-        inspect(
-            &format!(
-                r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":false}}"#
-            ),
-            settings,
-            bench,
-        )
-    }
-
-    fn approved(bench: &Bench, settings: &str, tool: &str, arguments: &str) -> Answer {
-        inspect(
-            &format!(r#"{{"tool":"{tool}","arguments":{arguments},"caller":"c","approved":true}}"#),
-            settings,
-            bench,
-        )
-    }
-
-    #[track_caller]
-    fn refused(answer: Answer, because: &str) {
-        match answer {
-            Answer::Refuse(why) => assert!(why.contains(because), "{why}"),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::bench::{Bench, approved, call, refused};
 
     const RANGES: &str = r#"{"tools":[{"tool":"arm__*","arguments":[
         {"pointer":"/x","min":-1,"max":10},{"pointer":"/mode","allowed":["slow","fast",3],"optional":true},{"pointer":"/joints/*/deg","max":90,"integer":true,"optional":true}]}]}"#;

@@ -1,4 +1,5 @@
-//! The last accepted value of an argument, and how fast the next one may differ from it.
+//! The last values of arguments, as far as they are known, and how fast the next one may differ from them.
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,11 +7,20 @@ use alloc::vec::Vec;
 use json::{Value, quote};
 
 use crate::Surroundings;
+use crate::interval::{Interval, Moment, Outcome};
 use crate::settings::{Bounds, Rule};
 
 const PREFIX: &str = "last:";
 /// A key's most, less room for its prefix.
 const LONGEST: usize = 240;
+const DAMAGED: &str = "the last values cannot be read: they are damaged";
+
+pub fn now(around: &dyn Surroundings) -> Moment {
+    Moment {
+        monotonic: around.monotonic_ms(),
+        wall: around.now_ms(),
+    }
+}
 
 /// What the store holds for a key.
 pub fn read(around: &dyn Surroundings, key: &str) -> Result<Option<Value>, String> {
@@ -21,7 +31,7 @@ pub fn read(around: &dyn Surroundings, key: &str) -> Result<Option<Value>, Strin
         None => Ok(None),
         Some(text) => Value::parse(&text)
             .map(Some)
-            .map_err(|_| String::from("the last values cannot be read: they are damaged")),
+            .map_err(|_| String::from(DAMAGED)),
     }
 }
 
@@ -30,43 +40,49 @@ pub fn elapsed_ms(since: u64, now: u64) -> u64 {
     if now >= since { now - since } else { now }
 }
 
+fn interval(around: &dyn Surroundings, key: &str) -> Result<Interval, String> {
+    match read(around, key)? {
+        None => Ok(Interval::default()),
+        Some(entry) => Interval::read(&entry).ok_or(String::from(DAMAGED)),
+    }
+}
+
 /// What is written once everything is accepted.
 #[derive(Default)]
 pub struct Writes(pub Vec<(String, String)>);
 
+/// What was there before it was written.
+pub struct Written<'w>(Vec<(&'w String, Option<String>)>);
+
 impl Writes {
     /// All of them or, as far as the store allows, none.
-    pub fn commit(&self, around: &dyn Surroundings) -> Result<(), String> {
-        let mut before = Vec::new();
+    pub fn commit(&self, around: &dyn Surroundings) -> Result<Written<'_>, String> {
+        let mut before = Written(Vec::new());
         for (key, value) in &self.0 {
             let written = around.get(key).and_then(|old| {
-                before.push((key, old));
-                around.set(key, value)
+                around.set(key, value)?;
+                before.0.push((key, old));
+                Ok(())
             });
             if let Err(why) = written {
-                undo(around, before);
+                before.undo(around);
                 return Err(format!("the last values cannot be written: {why}"));
             }
         }
-        Ok(())
+        Ok(before)
     }
 }
 
-fn undo(around: &dyn Surroundings, before: Vec<(&String, Option<String>)>) {
-    for (key, old) in before.into_iter().rev() {
-        // Nothing more can be done: the call is refused either way.
-        let _ = match old {
-            Some(old) => around.set(key, &old),
-            None => around.delete(key),
-        };
+impl Written<'_> {
+    pub fn undo(self, around: &dyn Surroundings) {
+        for (key, old) in self.0.into_iter().rev() {
+            // Nothing more can be done: the call is refused either way.
+            let _ = match old {
+                Some(old) => around.set(key, &old),
+                None => around.delete(key),
+            };
+        }
     }
-}
-
-fn entry(number: f64, now: u64) -> String {
-    format!(
-        "{{\"value\":{},\"ms\":\"{now}\"}}",
-        Value::from_number(number).to_text()
-    )
 }
 
 fn key(bounds: &Bounds, pointer: &str, arguments: &Value) -> Result<String, String> {
@@ -93,7 +109,7 @@ fn key(bounds: &Bounds, pointer: &str, arguments: &Value) -> Result<String, Stri
     }
 }
 
-/// Checks the change against the last value; what is to be written when the call is accepted goes to `writes`.
+/// Checks the change against all that the value may be; what is to be written when the call is accepted goes to `writes`.
 pub fn check(
     bounds: &Bounds,
     pointer: &str,
@@ -106,31 +122,29 @@ pub fn check(
         return Ok(());
     }
     let key = key(bounds, pointer, arguments)?;
-    let now = around.monotonic_ms();
-    let last = read(around, &key)?;
-    let value = match &last {
-        None => bounds.initial,
-        Some(last) => Some(
-            last.get("value")
-                .and_then(Value::number)
-                .ok_or("the last values cannot be read: they are damaged")?,
-        ),
+    let now = now(around);
+    let mut interval = interval(around, &key)?;
+    let (ends, since) = match interval.hull {
+        Some(hull) => (Some((hull.lo, hull.hi)), Some(hull.ms)),
+        None => (bounds.initial.map(|value| (value, value)), None),
     };
-    if let Some(value) = value {
+    if let Some((lo, hi)) = ends {
+        if let Some(step) = bounds.max_step.filter(|step| hi - lo > *step) {
+            return Err(format!(
+                "`{pointer}` may be anything from {lo} to {hi} now, and change by no more than {step} at once: stop it, once nothing is under way"
+            ));
+        }
+        // The farther one, so that the words say what is wrong.
+        let value = if number - lo > hi - number { lo } else { hi };
         let change = (number - value).abs();
         if let Some(step) = bounds.max_step.filter(|step| change > *step) {
             return Err(format!(
                 "`{pointer}` would change from {value} to {number}, by more than {step} at once"
             ));
         }
-        if let (Some(rate), Some(last)) = (bounds.max_rate, &last) {
-            let since = last
-                .get("ms")
-                .and_then(Value::text)
-                .and_then(|ms| ms.parse().ok())
-                .ok_or("the last values cannot be read: they are damaged")?;
+        if let (Some(rate), Some(since)) = (bounds.max_rate, since) {
             #[allow(clippy::cast_precision_loss)] // nothing lasts 2^53 ms
-            let seconds = elapsed_ms(since, now) as f64 / 1000.0;
+            let seconds = elapsed_ms(since, now.monotonic) as f64 / 1000.0;
             if change > rate * seconds {
                 return Err(format!(
                     "`{pointer}` would change from {value} to {number} within {seconds} s, faster than {rate} a second"
@@ -138,19 +152,74 @@ pub fn check(
             }
         }
     }
-    writes.0.push((key, entry(number, now)));
+    interval.pass(number, bounds.initial, now);
+    writes.0.push((key, interval.text()));
     Ok(())
 }
 
-/// What was set is no longer so where the rule says what a stop makes of it.
-pub fn stopped(rule: &Rule, around: &dyn Surroundings) -> Result<(), String> {
-    for bounds in &rule.arguments {
+/// The name under which a value is kept, where one is.
+pub fn kept(bounds: &Bounds, pointer: &str, arguments: &Value) -> Option<String> {
+    key(bounds, pointer, arguments)
+        .ok()
+        .filter(|_| bounds.changes())
+}
+
+/// A command that was let through has ended; these are its values, each under its name.
+pub fn ended(
+    values: BTreeMap<String, f64>,
+    outcome: Outcome,
+    around: &dyn Surroundings,
+) -> Result<(), String> {
+    for (key, value) in values {
+        change(around, &key, |interval, now| {
+            interval.end(value, outcome, now);
+        })?;
+    }
+    Ok(())
+}
+
+fn change(
+    around: &dyn Surroundings,
+    key: &str,
+    how: impl FnOnce(&mut Interval, Moment),
+) -> Result<(), String> {
+    let mut interval = interval(around, key)?;
+    how(&mut interval, now(around));
+    around.set(key, &interval.text())
+}
+
+/// What a stop of these rules' tools makes of the last values.
+fn at_stop<'s>(
+    rules: impl Iterator<Item = &'s Rule>,
+    around: &dyn Surroundings,
+) -> Result<BTreeMap<String, f64>, String> {
+    let mut values = BTreeMap::new();
+    for bounds in rules.flat_map(|rule| &rule.arguments) {
         let Some(at_stop) = bounds.at_stop.filter(|_| bounds.changes()) else {
             continue;
         };
         for key in around.keys(&format!("{PREFIX}{}|", bounds.history))? {
-            around.set(&key, &entry(at_stop, around.monotonic_ms()))?;
+            values.insert(key, at_stop);
         }
     }
+    Ok(values)
+}
+
+/// A stop is let through: a command that no step bounds.
+pub fn stopping<'s>(
+    rules: impl Iterator<Item = &'s Rule>,
+    around: &dyn Surroundings,
+) -> Result<(), String> {
+    for (key, at) in at_stop(rules, around)? {
+        change(around, &key, |interval, now| interval.pass(at, None, now))?;
+    }
     Ok(())
+}
+
+pub fn stop_ended<'s>(
+    rules: impl Iterator<Item = &'s Rule>,
+    outcome: Outcome,
+    around: &dyn Surroundings,
+) -> Result<(), String> {
+    ended(at_stop(rules, around)?, outcome, around)
 }

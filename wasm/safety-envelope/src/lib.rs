@@ -2,21 +2,26 @@
 //!
 //! Fails closed: what is odd, missing or unknown is refused, as is everything while the store cannot be used. Only calls of a
 //! stop tool always go through. The gateway runs one of these at a time (`concurrency = 1`), so that what is checked against
-//! the last accepted value is still that when the next one is written.
+//! the last values still holds when the next ones are written; and it tells how each call that went through has ended.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
 
+#[cfg(test)]
+mod bench;
 mod envelope;
 mod history;
+mod interval;
 mod range;
 mod settings;
 mod switch;
+#[cfg(test)]
+mod under_way;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use envelope::inspect;
+pub use envelope::{ended, inspect};
 
 /// What the gateway offers of which this makes use; in tests, a stand-in.
 pub trait Surroundings {
@@ -43,7 +48,7 @@ mod plugin {
     use alloc::vec::Vec;
     use tidegate::Verdict;
 
-    use super::{Answer, Surroundings, inspect};
+    use super::{Answer, Surroundings, ended, inspect};
 
     struct Gateway;
 
@@ -82,7 +87,8 @@ mod plugin {
         }
     }
 
-    fn result(_call: &str, _result: &str) -> Verdict {
+    fn result(call: &str, outcome: &str) -> Verdict {
+        ended(call, outcome, &tidegate::settings(), &Gateway);
         Verdict::Pass
     }
 
