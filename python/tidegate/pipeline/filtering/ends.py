@@ -9,14 +9,22 @@ from __future__ import annotations
 from typing import Final
 
 from tidegate.errors import TidegateError
+from tidegate.pipeline.codec import find_member
 from tidegate.sandbox.guest import Caller, FilterGuest, Verdict
 
+_END: Final = "dev.tidegate/end"
 NOT_SENT: Final = b'{"content":[],"isError":true,"_meta":{"dev.tidegate/end":"not_sent"}}'
 """It did not reach the server: another filter refused it, its client left, or it is to be judged again."""
 UNKNOWN: Final = b'{"content":[],"isError":true,"_meta":{"dev.tidegate/end":"unknown"}}'
 """It may have reached the server: cancelled, too late, lost; or it goes on."""
 
 _TOLD_S: Final = 30.0
+
+
+def claims_end(result: bytes) -> bool:
+    """Whether a server's result says of itself what only stands for none."""
+    meta = find_member(result, "_meta")
+    return meta is not None and result[meta[0] : meta[0] + 1] == b"{" and find_member(result, _END, *meta) is not None
 
 
 def wants_ends(guest: FilterGuest) -> bool:

@@ -17,7 +17,7 @@ from tidegate.pipeline.era.bridge.pieces import elements, members, text_of
 from tidegate.pipeline.era.bridge.tasks.requests import error_message, result_message
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.filtering.approval import KeptApprovals
-from tidegate.pipeline.filtering.ends import NOT_SENT, UNKNOWN, Owed
+from tidegate.pipeline.filtering.ends import NOT_SENT, UNKNOWN, Owed, claims_end
 from tidegate.pipeline.filtering.filters import Filter, Filters
 from tidegate.pipeline.filtering.judging import Approvals, Bench, Judging, Outcome
 from tidegate.pipeline.filtering.plain import member_of, reads_one_way, refusal
@@ -191,8 +191,9 @@ class ScreenedExchange(Exchange):
         answer = message[span[0] : span[1]]
         if envelope.kind == ERROR:
             return _error_as_result(answer)
-        # A question, or a task: it goes on, or is called again.
-        return answer if self._no_result(answer) is None and reads_one_way(answer) else UNKNOWN
+        # A question, or a task: it goes on, or is called again. And only we say that there is no result.
+        whole = self._no_result(answer) is None and reads_one_way(answer) and not claims_end(answer)
+        return answer if whole else UNKNOWN
 
     def _finish(self, error: TidegateError | None, code: int | None = None) -> None:
         self._owed.tell(UNKNOWN if self.sent else NOT_SENT)
