@@ -34,6 +34,7 @@ $(VENV)/.made: requirements.lock
 
 # A module of its own, with a profile of its own: the WASM runtime takes minutes to compile, once.
 $(SANDBOX): $(SANDBOX_SOURCES) Cargo.toml Cargo.lock
+	@echo "tidegate: compiling the WASM runtime, which takes some minutes, once" >&2
 	cargo build --locked --quiet --profile sandbox -p tidegate-sandbox-pybind
 	@install -m 755 target/sandbox/lib_sandbox.so $@
 
