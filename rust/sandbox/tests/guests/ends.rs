@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_sandbox::{Failure, Grants};
+use tidegate_sandbox::{Bounds, Failure, Grants};
 
 use crate::house::{Given, House, LOOP, answering, apart, bounds, doing, result_of, until};
 
@@ -21,14 +21,17 @@ fn a_call_that_is_cancelled_while_it_runs_ends_as_cancelled() {
 
 #[test]
 fn a_call_that_is_cancelled_before_it_runs_never_does() {
-    let house = House::with_threads(1);
-    let (endless, other) = (
-        house.tool(&doing("", LOOP, "")),
-        house.tool(&doing("", LOOP, "")),
-    );
+    let house = House::new();
+    let one_at_a_time = Given {
+        bounds: Bounds {
+            concurrency: 1,
+            ..bounds()
+        },
+        ..Given::default()
+    };
+    let endless = house.load(&doing("", LOOP, ""), one_at_a_time).unwrap();
     let first = house.start(&endless, "x");
-    // Of another plugin: it waits for the thread, not for its turn.
-    let second = house.start(&other, "x");
+    let second = house.start(&endless, "x");
     house.sandbox.cancel(second);
     house.sandbox.cancel(first);
     assert_eq!(house.order_of(2), [first, second]);

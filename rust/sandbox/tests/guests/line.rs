@@ -168,15 +168,14 @@ fn as_many_guests_as_there_may_be() {
         .map(|_| limited(&house, &asking(), 16, 256))
         .collect();
     let fine = house.tool(&answering(FINE));
-    let mut tokens: Vec<u64> = (0..59)
-        .map(|at| house.start(&waiting[at % 4], "x"))
-        .collect();
-    let mut asked: Vec<(u64, u32)> = (0..59).map(|_| house.anyone_asks()).collect();
+    let begin = |at: usize| house.start(&waiting[at % 4], "x");
+    let mut tokens: Vec<u64> = (0..40).map(begin).collect();
+    let mut asked: Vec<(u64, u32)> = (0..40).map(|_| house.anyone_asks()).collect();
     // All of them wait, and still somebody else is served.
     assert_eq!(result_of(house.call(&fine, "x")), "{}");
-    // One more, and there is no room.
-    tokens.push(house.start(&waiting[0], "x"));
-    asked.push(house.anyone_asks());
+    // Twenty more, and there is no room.
+    tokens.extend((40..60).map(begin));
+    asked.extend((40..60).map(|_| house.anyone_asks()));
     assert!(matches!(house.call(&fine, "x"), Err(Failure::Busy)));
     assert!(house.threads() <= 62);
     for (token, number) in asked {
