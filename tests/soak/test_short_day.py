@@ -22,7 +22,7 @@ def test_after_clients_that_come_and_go_and_servers_that_fail_nothing_is_held(tm
         await day.touch_everything()
         base = await day.settled(None, 20)
         await day.stretch(1500, 250, faults_every_s=0.5, reloads=False)
-        # On a busy machine a server that failed last may be a while from its next start.
+        # On a busy machine a server that failed, or hung, last may be a while from its next start.
         last = await day.settled(base, 60)
         return day, grown(base, last)
 
