@@ -17,16 +17,7 @@ def asked_lines(asks: Asks) -> Iterator[tuple[str, str]]:
     if asks.http:
         hosts = "hosts that you name" if "*" in asks.http else listed(asks.http)
         yield "http", f"send HTTP requests to {hosts}"
-    if asks.store_bytes:
-        yield "store", f"keep up to {size(asks.store_bytes)} of its own between calls"
-    if asks.call:
-        yield "call", f"call tools, with the rights of whoever called it: {listed(asks.call)}"
-    if asks.log:
-        yield "log", "write to the log of the gateway"
-    if asks.time:
-        yield "time", "know the time"
-    if asks.random:
-        yield "random", "have random numbers"
+    yield from _plain_lines(asks)
 
 
 def granted_lines(grants: Grants) -> Iterator[tuple[str, str]]:
@@ -37,15 +28,20 @@ def granted_lines(grants: Grants) -> Iterator[tuple[str, str]]:
         yield f"write:{clean(inside)}", f"read and write `{clean(outside)}`, as `{clean(inside)}`"
     if grants.http:
         yield "http", f"send HTTP requests to {listed(grants.http)}"
-    if grants.store_bytes:
-        yield "store", f"keep up to {size(grants.store_bytes)} of its own between calls"
-    if grants.call:
-        yield "call", f"call tools, with the rights of whoever called it: {listed(grants.call)}"
-    if grants.log:
+    yield from _plain_lines(grants)
+
+
+def _plain_lines(some: Asks | Grants) -> Iterator[tuple[str, str]]:
+    """Of what is asked for as it is granted."""
+    if some.store_bytes:
+        yield "store", f"keep up to {size(some.store_bytes)} of its own between calls"
+    if some.call:
+        yield "call", f"call tools, with the rights of whoever called it: {listed(some.call)}"
+    if some.log:
         yield "log", "write to the log of the gateway"
-    if grants.time:
+    if some.time:
         yield "time", "know the time"
-    if grants.random:
+    if some.random:
         yield "random", "have random numbers"
 
 
