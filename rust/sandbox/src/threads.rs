@@ -38,7 +38,6 @@ struct State {
     idle: usize,
     /// Idle ones that were woken up, and do not know it yet.
     woken: usize,
-    waiting: usize,
     closed: bool,
 }
 
@@ -122,7 +121,6 @@ impl Threads {
     /// The calling thread, which has a job of `plugin`, waits until what is returned is dropped.
     pub(crate) fn waiting(self: &Arc<Self>, plugin: u64) -> Waiting {
         let mut state = self.state();
-        state.waiting += 1;
         state.ended(plugin);
         self.staff(&mut state);
         Waiting(Arc::clone(self), plugin)
@@ -181,9 +179,7 @@ pub(crate) struct Waiting(Arc<Threads>, u64);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.waiting -= 1;
-        state.began(self.1);
+        self.0.state().began(self.1);
     }
 }
 
