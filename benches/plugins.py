@@ -20,8 +20,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from engines import LIMITS, build, echo_server, gateway, http_url
 from load import HttpLoad, Lane, PacedLoad, measure
 from machine import HERE, need, run, surroundings
 from plugins_report import report
-from processes import WORK, Process, children, memory_kib, on_one_core
+from processes import WORK, Process, children, memory_kib
 from relay_report import kept_notes
+from rounds import Cell, in_rounds
 from wire import EXPECTED, headers, message, post
 
 TEXT = f"{EXPECTED:<1000}"
@@ -140,16 +141,6 @@ def called(url: str, body: str, name: str = "echo") -> None:
 # -- a call beside other calls ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Cell:
-    row: str
-    engine: str
-    lane: Lane
-    connections: int
-    seconds: float
-    one_core: bool = False
-
-
 def cells(street: Street, quick: bool) -> list[Cell]:
     found = []
     for door in street.doors:
@@ -166,22 +157,6 @@ def cells(street: Street, quick: bool) -> list[Cell]:
         lane = Lane("", PacedLoad(door.url, WORK_CALL, "work").at(0), door.middle, [])
         for row, connections, one_core in (("work_1", 1, False), ("work_8", 8, False), ("work_8_one_core", 8, True)):
             found.append(Cell(row, engine, lane, connections, 0.3 if quick else 1, one_core))
-    return found
-
-
-def in_rounds(
-    all_cells: list[Cell], rounds: int, told: Callable[[str], None]
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """What each cell found, a value a round. Each round begins at another cell."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for cell in all_cells:
-        found.setdefault(cell.row, {})[cell.engine] = []
-    for at in range(rounds):
-        first = at * len(all_cells) // rounds
-        for cell in all_cells[first:] + all_cells[:first]:
-            with on_one_core([*cell.lane.middle, *cell.lane.ends]) if cell.one_core else nullcontext():
-                found[cell.row][cell.engine].append(measure(cell.lane, cell.connections, cell.seconds))
-        told(f"round {at + 1} of {rounds}")
     return found
 
 

@@ -15,8 +15,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,26 +35,13 @@ from engines import (
 from idle_clients import memory_per_client
 from load import HttpLoad, Lane, LineLoad, PacedLoad, measure
 from machine import HERE, need, surroundings
-from processes import Process, children, on_one_core
+from processes import Process, children
 from relay_report import kept_notes, report
+from rounds import Cell, in_rounds
 from wire import BIG, CALL, SESSION_CALL, TOKEN, http_session
 
 SESSIONS = 64
 """Sessions of 2025-11-25 that 64 connections share."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One measurement of a round: an engine in a row of the report."""
-
-    row: str
-    engine: str
-    lane: Lane
-    connections: int
-    seconds: float
-    one_core: bool = False
-    """All on one processor. One call at a time keeps only one busy anyway; where the scheduler happens to put the three
-    processes then decides more than the engine does: p50 without a hop is 18 to 84 µs in turn, on one core 17 to 22."""
 
 
 @dataclass(frozen=True)
@@ -174,20 +160,6 @@ def maxima(street: Street, rounds: int) -> dict[str, float]:
         for door in street.http:
             found[door.engine].append(measure(Lane("", PacedLoad(door.url, CALL).at(0)), 8, 0.5)["per_s"])
     return {engine: statistics.median(values) for engine, values in found.items()}
-
-
-def in_rounds(all_cells: list[Cell], rounds: int, told: Callable[[str], None]) -> dict[str, dict[str, list[Any]]]:
-    """What each cell found, a value a round. Each round begins at another cell."""
-    found: dict[str, dict[str, list[Any]]] = {}
-    for cell in all_cells:
-        found.setdefault(cell.row, {})[cell.engine] = []
-    for at in range(rounds):
-        first = at * len(all_cells) // rounds
-        for cell in all_cells[first:] + all_cells[:first]:
-            with on_one_core([*cell.lane.middle, *cell.lane.ends]) if cell.one_core else nullcontext():
-                found[cell.row][cell.engine].append(measure(cell.lane, cell.connections, cell.seconds))
-        told(f"round {at + 1} of {rounds}")
-    return found
 
 
 def main() -> None:
