@@ -330,6 +330,49 @@ class PluginRefused(PluginFailed):
     status = 503
 
 
+class ModelFailed(UpstreamError):
+    """A local model did not do what it was called for. The message names the model and the cause."""
+
+    slug = "model_failed"
+    retry = Retry.NEVER
+
+
+class ModelDeadline(ModelFailed):
+    slug = "model_deadline"
+    status = 504
+
+
+class ModelOutOfMemory(ModelFailed):
+    """It needs more than it may have, or than all models together may."""
+
+    slug = "model_out_of_memory"
+    retry = Retry.OTHER_REPLICA
+    status = 503
+
+
+class ModelBusy(ModelFailed):
+    """More calls wait for it than may."""
+
+    slug = "model_busy"
+    retry = Retry.SAME_REPLICA
+    status = 503
+
+
+class ModelMissing(ModelFailed):
+    """What it needs is not installed: the model's package, or the library that runs it. The message has the command."""
+
+    slug = "model_missing"
+    retry = Retry.OTHER_REPLICA
+    status = 503
+
+
+class ModelRefused(ModelFailed):
+    """It is not loaded: broken, not what its digest says, not what its manifest says, or larger than it may be."""
+
+    slug = "model_refused"
+    status = 503
+
+
 class ConfigError(TidegateError):
     """A configuration that cannot be used: file, line, key, what was expected."""
 

@@ -1,0 +1,1 @@
+"""What a model can be for, one task a file. `catalogue.py` beside this folder names them all."""
