@@ -1,8 +1,13 @@
-"""Requests that a plugin makes through the gateway: a client of the stateless era that can be asked nothing."""
+"""Requests that the gateway makes for whoever speaks no MCP: a client of the stateless era that can be asked nothing.
+
+Plugins make them, and so do whatever answers in a caller's name by calling further tools.
+"""
 
 from __future__ import annotations
 
-from tidegate.errors import TidegateError, UpstreamError, UpstreamProtocol
+from collections.abc import Callable
+
+from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.codec import Envelope, patch_object, scan
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes, json_value
@@ -12,6 +17,20 @@ from tidegate.protocol.revisions import LATEST_MODERN
 from tidegate.sandbox.guest import Answered
 
 TRANSPORT = "plugin"
+
+Progressed = Callable[[bytes], None]
+"""Told of each `notifications/progress` before the result: its `params`, a raw JSON object."""
+
+
+class ServerSaid(UpstreamError):
+    """The server's own error, in its words."""
+
+    def __init__(self, error: object) -> None:
+        """`error`: as the server wrote it."""
+        fields = error if isinstance(error, dict) else {}
+        super().__init__(str(fields.get("message")), data=fields.get("data"))
+        code = fields.get("code")
+        self.said_code = code if isinstance(code, int) else INTERNAL_ERROR
 
 
 def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
@@ -27,32 +46,45 @@ def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
     )
 
 
-def tool_call(name: str, arguments: bytes, client: ClientView) -> bytes:
-    """A `tools/call`. `arguments`: a raw JSON object."""
-    meta = patch_object(
-        b"{}",
-        [
-            (PROTOCOL_VERSION, json_bytes(client.version)),
-            (CLIENT_INFO, client.info or b"{}"),
-            (CLIENT_CAPABILITIES, b"{}"),
-        ],
-    )
+def tool_call(name: str, arguments: bytes, client: ClientView, *, progress: bool = False) -> bytes:
+    """A `tools/call`. `arguments`: a raw JSON object. `progress`: the server is asked to tell how far it is."""
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(name)
-        + b',"arguments":' + arguments + b',"_meta":' + meta + b"}}"
+        + b',"arguments":' + arguments + b',"_meta":' + inner_meta(client, progress=progress) + b"}}"
     )  # fmt: skip
+
+
+def inner_meta(client: ClientView, *, progress: bool = False) -> bytes:
+    """`_meta` of a request of its."""
+    members: list[tuple[str, bytes | None]] = [
+        (PROTOCOL_VERSION, json_bytes(client.version)),
+        (CLIENT_INFO, client.info or b"{}"),
+        (CLIENT_CAPABILITIES, b"{}"),
+    ]
+    if progress:
+        members.append(("progressToken", b"0"))
+    return patch_object(b"{}", members)
 
 
 class InnerExchange(Exchange):
     """One call. Whoever made it hears of the result, or of why there is none, once."""
 
-    __slots__ = ("_answered", "_urgent")
+    __slots__ = ("_answered", "_progressed", "_urgent")
 
     def __init__(
-        self, message: bytes, envelope: Envelope, client: ClientView, principal: Principal, answered: Answered
+        self,
+        message: bytes,
+        envelope: Envelope,
+        client: ClientView,
+        principal: Principal,
+        answered: Answered,
+        *,
+        transport: str = TRANSPORT,
+        progressed: Progressed | None = None,
     ) -> None:
-        super().__init__(message, envelope, client, principal, TRANSPORT)
+        super().__init__(message, envelope, client, principal, transport)
         self._answered = answered
+        self._progressed = progressed
         self._urgent = False
 
     @property
@@ -64,7 +96,10 @@ class InnerExchange(Exchange):
         self._urgent = True
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
-        """A plugin waits for the result and hears of nothing else."""
+        """Of what comes before the result, progress is heard, by whoever wants to."""
+        span = envelope.params_span
+        if self._progressed is not None and span is not None and envelope.method == "notifications/progress":
+            self._progressed(message[span[0] : span[1]])
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
         span = envelope.result_span
@@ -81,15 +116,14 @@ class InnerExchange(Exchange):
     def send_error_message(self, reply: bytes, message: bytes, envelope: Envelope) -> None:
         span = envelope.error_span
         error = json_value(message[span[0] : span[1]]) if span is not None else None
-        said = error.get("message") if isinstance(error, dict) else None
-        self._answered(None, UpstreamError(str(said)))
+        self._answered(None, ServerSaid(error))
 
     def send_error(self, error: TidegateError) -> None:
         self._answered(None, error)
 
     def forget(self) -> None:
         """Whoever made it does not wait any more."""
-        self._answered = unheard
+        self._answered, self._progressed = unheard, None
         self.cancel()
 
 
