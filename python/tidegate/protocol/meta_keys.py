@@ -24,6 +24,11 @@ TASKS_EXTENSION: Final = PREFIX + "tasks"
 TOKEN: Final = "dev.tidegate/token"  # noqa: S105  a key, no secret
 """A bearer token on transports without headers; read from a connection's first message, never forwarded."""
 
+SERVED_BY: Final = "io.tidegate/served-by"
+"""In a result: which tool, here or in the cloud, an answer is of, and why."""
+DATA_CLASS: Final = "io.tidegate/data-class"
+"""In a call: of which kind its data are, for rules on what leaves the box."""
+
 HEADER_VERSION: Final = "mcp-protocol-version"
 HEADER_METHOD: Final = "mcp-method"
 HEADER_NAME: Final = "mcp-name"

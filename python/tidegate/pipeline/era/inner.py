@@ -12,7 +12,13 @@ from tidegate.pipeline.codec import Envelope, patch_object, scan
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.principal import Principal
-from tidegate.protocol.meta_keys import CLIENT_CAPABILITIES, CLIENT_INFO, PROTOCOL_VERSION
+from tidegate.protocol.meta_keys import (
+    CLIENT_CAPABILITIES,
+    CLIENT_INFO,
+    DATA_CLASS,
+    PROGRESS_TOKEN,
+    PROTOCOL_VERSION,
+)
 from tidegate.protocol.revisions import LATEST_MODERN
 from tidegate.sandbox.guest import Answered
 
@@ -46,15 +52,18 @@ def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
     )
 
 
-def tool_call(name: str, arguments: bytes, client: ClientView, *, progress: bool = False) -> bytes:
+def tool_call(
+    name: str, arguments: bytes, client: ClientView, *, progress: bool = False, data_class: str = ""
+) -> bytes:
     """A `tools/call`. `arguments`: a raw JSON object. `progress`: the server is asked to tell how far it is."""
+    meta = inner_meta(client, progress=progress, data_class=data_class)
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(name)
-        + b',"arguments":' + arguments + b',"_meta":' + inner_meta(client, progress=progress) + b"}}"
+        + b',"arguments":' + arguments + b',"_meta":' + meta + b"}}"
     )  # fmt: skip
 
 
-def inner_meta(client: ClientView, *, progress: bool = False) -> bytes:
+def inner_meta(client: ClientView, *, progress: bool = False, data_class: str = "") -> bytes:
     """`_meta` of a request of its."""
     members: list[tuple[str, bytes | None]] = [
         (PROTOCOL_VERSION, json_bytes(client.version)),
@@ -62,7 +71,9 @@ def inner_meta(client: ClientView, *, progress: bool = False) -> bytes:
         (CLIENT_CAPABILITIES, b"{}"),
     ]
     if progress:
-        members.append(("progressToken", b"0"))
+        members.append((PROGRESS_TOKEN, b"0"))
+    if data_class:
+        members.append((DATA_CLASS, json_bytes(data_class)))
     return patch_object(b"{}", members)
 
 
