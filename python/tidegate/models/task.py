@@ -65,7 +65,12 @@ class Ear(Protocol):
         """Tells how far it is. For chat, `message` is the text since the last one, and is never dropped."""
 
 
-Outcome = Answer | ModelFailed
+class BadInput(Exception):
+    """The call cannot be computed as it is. Told to the caller as a tool result with `isError`, so that a model can mend it."""
+
+
+Outcome = Answer | ModelFailed | BadInput
+"""BadInput where only the loaded model can tell, such as that a text has too many tokens."""
 
 
 class Task(Protocol):
@@ -89,7 +94,3 @@ class Task(Protocol):
         """Computes jobs of one tool and group, one outcome for each. On the computing thread of the model. Raises: ModelFailed,
         which is then the outcome of all.
         """
-
-
-class BadInput(Exception):
-    """The call cannot be computed as it is. Told to the caller as a tool result with `isError`, so that a model can mend it."""
