@@ -102,7 +102,7 @@ def test_mistakes_are_reported_under_the_keys_of_the_file_itself(tmp_path: Path)
         (
             4,
             "mcpServers.Web.type",
-            'expected "stdio", "http", "sse", "tcp", "unix", "builtin" or "wasm", got "carrier-pigeon"',
+            'expected "stdio", "http", "sse", "tcp", "unix", "builtin", "wasm" or "openai", got "carrier-pigeon"',
         ),
         (5, "mcpServers.Web.url", "expected a string, got 3"),
         (7, "mcpServers.Web.headers.X", "expected a string, got a number"),

@@ -15,16 +15,36 @@ from tidegate.config.embedded import default_snapshot
 from tidegate.config.schema import (
     BackendTable,
     BoundsTable,
+    CapabilityTable,
     ClientTable,
     Configuration,
     FilterTable,
     GrantsTable,
     LimitsTable,
     ListenTable,
+    ModelsTable,
+    ModelTable,
+    OpenAiTable,
     PluginsTable,
+    PowerTable,
+    SamplingTable,
     json_schema,
 )
-from tidegate.config.snapshot import Backend, Bounds, Client, Filter, Grants, Limits, Listen, Plugin
+from tidegate.config.snapshot import (
+    Backend,
+    Bounds,
+    Capability,
+    Client,
+    Filter,
+    Grants,
+    Limits,
+    Listen,
+    Model,
+    Models,
+    Plugin,
+    Power,
+    Sampling,
+)
 
 TABLES = [
     Configuration,
@@ -36,6 +56,12 @@ TABLES = [
     GrantsTable,
     BoundsTable,
     PluginsTable,
+    ModelTable,
+    ModelsTable,
+    PowerTable,
+    CapabilityTable,
+    SamplingTable,
+    OpenAiTable,
 ]
 PLUGIN = {"wasm", "digest", "grants", "settings", "bounds"}
 
@@ -54,12 +80,20 @@ def test_every_field_states_its_unit_its_default_and_the_reason(table: type[Base
         (
             BackendTable,
             Backend,
-            {"args", "tcp", "unix", "builtin"} | {"name", "address", "endpoints", "plugin"} | PLUGIN,
+            {"args", "tcp", "unix", "builtin"}
+            | {"name", "address", "endpoints", "plugin"}
+            | {"openai", "capabilities"}
+            | PLUGIN,
         ),
         (FilterTable, Filter, {"name", "plugin"} | PLUGIN),
         (GrantsTable, Grants, set()),
         (BoundsTable, Bounds, set()),
         (ClientTable, Client, {"name"}),
+        (ModelTable, Model, {"shipped"}),
+        (ModelsTable, Models, set()),
+        (PowerTable, Power, set()),
+        (CapabilityTable, Capability, {"name"}),
+        (SamplingTable, Sampling, set()),
     ],
 )
 def test_schema_and_snapshot_have_the_same_fields(table: type[BaseModel], shape: Any, left_out: set[str]) -> None:

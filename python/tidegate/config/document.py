@@ -22,11 +22,14 @@ Tree = dict[str, Any]
 MAX_FILE_BYTES: Final = 1024 * 1024
 """No configuration of a small box is larger; a wrong path (a log, a database) is refused before it is parsed."""
 
-REACH_KEYS: Final = ("command", "url", "tcp", "unix", "builtin", "wasm")
+REACH_KEYS: Final = ("command", "url", "tcp", "unix", "builtin", "wasm", "models", "openai")
 """The ways to reach a backend; a table has exactly one of them."""
 
 PLUGIN_KEYS: Final = ("digest", "grants", "settings", "bounds")
 """What goes with `wasm` and with nothing else."""
+
+OPENAI_KEYS: Final = ("chat_model", "embedding_model")
+"""What goes with `openai` and with nothing else."""
 
 _TOML_PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -121,7 +124,7 @@ def _forget_reach(table: Tree, later: Tree) -> None:
     chosen = [key for key in REACH_KEYS if key in later]
     if not chosen:
         return
-    for key in (*REACH_KEYS, *PLUGIN_KEYS, "args", "transport"):
+    for key in (*REACH_KEYS, *PLUGIN_KEYS, *OPENAI_KEYS, "args", "transport"):
         table.pop(key, None)
 
 

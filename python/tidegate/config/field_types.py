@@ -152,6 +152,12 @@ def _wasm(text: str) -> str:
     return text
 
 
+def _model_path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("expected a folder with `model.toml`, or the name of a model that comes with tidegate")
+    return text
+
+
 def _digest(text: str) -> str:
     if re.fullmatch(r"sha256:[0-9a-fA-F]{64}", text) is None:
         raise ValueError("expected `sha256:` and 64 hexadecimal digits, which `sha256sum FILE` prints")
@@ -277,6 +283,7 @@ Wasm = Annotated[str, AfterValidator(_wasm)]
 Digest = Annotated[
     str, AfterValidator(_digest), WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"})
 ]
+ModelPath = Annotated[str, AfterValidator(_model_path)]
 GuestPath = Annotated[str, AfterValidator(_guest_path)]
 HostPath = Annotated[str, AfterValidator(_host_path)]
 TrustedKey = Annotated[

@@ -15,10 +15,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tidegate.config import rules
-from tidegate.config.document import PLUGIN_KEYS, REACH_KEYS, Document, merge, names_file, read_document
+from tidegate.config.document import OPENAI_KEYS, PLUGIN_KEYS, REACH_KEYS, Document, merge, names_file, read_document
 from tidegate.config.embedded import default_backends
 from tidegate.config.explain import explain, key_path
 from tidegate.config.locate import KeyPath
+from tidegate.config.model_workers import capabilities_backend, names_model_folder, told_to_workers
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, FilterTable, ListenTable
@@ -27,12 +28,17 @@ from tidegate.config.secrets import resolve
 from tidegate.config.snapshot import (
     Backend,
     Bounds,
+    Capability,
     Client,
     Filter,
     Grants,
     Limits,
     Listen,
+    Model,
+    Models,
     Plugin,
+    Power,
+    Sampling,
     Secret,
     Snapshot,
     Transport,
@@ -68,6 +74,8 @@ def load(files: Sequence[str], environ: Mapping[str, str] | None = None, *, reso
     listed = [*document.problems, *problems.values(), *refused]
     listed += rules.reach_problems(document)
     listed += rules.plugin_problems(document)
+    listed += rules.model_problems(document)
+    listed += rules.capability_problems(document)
     listed += rules.alias_problems(document)
     listed += rules.token_problems(document)
     listed += _listen_problems(document, environ)
@@ -127,15 +135,26 @@ def _snapshot(
     configuration: Configuration, document: Document, environ: Mapping[str, str], files: tuple[str, ...]
 ) -> Snapshot:
     backends = tuple(_backend(name, table, document) for name, table in configuration.backends.items())
+    if "backends" not in document.tree:
+        backends = default_backends()
+    limits = Limits(**_plain(configuration.limits))
+    models, power = Models(**_plain(configuration.models)), Power(**_plain(configuration.power))
+    if configuration.capabilities:
+        listed = [Capability(name=name, **_plain(table)) for name, table in configuration.capabilities.items()]
+        backends += (capabilities_backend(listed),)
     return Snapshot(
         listen=_listen(configuration.listen, environ),
-        limits=Limits(**_plain(configuration.limits)),
+        limits=limits,
         relay=configuration.relay,
         access_log=configuration.access_log,
-        backends=backends if "backends" in document.tree else default_backends(),
+        backends=told_to_workers(backends, models, power, limits),
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
         filters=tuple(_filter(name, table, document) for name, table in configuration.filters.items()),
         trusted_keys=tuple(configuration.plugins.trusted_keys),
+        models=models,
+        power=power,
+        sampling=Sampling(**_plain(configuration.sampling)),
+        openai=tuple(configuration.openai.models.items()),
         sources=files,
     )
 
@@ -148,7 +167,7 @@ def _listen(table: ListenTable, environ: Mapping[str, str]) -> Listen:
 def _backend(name: str, table: BackendTable, document: Document) -> Backend:
     command = tuple(table.command or ()) + tuple(table.args)
     shared = _plain(table)
-    for key in (*REACH_KEYS, *PLUGIN_KEYS, "transport", "args", "env", "headers"):
+    for key in (*REACH_KEYS, *PLUGIN_KEYS, *OPENAI_KEYS, "transport", "args", "env", "headers"):
         del shared[key]
     endpoints = tuple(table.url or table.tcp or table.unix or ())
     if len(endpoints) > 1:
@@ -158,17 +177,35 @@ def _backend(name: str, table: BackendTable, document: Document) -> Backend:
         transport=table.transport or _transport(table),
         command=command,
         env=tuple((key, Secret(value)) for key, value in table.env.items()),
-        url=table.url[0] if table.url else "",
+        url=table.url[0] if table.url else table.openai or "",
         headers=tuple((key, Secret(value)) for key, value in table.headers.items()),
         address=(table.tcp or table.unix or [table.builtin or ""])[0],
         plugin=_plugin(table.wasm, table, ("backends", name), document) if table.wasm is not None else None,
+        models=_models(name, table, document),
+        chat_model=table.chat_model or "",
+        embedding_model=table.embedding_model or "",
         **shared,
     )
 
 
+def _models(backend: str, table: BackendTable, document: Document) -> tuple[Model, ...]:
+    """Paths count from the file they stand in, whoever reads it from where."""
+    found = []
+    for index, model in enumerate(table.models or ()):
+        shipped = not names_model_folder(model.path)
+        path = model.path
+        if not shipped:
+            place = Path(document.place(("backends", backend, "models", index, "path")).file)
+            path = os.path.normpath(place.absolute().parent / model.path)
+        found.append(Model(path=path, shipped=shipped, digest=model.digest or ""))
+    return tuple(found)
+
+
 def _transport(table: BackendTable) -> Transport:
-    if table.command is not None:
+    if table.command is not None or table.models is not None:
         return "stdio"
+    if table.openai is not None:
+        return "openai"
     if table.url is not None:
         return "http"
     if table.tcp is not None:

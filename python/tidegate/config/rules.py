@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tidegate.config.document import PLUGIN_KEYS, REACH_KEYS, Document, Tree, names_file
+from tidegate.config.document import OPENAI_KEYS, PLUGIN_KEYS, REACH_KEYS, Document, Tree, names_file
 from tidegate.config.exposure import refused_addresses
 from tidegate.config.locate import KeyPath
+from tidegate.config.model_workers import CAPABILITIES_BACKEND, names_model_folder
 from tidegate.config.problems import Problem
-from tidegate.config.snapshot import Listen
+from tidegate.config.snapshot import Listen, Power
 
 _TRANSPORTS: Final = {
     "command": ("stdio",),
@@ -22,11 +23,15 @@ _TRANSPORTS: Final = {
     "unix": ("unix",),
     "builtin": ("builtin",),
     "wasm": ("wasm",),
+    "models": ("stdio",),
+    "openai": ("openai",),
 }
+
+_POWER: Final = Power()
 
 _KNOWN_TRANSPORTS: Final = [transport for row in _TRANSPORTS.values() for transport in row]
 
-_WAYS: Final = "`command`, `url`, `tcp`, `unix`, `builtin` or `wasm`"
+_WAYS: Final = "`command`, `url`, `tcp`, `unix`, `builtin`, `wasm`, `models` or `openai`"
 
 
 def reach_problems(document: Document) -> Iterator[Problem]:
@@ -49,7 +54,7 @@ def reach_problems(document: Document) -> Iterator[Problem]:
         if "args" in table and "command" not in table:
             yield document.place((*path, "args")).problem("expected `command` beside `args`")
         if "replicas" in table and "command" not in table and ways:
-            hint = f"; a list of several is one replica each: `{ways[0]}`" if ways[0] not in ("builtin", "wasm") else ""
+            hint = f"; a list of several is one replica each: `{ways[0]}`" if ways[0] in ("url", "tcp", "unix") else ""
             yield document.place((*path, "replicas")).problem(f"expected `command` beside `replicas`{hint}")
 
 
@@ -81,6 +86,52 @@ def plugin_problems(document: Document) -> Iterator[Problem]:
                 if inside in folders:
                     place = document.place((*path, "grants", "writable", inside))
                     yield place.problem("expected another path; it is in `folders`, too")
+
+
+def model_problems(document: Document) -> Iterator[Problem]:
+    """Models are pinned, and a service that chats says by which model."""
+    for name, table in tables(document.tree, "backends"):
+        path: KeyPath = ("backends", name)
+        models = table.get("models")
+        for index, model in enumerate(models if isinstance(models, list) else ()):
+            folder = model.get("path") if isinstance(model, dict) else None
+            if isinstance(folder, str) and names_model_folder(folder) and "digest" not in model:
+                yield document.place((*path, "models", index, "path")).problem(
+                    'expected `digest = "sha256:..."` beside a folder; `tidegate model add FOLDER` writes it, '
+                    "`sha256sum FOLDER/model.toml` prints it"
+                )
+        for key in OPENAI_KEYS:
+            if key in table and "openai" not in table:
+                yield document.place((*path, key)).problem(f"expected `openai` beside `{key}`")
+        if "openai" in table and not any(key in table for key in OPENAI_KEYS):
+            yield document.place((*path, "openai")).problem(
+                "expected `chat_model` or `embedding_model` beside it; without one it has no tool"
+            )
+
+
+def capability_problems(document: Document) -> Iterator[Problem]:
+    """Each is made of other tools, and its backend has its name to itself."""
+    found = dict(tables(document.tree, "capabilities"))
+    for name, table in found.items():
+        written = table.get("order")
+        order: list[object] = written if isinstance(written, list) else []
+        for index, tool in enumerate(order):
+            place = document.place(("capabilities", name, "order", index))
+            if tool in found:
+                yield place.problem("expected a tool of a backend; this is a capability, which may lead back here")
+            elif tool in order[:index]:
+                yield place.problem("expected each tool once")
+    if found and CAPABILITIES_BACKEND in dict(tables(document.tree, "backends")):
+        place = document.place(("backends", CAPABILITIES_BACKEND))
+        yield place.problem("expected another name; the capabilities of this file are served under this one")
+    power = document.tree.get("power")
+    if isinstance(power, dict):
+        hot, cool = (power.get(key, getattr(_POWER, key)) for key in ("hot_c", "cool_c"))
+        if isinstance(hot, int | float) and isinstance(cool, int | float) and cool >= hot:
+            key = "cool_c" if "cool_c" in power else "hot_c"
+            yield document.place(("power", key)).problem(
+                "expected `cool_c` below `hot_c`, or the box changes its mind at every degree"
+            )
 
 
 def alias_problems(document: Document) -> Iterator[Problem]:
@@ -142,7 +193,7 @@ def notes(document: Document) -> Iterator[Problem]:
                 yield document.place((*path, "url")).problem(
                     'ends in `/sse`; if the server speaks the old HTTP+SSE, say `transport = "sse"`'
                 )
-        elif table.get("headers"):
+        elif table.get("headers") and "openai" not in table:
             yield document.place((*path, "headers")).problem("has no effect on a server that is not reached by `url`")
     backends = document.tree.get("backends")
     if isinstance(backends, dict) and not backends:

@@ -26,6 +26,7 @@ from tidegate.config.field_types import (
     Host,
     HostPath,
     Mode,
+    ModelPath,
     Name,
     OptionalAddress,
     OptionalUnixPath,
@@ -38,6 +39,7 @@ from tidegate.config.field_types import (
     TokenHash,
     TrustedKey,
     UnixPaths,
+    Url,
     Urls,
     Wasm,
 )
@@ -49,6 +51,10 @@ _BACKEND: Final = snapshot.Backend(name="", transport="stdio")
 _GRANTS: Final = snapshot.Grants()
 _BOUNDS: Final = snapshot.Bounds()
 _FILTER: Final = snapshot.Filter(name="", plugin=snapshot.Plugin(file=""))
+_MODELS: Final = snapshot.Models()
+_POWER: Final = snapshot.Power()
+_CAPABILITY: Final = snapshot.Capability(name="", order=())
+_SAMPLING: Final = snapshot.Sampling()
 _CLIENT: Final = snapshot.Client(name="", token_sha256="")
 
 _MIB: Final = 1024 * 1024
@@ -325,14 +331,32 @@ def _bounds() -> Any:
     )
 
 
-class BackendTable(Table):
-    """One MCP server. Exactly one of `command`, `url`, `tcp`, `unix`, `builtin` and `wasm` says how it is reached."""
+class ModelTable(Table):
+    """A model: a folder with `model.toml` and the files it names."""
 
-    transport: Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm"] | None = setting(
+    path: ModelPath = Field(
+        description="Which. Unit: a folder, relative to this file; or the name of a model that comes with tidegate. "
+        "Default: none, it must be given. Why: nothing is fetched from anywhere."
+    )
+    digest: Digest | None = setting(
+        None, "What its `model.toml` must be, which in turn says what its files must be.",
+        unit='"sha256:" and 64 hexadecimal digits',
+        shown="none; a folder needs one, a model that comes with tidegate does not",
+        why="a model file is code of a kind, and runs only if it is what was added; "
+        "`tidegate model add` writes it.",
+    )  # fmt: skip
+
+
+class BackendTable(Table):
+    """One MCP server. Exactly one of `command`, `url`, `tcp`, `unix`, `builtin`, `wasm`, `models` and `openai` says how
+    it is reached.
+    """
+
+    transport: Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm", "openai"] | None = setting(
         None,
         "How to talk to it.",
-        unit='"stdio", "http", "sse", "tcp", "unix", "builtin" or "wasm"',
-        shown="stdio for `command`, http for `url`, otherwise the key itself",
+        unit='"stdio", "http", "sse", "tcp", "unix", "builtin", "wasm" or "openai"',
+        shown="stdio for `command` and `models`, http for `url`, otherwise the key itself",
         why='only `transport = "sse"`, the HTTP+SSE of 2024-11-05, has to be said.',
     )
     command: Command | None = setting(
@@ -378,6 +402,27 @@ class BackendTable(Table):
         None, "Plugin that runs inside the gateway, with no more than it is granted.",
         unit="path of a `.wasm` file, relative to this one; or the name of a plugin that comes with tidegate",
         why="tools of its own where installing a server is not wanted.",
+    )  # fmt: skip
+    models: list[ModelTable] | None = setting(
+        None, "Models that one worker process runs; each has tools.", unit="list of tables with `path` and `digest`",
+        why="a model is used like a server; those that belong together share a process.", min_length=1, max_length=32,
+    )  # fmt: skip
+    openai: Url | None = setting(
+        None, "Service that speaks the OpenAI API.", unit="URL up to and with `/v1`; `${NAME}` is replaced",
+        why="a cloud that chats or embeds is used like a server; `headers` holds its key.",
+    )  # fmt: skip
+    chat_model: Argument | None = setting(
+        None, "By which model of `openai` the tool `chat` answers.", unit="name as the service has it",
+        shown="none: no such tool", why="services have many.",
+    )  # fmt: skip
+    embedding_model: Argument | None = setting(
+        None, "By which model of `openai` the tool `embed` answers.", unit="name as the service has it",
+        shown="none: no such tool", why="services have many.",
+    )  # fmt: skip
+    remote: bool | None = setting(
+        None, "Whether what it is sent leaves the box.", unit="true or false",
+        shown="true for addresses that are not loopback",
+        why="capabilities keep data of some classes here; a `command` may be no more than a way out.",
     )  # fmt: skip
     digest: Digest | None = _digest()
     grants: GrantsTable = _grants()
@@ -509,6 +554,106 @@ class PluginsTable(Table):
     )  # fmt: skip
 
 
+class ModelsTable(Table):
+    """What holds for all models."""
+
+    memory_bytes: int = setting(
+        _MODELS.memory_bytes, "Memory of all workers together. To stay below, the model that was used least recently "
+        "is unloaded.", unit="bytes; 0: half of what the box has",
+        why="models are the largest thing on a small box.", ge=0, le=1 << 50,
+    )  # fmt: skip
+    unload_idle_s: float = setting(
+        _MODELS.unload_idle_s, "How long a model that nobody uses stays loaded.", unit="seconds; 0 for ever",
+        why="loading takes a moment, staying loaded takes memory.", ge=0, le=30 * _DAY_S,
+    )  # fmt: skip
+
+
+class PowerTable(Table):
+    """How hard the box may work for its models."""
+
+    profile: Literal["auto", "performance", "balanced", "saver"] = setting(
+        _POWER.profile, "Threads, patience for batches, and whether the cloud is asked first.",
+        unit='"auto", "performance", "balanced" or "saver"',
+        why="auto goes by heat, battery and mains, as far as the box tells them.",
+    )  # fmt: skip
+    hot_c: float = setting(
+        _POWER.hot_c, "From which temperature on the box is too hot for models.", unit="degrees Celsius",
+        why="boards slow down or switch off at about 85.", ge=20, le=150,
+    )  # fmt: skip
+    cool_c: float = setting(
+        _POWER.cool_c, "At which temperature it no longer is.", unit="degrees Celsius, below `hot_c`",
+        why="a box at its limit would change its mind all the time.", ge=10, le=150,
+    )  # fmt: skip
+    low_battery_percent: float = setting(
+        _POWER.low_battery_percent, "Below which charge a box on its battery saves it.", unit="percent",
+        why="what is left is for what only this box can do.", ge=0, le=100,
+    )  # fmt: skip
+    sysfs: Argument = setting(
+        _POWER.sysfs, "Where temperatures and batteries are read.", unit="absolute path",
+        why="for boxes that keep them elsewhere, and for trying rules out.",
+    )  # fmt: skip
+
+
+class CapabilityTable(Table):
+    """A tool made of several tools that can do the same, here and in the cloud."""
+
+    order: list[Pattern] = Field(
+        description="The tools, the preferred one first. Unit: names in the catalogue. Default: none, it must be "
+        "given. Why: what one cannot do now, the next one is asked.", min_length=1, max_length=16,
+    )  # fmt: skip
+    description: str = setting(
+        _CAPABILITY.description, "What clients read about it.", unit="text",
+        shown="that of the first tool that is there", why="models choose tools by it.",
+    )  # fmt: skip
+    min_confidence: float = setting(
+        _CAPABILITY.min_confidence, "How sure a local answer must be not to be asked for elsewhere.",
+        unit="0 to 1; 0: any is good", why="a small model knows when it does not know.", ge=0, le=1,
+    )  # fmt: skip
+    confidence: str = setting(
+        _CAPABILITY.confidence, "Where in `structuredContent` an answer says how sure it is.",
+        unit="member; dots go deeper", why="servers of others name it otherwise.", min_length=1, max_length=256,
+    )  # fmt: skip
+    busy_ms: int = setting(
+        _CAPABILITY.busy_ms, "How long a tool may keep a call waiting for its turn, or for its start.",
+        unit="milliseconds", why="then somebody else is asked.", ge=0, le=3_600_000,
+    )  # fmt: skip
+    attempt_timeout_s: float = setting(
+        _CAPABILITY.attempt_timeout_s, "How long one tool may take.", unit="seconds",
+        why="a slow link must leave time for the model on the box.", gt=0, le=_DAY_S,
+    )  # fmt: skip
+    data_class: str = setting(
+        _CAPABILITY.data_class, "What class of data a call has that names none.", unit="name",
+        why='callers say it in `_meta["io.tidegate/data-class"]`; most say nothing.', max_length=64,
+    )  # fmt: skip
+    stay: list[Pattern] = setting(
+        [], "Classes of data that never leave the box.", unit="glob patterns over classes",
+        why="what cameras see and patients say is nobody else's business.", max_length=64,
+    )  # fmt: skip
+
+
+class SamplingTable(Table):
+    """Who answers servers that ask for a model (`sampling/createMessage`)."""
+
+    tool: str = setting(
+        _SAMPLING.tool, "A tool or capability that chats.", unit="name in the catalogue; empty: nobody but the client",
+        why="most clients have no model to lend, and a server that asks for one would fail.", max_length=256,
+    )  # fmt: skip
+    when: Literal["client_cannot", "always"] = setting(
+        _SAMPLING.when, "When it is asked instead of the client.", unit='"client_cannot" or "always"',
+        why="a client that has a model has the better one, most of the time.",
+    )  # fmt: skip
+
+
+class OpenAiTable(Table):
+    """For local programs that speak the OpenAI API: `/v1` on the HTTP listeners."""
+
+    models: dict[Pattern, Pattern] = setting(
+        {}, "Which tool or capability stands behind which model name.",
+        unit="glob pattern over the names that programs send = name in the catalogue; the first that fits",
+        shown="empty: there is no `/v1`", why="programs have a model's name built in.",
+    )  # fmt: skip
+
+
 class ClientTable(Table):
     """A client with a bearer token, and what it may use. With no client at all, nobody is asked for a token."""
 
@@ -576,6 +721,30 @@ class Configuration(Table):
         {}, "Plugins that calls pass on their way to a server, in this order; results pass them in reverse.",
         unit="one table each, `[filters.NAME]`", why="what is to hold for tools of many servers stands in one place.",
     )  # fmt: skip
+    models: ModelsTable = Field(
+        default_factory=ModelsTable,
+        description="What holds for all models. Unit: table. Default: half of the box's memory, unloaded after five "
+        "minutes. Why: models come second to what the box is for.",
+    )
+    power: PowerTable = Field(
+        default_factory=PowerTable,
+        description="How hard the box may work for its models. Unit: table. Default: by heat, battery and mains. "
+        "Why: a fanless box on a battery is no server.",
+    )
+    capabilities: dict[Name, CapabilityTable] = setting(
+        {}, "What the box or the cloud can do, whichever can now. Each is a tool of that name.",
+        unit="one table each, `[capabilities.NAME]`", why="a client need not know where its answer comes from.",
+    )  # fmt: skip
+    sampling: SamplingTable = Field(
+        default_factory=SamplingTable,
+        description="Who answers servers that ask for a model. Unit: table. Default: the client. "
+        "Why: it is the client's model that they ask for.",
+    )
+    openai: OpenAiTable = Field(
+        default_factory=OpenAiTable,
+        description="For local programs that speak the OpenAI API. Unit: table. Default: off. Why: a door that nobody "
+        "uses is better closed.",
+    )
     plugins: PluginsTable = Field(
         default_factory=PluginsTable,
         description="What holds for all plugins. Unit: table. Default: nobody's signature is trusted. Why: what is "

@@ -73,6 +73,11 @@ def missing_packages(folder: Path) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def is_importable(module: str) -> bool:
+    """Whether there is a top-level module of this name."""
+    return _spec(module) is not None
+
+
 def import_name(package: str) -> str:
     """`silero-vad` is imported as `silero_vad`."""
     plain = re.split(r"[^A-Za-z0-9_.-]", package, maxsplit=1)[0].lower()

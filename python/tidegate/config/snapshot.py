@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm"]
+Transport = Literal["stdio", "http", "sse", "tcp", "unix", "builtin", "wasm", "openai", "capability"]
 Start = Literal["when_needed", "at_once"]
 Isolation = Literal["auto", "shared", "session"]
 Balance = Literal["least_loaded", "round_robin"]
 OnFailure = Literal["refuse", "pass"]
+Profile = Literal["auto", "performance", "balanced", "saver"]
+When = Literal["client_cannot", "always"]
 
 
 class Secret:
@@ -98,6 +100,71 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """A model of a worker."""
+
+    path: str
+    """An absolute path of a folder with `model.toml`, or the name of one that comes with tidegate."""
+    shipped: bool = False
+    digest: str = ""
+    """Of `model.toml`: `sha256:` and 64 lower-case hexadecimal digits; only a shipped one may have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What holds for all models."""
+
+    memory_bytes: int = 0
+    """Of all workers together; 0: half of what the box has."""
+    unload_idle_s: float = 300.0
+    """A model that nobody used for so long is unloaded; 0 for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How hard the box may work for its models."""
+
+    profile: Profile = "auto"
+    hot_c: float = 80.0
+    """From here on the box is too hot for models …"""
+    cool_c: float = 70.0
+    """… until it is as cool as this."""
+    low_battery_percent: float = 20.0
+    sysfs: str = "/sys"
+    """Where temperatures and batteries are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something that several tools can do, and which of them does it when."""
+
+    name: str
+    order: tuple[str, ...]
+    """Tools by their names in the catalogue, the preferred one first."""
+    description: str = ""
+    min_confidence: float = 0.0
+    """An answer of a local tool below it is asked for elsewhere."""
+    confidence: str = "confidence"
+    """Where an answer's `structuredContent` has it; dots go deeper."""
+    busy_ms: int = 2000
+    """How long an attempt may wait for its turn."""
+    attempt_timeout_s: float = 60.0
+    data_class: str = ""
+    """Of calls that name none."""
+    stay: tuple[str, ...] = ()
+    """Classes of data that never leave the box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Who answers the servers' `sampling/createMessage`."""
+
+    tool: str = ""
+    """A tool like `chat`, by its name in the catalogue; empty: nobody but the client."""
+    when: When = "client_cannot"
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """One MCP server behind the gateway."""
 
@@ -143,6 +210,15 @@ class Backend:
     """100 is one core; 0 for no limit."""
     plugin: Plugin | None = None
     """For wasm, and for nothing else."""
+    models: tuple[Model, ...] = ()
+    """What a child that runs models runs; `command` and `env` start it."""
+    chat_model: str = ""
+    """What the service behind `openai` is to chat by; empty: it has no such tool."""
+    embedding_model: str = ""
+    remote: bool | None = None
+    """Whether what it is sent leaves the box. None: by its address."""
+    capabilities: tuple[Capability, ...] = ()
+    """For the one backend that serves them, whose transport is `capability`."""
 
     def at(self, replica: int) -> Backend:
         """As one of its replicas is reached, numbered from 0."""
@@ -230,6 +306,11 @@ class Snapshot:
     """In the order in which requests pass them; results pass them in reverse."""
     trusted_keys: tuple[str, ...] = ()
     """`ed25519:BASE64`: whose precompiled plugins are taken, beside those compiled here."""
+    models: Models = field(default_factory=Models)
+    power: Power = field(default_factory=Power)
+    sampling: Sampling = field(default_factory=Sampling)
+    openai: tuple[tuple[str, str], ...] = ()
+    """(glob pattern over the model names that local programs send, tool in the catalogue); none: no `/v1`."""
     relay: bool = True
     """Decisions are repeated in native code."""
     access_log: bool = False
@@ -237,3 +318,7 @@ class Snapshot:
     generation: int = 0
     sources: tuple[str, ...] = ()
     """The files it was read from."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        return next((backend.capabilities for backend in self.backends if backend.capabilities), ())

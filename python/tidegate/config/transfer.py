@@ -8,7 +8,23 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from tidegate.config.snapshot import Backend, Bounds, Client, Filter, Grants, Limits, Listen, Plugin, Secret, Snapshot
+from tidegate.config.snapshot import (
+    Backend,
+    Bounds,
+    Capability,
+    Client,
+    Filter,
+    Grants,
+    Limits,
+    Listen,
+    Model,
+    Models,
+    Plugin,
+    Power,
+    Sampling,
+    Secret,
+    Snapshot,
+)
 
 
 def encode_snapshot(snapshot: Snapshot) -> dict[str, Any]:
@@ -27,6 +43,10 @@ def decode_snapshot(values: dict[str, Any]) -> Snapshot:
         clients=tuple(Client(**_frozen(item)) for item in values["clients"]),
         filters=tuple(_filter(item) for item in values["filters"]),
         trusted_keys=tuple(values["trusted_keys"]),
+        models=Models(**values["models"]),
+        power=Power(**values["power"]),
+        sampling=Sampling(**values["sampling"]),
+        openai=_tuples(values["openai"]),
         relay=values["relay"],
         access_log=values["access_log"],
         generation=values["generation"],
@@ -39,6 +59,8 @@ def _backend(values: dict[str, Any]) -> Backend:
     for key in ("env", "headers"):
         frozen[key] = tuple((name, Secret(value)) for name, value in frozen[key])
     frozen["plugin"] = _plugin(values["plugin"])
+    frozen["models"] = tuple(Model(**item) for item in values["models"])
+    frozen["capabilities"] = tuple(Capability(**_frozen(item)) for item in values["capabilities"])
     return Backend(**frozen)
 
 

@@ -19,6 +19,7 @@ from tidegate.config.snapshot import Grants
 from tidegate.config.snapshot import Plugin as Configured
 from tidegate.errors import Cancelled, PluginRefused
 from tidegate.events import Events
+from tidegate.host.memory_room import room_bytes
 from tidegate.sandbox.granting import bounded, granted, grants_in_a_line
 from tidegate.sandbox.guest import NOBODY, Caller
 from tidegate.sandbox.manifest import BrokenManifest, Manifest, World, manifest_of, read_wasm
@@ -58,7 +59,7 @@ class Sandbox:
         """`store`: the file that plugins keep things in; None for memory only. Raises: OSError."""
         self._services = services
         threads = _THREADS_A_CORE * len(os.sched_getaffinity(0))
-        self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads, _memory_bytes())
+        self._native = _sandbox.Sandbox(str(store) if store is not None else None, threads, room_bytes() // 2)
         self._questions = Questions(self._native, services.fetch, events)
         self._plugins: WeakValueDictionary[int, Plugin] = WeakValueDictionary()
         self._calls: dict[int, PluginCall] = {}
@@ -227,17 +228,6 @@ class Sandbox:
         calls, threads = self._native.counts()
         plugins = {plugin.name: plugin.statistics() for plugin in self._plugins.values()}
         return {"calls": calls, "threads": threads, "plugins": plugins}
-
-
-def _memory_bytes() -> int:
-    """What all guests may have together: half of what this process may."""
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        group = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().removeprefix("0::")
-        room = min(room, int(Path(f"/sys/fs/cgroup{group}/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        pass  # no limit, or nobody says
-    return room // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Backends that are made of something else than what their table says: workers of models, and all capabilities.
+
+No validator here: the embedded default has a worker, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final
+
+from tidegate.config.shipped_models import may_be_shipped_model
+from tidegate.config.snapshot import Backend, Capability, Limits, Models, Power, Secret
+
+CAPABILITIES_BACKEND: Final = "capabilities"
+"""Who serves what is written under `[capabilities]`."""
+
+TOLD: Final = "TIDEGATE_MODELS"
+"""The environment variable that tells a worker what to serve: JSON."""
+
+
+def names_model_folder(text: str) -> bool:
+    """Whether it is a folder's path; otherwise it is the name of a model that comes with tidegate."""
+    return "/" in text or not may_be_shipped_model(text)
+
+
+def capabilities_backend(capabilities: Iterable[Capability]) -> Backend:
+    return Backend(name=CAPABILITIES_BACKEND, transport="capability", prefix="", capabilities=tuple(capabilities))
+
+
+def told_to_workers(backends: Sequence[Backend], models: Models, power: Power, limits: Limits) -> tuple[Backend, ...]:
+    """The same backends, and of those that run models the command and what it is told."""
+    if not any(backend.models for backend in backends):
+        return tuple(backends)
+    budget = models.memory_bytes or _half_of_the_box()
+    return tuple(_worker(backend, budget, models, power, limits) if backend.models else backend for backend in backends)
+
+
+def _worker(backend: Backend, budget: int, models: Models, power: Power, limits: Limits) -> Backend:
+    memory_bytes = min(backend.memory_bytes or budget, budget)
+    told = {
+        "set": backend.name,
+        "models": [asdict(model) for model in backend.models],
+        "memory_bytes": memory_bytes,
+        "unload_idle_s": models.unload_idle_s,
+        "line_bytes": limits.line_bytes,
+        "result_bytes": limits.result_bytes,
+        "depth": limits.depth,
+        "power": asdict(power),
+    }
+    env = dict(backend.env) | {TOLD: Secret(json.dumps(told))}
+    package_root = Path(__file__).absolute().parents[2]
+    if package_root.name not in ("site-packages", "dist-packages"):
+        env["PYTHONPATH"] = Secret(str(package_root))
+    return replace(
+        backend,
+        command=(sys.executable, "-P", "-m", "tidegate.models"),
+        env=tuple(env.items()),
+        memory_bytes=memory_bytes,
+    )
+
+
+def _half_of_the_box() -> int:
+    from tidegate.host.memory_room import room_bytes
+
+    return room_bytes() // 2
