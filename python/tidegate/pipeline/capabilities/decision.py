@@ -1,9 +1,10 @@
 """Which of a capability's tools is asked next, or what is answered: a pure function of what is known now.
 
 Asked by `serving.py` when a call comes, and again whenever an attempt has ended. What stands against a tool is of three
-kinds. Some things rule it out: it has had the call, it is in no catalogue, or it is not on the box and the data must stay
-there. Others only put it behind those that have nothing against them: too busy, too hot, no memory, the power profile.
-And one that cannot be reached comes last of all. So as long as any tool that is allowed might answer, one is asked.
+kinds. Some things rule it out: it has had the call, it is in no catalogue, or it is not on the box and the data must
+stay there. Others only put it behind those that have nothing against them: too busy, too hot, no memory, the power
+profile. And one that cannot be reached comes last of all. So as long as any tool that is allowed might answer, one is
+asked.
 
 Nothing here reads a clock, a file or a catalogue.
 """
