@@ -331,8 +331,8 @@ def test_one_that_is_served_by_default_is_replaced_and_the_others_of_the_default
     ("step", "after"),
     [
         ("_put", True),
-        ("write_atomically", False),
-        ("write_atomically", True),
+        ("write_config", False),
+        ("write_config", True),
         ("drop_files", False),
         ("drop_files", True),
     ],
@@ -356,7 +356,7 @@ main(["plugin", "add", "new.wasm", "--replace", "--no-compile", "--config", "t.t
     done = subprocess.run([sys.executable, "-c", killed], timeout=60, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL
     table = table_of(config)
-    replaced = step == "drop_files" or (step == "write_atomically" and after)
+    replaced = step == "drop_files" or (step == "write_config" and after)
     assert table["digest"] == (new if replaced else old["digest"])
     assert sha256_of((box / table["wasm"]).read_bytes()) == table["digest"]
     assert table["grants"] == old["grants"]

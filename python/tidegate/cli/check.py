@@ -18,9 +18,13 @@ from typing import Any
 from tidegate.cli import exit_codes
 from tidegate.config.document import Document, Place
 from tidegate.config.embedded import default_snapshot
+from tidegate.config.model_workers import TOLD
 from tidegate.config.problems import Problem, problems_of
-from tidegate.config.snapshot import Backend, Grants, Plugin, Snapshot
+from tidegate.config.snapshot import Backend, Grants, Model, Plugin, Snapshot
 from tidegate.errors import ConfigError
+
+_WORKER_ENV = (TOLD, "PYTHONPATH")
+"""What a worker of models is given by the gateway."""
 
 _EPILOG = """\
 examples:
@@ -73,7 +77,7 @@ def _load(files: list[str], *, resolve_references: bool) -> tuple[Snapshot, Docu
 def _missing_programs(snapshot: Snapshot, document: Document) -> Iterable[Problem]:
     """Programs that are not there now. A note, not a mistake: the file may be for another box."""
     for backend in snapshot.backends:
-        if backend.transport != "stdio" or not backend.enabled:
+        if backend.transport != "stdio" or backend.models or not backend.enabled:
             continue
         place = document.place(("backends", backend.name, "command"))
         program = backend.command[0]
@@ -163,9 +167,9 @@ def _backend(backend: Backend, document: Document) -> dict[str, Any]:
     return {
         "name": backend.name,
         "enabled": backend.enabled,
-        "transport": backend.transport,
+        "transport": "models" if backend.models else backend.transport,
         "target": _target(backend, document),
-        "env": [name for name, _ in backend.env],
+        "env": [name for name, _ in backend.env if not backend.models or name not in _WORKER_ENV],
         "headers": [name for name, _ in backend.headers],
         "grants": _granted(backend.plugin.grants) if backend.plugin is not None else [],
     }
@@ -173,6 +177,10 @@ def _backend(backend: Backend, document: Document) -> dict[str, Any]:
 
 def _plugin_target(plugin: Plugin) -> str:
     return f"{plugin.file}, which comes with tidegate" if plugin.shipped else plugin.file
+
+
+def _model_target(model: Model) -> str:
+    return f"{model.path}, which comes with tidegate" if model.shipped else model.path
 
 
 def _granted(grants: Grants) -> list[str]:
@@ -184,13 +192,17 @@ def _target(backend: Backend, document: Document) -> str:
     """How it is reached, as written: references stay references, what looks secret is withheld."""
     if backend.plugin is not None:
         return _plugin_target(backend.plugin)
+    if backend.models:
+        return "; ".join(_model_target(model) for model in backend.models)
+    if backend.capabilities:
+        return "; ".join(f"{one.name}: {', '.join(one.order)}" for one in backend.capabilities)
     if backend.address:
         return ", ".join(backend.endpoints or (backend.address,))
     from tidegate.config.withhold import Withheld
 
     table, _ = Withheld().table(backend.name, document.tree["backends"][backend.name])
     if backend.url:
-        url = table["url"]
+        url = table["openai" if backend.transport == "openai" else "url"]
         return ", ".join(url) if isinstance(url, list) else str(url)
     command = table["command"]
     words = " ".join([*([command] if isinstance(command, str) else command), *table.get("args", [])])

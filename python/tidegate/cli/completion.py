@@ -77,15 +77,16 @@ def _backends() -> list[str]:
 
 def _plugins() -> list[str]:
     """Those of the configuration that the running gateway was started with."""
-    from tidegate.cli.plugin.home import find_home
-    from tidegate.cli.plugin.refused import Refused
+    from tidegate.cli.home import find_home
+    from tidegate.cli.plugin.configured import plugins_of
+    from tidegate.cli.refused import Refused
     from tidegate.errors import ConfigError
 
     try:
         home = find_home(argparse.Namespace(config=None, admin=None))
     except (Refused, ConfigError):
         return []
-    return [one.name for one in home.plugins()]
+    return [one.name for one in plugins_of(home.snapshot)]
 
 
 def _entries(kind: str) -> list[str]:

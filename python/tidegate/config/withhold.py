@@ -45,6 +45,8 @@ class Withheld:
             copy["args"] = self._arguments(args, ("args",), backend, changed)
         if isinstance(command := table.get("command"), list):
             copy["command"] = self._arguments(command, ("command",), backend, changed)
+        if isinstance(url := table.get("openai"), str):
+            copy["openai"] = self._url(url, ("openai",), backend, changed)
         if isinstance(url := table.get("url"), str):
             copy["url"] = self._url(url, ("url",), backend, changed)
         elif isinstance(url, list):

@@ -7,7 +7,7 @@ compile.py               machine code for a box that should not compile
 
 replacing.py   another version in the table of one that is there
 opened.py      a plugin's file, taken apart
-home.py        which configuration, and the plugins in it
+configured.py  the plugins of a configuration
 grants.py      `--grant`, and what is granted with a yes
 words.py       capabilities and bounds, for a person
 compiling.py   the child that compiles, with a line of progress
@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Final
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import complain
 
 _ACTIONS: Final = (

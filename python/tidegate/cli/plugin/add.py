@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.cli import exit_codes
+from tidegate.cli.config_text import names_backends, reloaded
+from tidegate.cli.home import Home, add_config_arguments, editable, find_home
 from tidegate.cli.plugin import words
+from tidegate.cli.plugin.configured import Section, plugins_of
 from tidegate.cli.plugin.grants import SPELLINGS, as_table, spelled_out, with_a_yes
-from tidegate.cli.plugin.home import Home, Section, add_config_arguments, editable, find_home
 from tidegate.cli.plugin.opened import Opened, find_file, open_plugin
-from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.replacing import (
     Predecessor,
     drop_predecessor,
@@ -30,7 +31,8 @@ from tidegate.cli.plugin.replacing import (
     replace_table,
     together,
 )
-from tidegate.cli.plugin.written import Change, add_table, names_backends, reloaded
+from tidegate.cli.plugin.written import Change, add_table
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import clean, is_person, print_table, say
 from tidegate.config.name_rule import check_name
 from tidegate.config.snapshot import Bounds, Filter, Grants
@@ -152,7 +154,7 @@ def _request(args: argparse.Namespace, opened: Opened, shipped: bool, home: Home
         return Request(name, section, opened, shipped, tools, before)
     # One that is served by default is written out like the others of the default.
     by_default = shipped and name == args.file and not names_backends(home)
-    taken = [one.name for one in home.plugins()]
+    taken = [one.name for one in plugins_of(home.snapshot)]
     if name in taken and not by_default:
         raise Refused(
             f"there is a plugin `{name}`; `--replace` puts this one in its place, `--name` gives it another name"

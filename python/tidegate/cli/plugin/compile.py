@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tidegate.cli import exit_codes
 from tidegate.cli.plugin.opened import find_file, open_plugin
-from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.words import size
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import say
 from tidegate.sandbox.artefacts import SUFFIX, seal_path, shown_key, signed
 from tidegate.sandbox.engine import TARGETS, NoEngine, compile_for, engine_key, new_key

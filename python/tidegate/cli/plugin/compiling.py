@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tidegate.cli.passing_line import PassingLine
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import clean
 from tidegate.clock import Clock
 from tidegate.sandbox.compiling import Check, CompilationFailed, Compiled, compile_in_child

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.config.snapshot import Grants
 from tidegate.sandbox.manifest import Asks
 

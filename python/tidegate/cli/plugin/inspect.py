@@ -9,12 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from tidegate.cli import exit_codes
+from tidegate.cli.home import add_config_arguments, find_home
 from tidegate.cli.plugin import words
+from tidegate.cli.plugin.configured import Configured, plugin_of
 from tidegate.cli.plugin.grants import as_table
-from tidegate.cli.plugin.home import Configured, add_config_arguments, find_home
 from tidegate.cli.plugin.opened import find_file, open_plugin
-from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.state import State, compiled_state, state_of
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import clean, one_line, print_table
 from tidegate.config.document import names_file
 from tidegate.config.shipped import shipped_file
@@ -55,7 +56,7 @@ def _found(args: argparse.Namespace) -> tuple[Configured | None, State]:
     if not names_file(args.plugin):
         home = find_home(args)
         try:
-            configured = home.plugin(args.plugin)
+            configured = plugin_of(home, args.plugin)
         except Refused:
             if shipped_file(args.plugin) is None:
                 raise

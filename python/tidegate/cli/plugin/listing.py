@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 from tidegate.cli import exit_codes
+from tidegate.cli.home import add_config_arguments, find_home
+from tidegate.cli.plugin.configured import Configured, plugins_of
 from tidegate.cli.plugin.grants import as_table
-from tidegate.cli.plugin.home import Configured, add_config_arguments, find_home
 from tidegate.cli.plugin.state import State, state_of
 from tidegate.cli.plugin.words import granted_lines, listed
 from tidegate.cli.terminal import clean, print_table
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     home = find_home(args)
-    found = [(one, state_of(one, home.snapshot.trusted_keys)) for one in home.plugins()]
+    found = [(one, state_of(one, home.snapshot.trusted_keys)) for one in plugins_of(home.snapshot)]
     used = {one.plugin.file for one, _ in found if one.plugin.shipped}
     unused = [name for name in shipped_names() if name not in used]
     if args.json:

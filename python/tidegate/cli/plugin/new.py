@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import say
 from tidegate.config.shipped import DIRECTORY
 

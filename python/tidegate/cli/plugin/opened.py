@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.config.document import names_file
 from tidegate.config.shipped import shipped_file, shipped_names
 from tidegate.sandbox.artefacts import sha256_of

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tidegate.cli import exit_codes
 from tidegate.cli.plugin.opened import open_plugin
-from tidegate.cli.plugin.refused import Refused
 from tidegate.cli.plugin.words import headline
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import clean
 from tidegate.sandbox.artefacts import sha256_of
 from tidegate.sandbox.manifest import embed

@@ -6,8 +6,10 @@ import argparse
 import json
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin.home import add_config_arguments, editable, find_home
-from tidegate.cli.plugin.written import reloaded, remove_table
+from tidegate.cli.config_text import reloaded
+from tidegate.cli.home import add_config_arguments, editable, find_home
+from tidegate.cli.plugin.configured import plugin_of
+from tidegate.cli.plugin.written import remove_table
 from tidegate.cli.terminal import say
 
 _EPILOG = f"""\
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     home = find_home(args)
-    configured = home.plugin(args.name)
+    configured = plugin_of(home, args.name)
     config = editable(home)
     removed = remove_table(config, configured, home)
     told = reloaded(home, config)

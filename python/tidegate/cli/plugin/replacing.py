@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.cli.config_text import names_backends
+from tidegate.cli.home import Home
+from tidegate.cli.plugin.configured import Configured, plugin_of, plugins_of
 from tidegate.cli.plugin.grants import as_table
-from tidegate.cli.plugin.home import Configured, Home, plugins_of
 from tidegate.cli.plugin.opened import Opened, open_plugin
-from tidegate.cli.plugin.refused import Refused
-from tidegate.cli.plugin.written import Change, check_table, drop_files, names_backends, put_in_place
+from tidegate.cli.plugin.written import Change, check_table, drop_files, put_in_place
+from tidegate.cli.refused import Refused
 from tidegate.config.json_edit import NotEditable
 from tidegate.config.snapshot import Grants, Plugin
 from tidegate.config.toml_edit import TomlText
@@ -54,11 +56,11 @@ def find_predecessor(home: Home, name: str, manifest: Manifest) -> Predecessor:
     """The plugin `name`, whose place this one may take. Raises: Refused."""
     section = "filters" if manifest.world == "filter" else "backends"
     way_out = "; without `--replace`, and with `--name`, this one is added under another name"
-    configured = next((one for one in home.plugins() if (one.section, one.name) == (section, name)), None)
+    configured = next((one for one in plugins_of(home.snapshot) if (one.section, one.name) == (section, name)), None)
     if configured is None:
         if any(backend.name == name and backend.plugin is None for backend in home.snapshot.backends):
             raise Refused(f"`{name}` is a server, not a plugin{way_out}")
-        configured = home.plugin(name)
+        configured = plugin_of(home, name)
         raise Refused(
             f"`{name}` {_KINDS[configured.section]}, and `{manifest.name}` {_KINDS[section]}; "
             f"`tidegate plugin remove {name}` first, or leave `--replace` out and `--name` another"

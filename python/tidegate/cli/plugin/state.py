@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegate.cli.plugin.home import Configured
+from tidegate.cli.plugin.configured import Configured
 from tidegate.cli.plugin.opened import Opened, open_plugin
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.config.paths import plugins_directory
 from tidegate.sandbox.artefacts import Artefact, Artefacts
 from tidegate.sandbox.engine import NoEngine, engine_key

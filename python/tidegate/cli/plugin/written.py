@@ -14,17 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from tidegate.cli.config_text import keep_defaults, read_config, write_config
+from tidegate.cli.home import Home
 from tidegate.cli.plugin.compiling import compiled
-from tidegate.cli.plugin.home import Configured, Home, Section
+from tidegate.cli.plugin.configured import Configured, Section, plugins_of
 from tidegate.cli.plugin.opened import Opened
-from tidegate.cli.plugin.refused import Refused
+from tidegate.cli.refused import Refused
 from tidegate.cli.terminal import say
-from tidegate.config.atomic_file import write_atomically
 from tidegate.config.document import dotted
-from tidegate.config.embedded import default_snapshot
 from tidegate.config.json_edit import NotEditable
 from tidegate.config.paths import plugins_directory
-from tidegate.config.snapshot import Backend, Plugin
+from tidegate.config.snapshot import Plugin
 from tidegate.config.toml_edit import TomlText
 from tidegate.sandbox.artefacts import SUFFIX, ArtefactRefused, Artefacts, seal_path, sha256_of, signed_seal
 from tidegate.sandbox.compiling import Check
@@ -34,7 +34,6 @@ from tidegate.sandbox.shipped_code import shipped_code
 
 DIRECTORY: Final = "plugins"
 _DIGEST_CHARS: Final = 12
-_RELOAD_TIMEOUT_S: Final = 90.0
 
 Edit = Callable[[TomlText, dict[str, Any]], None]
 """Brings a plugin's `wasm` and `digest` into a text. Raises: NotEditable."""
@@ -70,7 +69,7 @@ def put_in_place(change: Change, opened: Opened, edit: Edit, *, shipped: bool) -
 
     Raises: Refused, and then the configuration is as it was.
     """
-    before = _read(change.config)
+    before = read_config(change.config)
     # Whether it can be written shows before the minute that compiling may take, and before a file is left behind.
     _edited(before, change, edit, {"wasm": "copy.wasm", "digest": "sha256:"})
     whole = opened if shipped else _complete(opened)
@@ -82,14 +81,14 @@ def put_in_place(change: Change, opened: Opened, edit: Edit, *, shipped: bool) -
         copy = _copied(whole, opened.path, change)
         values = {"wasm": f"{DIRECTORY}/{copy.name}", "digest": whole.digest}
         whole = replace(whole, path=copy)
-    _write(change.config, before, _edited(before, change, edit, values))
+    write_config(change.config, before, _edited(before, change, edit, values))
     return whole
 
 
 def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
     """Takes the table away, and the files that no other plugin uses; names of those. Raises: Refused."""
     path = Path(config)
-    before = _read(path)
+    before = read_config(path)
     try:
         text = TomlText(before or "")
         if text.get((configured.section, configured.name)) is None:
@@ -97,8 +96,12 @@ def remove_table(config: str, configured: Configured, home: Home) -> list[str]:
         text.remove((configured.section, configured.name))
     except NotEditable as error:
         raise Refused(f"`{config}`, {error}; nothing was changed") from error
-    _write(path, before, text.text)
-    others = [one.plugin for one in home.plugins() if (one.section, one.name) != (configured.section, configured.name)]
+    write_config(path, before, text.text)
+    others = [
+        one.plugin
+        for one in plugins_of(home.snapshot)
+        if (one.section, one.name) != (configured.section, configured.name)
+    ]
     return drop_files(path, configured.plugin, others)
 
 
@@ -120,21 +123,6 @@ def drop_files(config: Path, plugin: Plugin, others: Collection[Plugin]) -> list
         with suppress(OSError):
             file.parent.rmdir()
     return removed
-
-
-def reloaded(home: Home, config: str) -> str:
-    """Has the running gateway take it up; what came of it, in words."""
-    if home.running is None:
-        return f"no running gateway uses it; `tidegate serve --config {config}` starts one"
-    from tidegate.cli.admin_listener import Unanswered, tell
-
-    try:
-        status, outcome, _ = tell(home.running.admin, "/reload", _RELOAD_TIMEOUT_S)
-    except Unanswered as error:
-        return f"the running gateway was not told: {error}"
-    if status != 200:
-        return f"the running gateway refuses it: {outcome.get('error')}"
-    return "the running gateway has taken it up"
 
 
 def check_table(change: Change, table: dict[str, Any]) -> None:
@@ -245,46 +233,9 @@ def _edited(before: str | None, change: Change, edit: Edit, values: dict[str, An
     """The text, with what there is by default written out where the table would make it go. Raises: Refused."""
     try:
         text = TomlText(before or "")
-        if change.section == "backends" and not names_backends(change.home):
-            for backend in default_snapshot().backends:
-                if backend.name != change.name:
-                    text.set(("backends", backend.name), _written_out(backend))
+        if change.section == "backends":
+            keep_defaults(text, change.home, but=change.name)
         edit(text, values)
     except NotEditable as error:
         raise Refused(f"`{change.config}`, {error}; nothing was changed") from error
     return text.text
-
-
-def _written_out(backend: Backend) -> dict[str, Any]:
-    """One of those that are there by default, as a table."""
-    table = {"wasm": backend.plugin.file} if backend.plugin is not None else {"builtin": backend.address}
-    return table if backend.prefix is None else {**table, "prefix": backend.prefix}
-
-
-def names_backends(home: Home) -> bool:
-    """Whether what is there by default is out of force, by one of the files."""
-    from tidegate.config.document import merge, read_document
-
-    return "backends" in merge(read_document(file) for file in home.files if Path(file).exists()).tree
-
-
-def _read(path: Path) -> str | None:
-    """Raises: Refused."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise Refused(f"`{path}` is no UTF-8 text") from error
-    except OSError as error:
-        raise Refused(f"`{path}` cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, before: str | None, after: str) -> None:
-    """Raises: Refused."""
-    if _read(path) != before:
-        raise Refused(f"`{path}` was changed by somebody else meanwhile; try again")
-    try:
-        write_atomically(str(path), after)
-    except OSError as error:
-        raise Refused(f"`{error.filename or path}` cannot be written: {error.strerror}") from error

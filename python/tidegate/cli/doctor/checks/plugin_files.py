@@ -8,7 +8,7 @@ from pathlib import Path
 from tidegate.cli.doctor.case import Case
 from tidegate.cli.doctor.check import BoxCheck
 from tidegate.cli.doctor.finding import Finding
-from tidegate.cli.plugin.home import Configured, plugins_of
+from tidegate.cli.plugin.configured import Configured, plugins_of
 from tidegate.cli.plugin.state import state_of
 from tidegate.sandbox.granting import useless
 

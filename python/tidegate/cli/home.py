@@ -1,24 +1,19 @@
-"""Which configuration an action is about, and the plugins that stand in it."""
+"""Which configuration an action is about, and the gateway that runs with it."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tidegate.cli import exit_codes
-from tidegate.cli.plugin.refused import Refused
-from tidegate.config.shipped import shipped_file
-from tidegate.config.snapshot import Backend, Filter, Plugin, Snapshot
+from tidegate.cli.refused import Refused
+from tidegate.config.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tidegate.cli.doctor.running import Running
-
-Section = Literal["backends", "filters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +25,10 @@ class Home:
     """Only where its files are these."""
     snapshot: Snapshot
 
-    def plugins(self) -> Iterator[Configured]:
-        return plugins_of(self.snapshot)
-
-    def plugin(self, name: str) -> Configured:
-        """Raises: Refused."""
-        found = {configured.name: configured for configured in self.plugins()}
-        if name in found:
-            return found[name]
-        where = ", ".join(self.files) or "the embedded default"
-        if any(backend.name == name for backend in self.snapshot.backends):
-            raise Refused(f"`{name}` of {where} is a server, not a plugin")
-        near = get_close_matches(name, found, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else "`tidegate plugin list` shows what there is"
-        raise Refused(f"no plugin `{name}` in {where}; {hint}")
-
-
-@dataclass(frozen=True, slots=True)
-class Configured:
-    """One plugin of a configuration."""
-
-    section: Section
-    name: str
-    plugin: Plugin
-    table: Backend | Filter
-
     @property
-    def enabled(self) -> bool:
-        return isinstance(self.table, Filter) or self.table.enabled
-
-    @property
-    def file(self) -> Path | None:
-        """None: of no plugin that this build comes with."""
-        return shipped_file(self.plugin.file) if self.plugin.shipped else Path(self.plugin.file)
-
-
-def plugins_of(snapshot: Snapshot) -> Iterator[Configured]:
-    """Those of the tables, tools first."""
-    for backend in snapshot.backends:
-        if backend.plugin is not None:
-            yield Configured("backends", backend.name, backend.plugin, backend)
-    for one in snapshot.filters:
-        yield Configured("filters", one.name, one.plugin, one)
+    def where(self) -> str:
+        """For a sentence."""
+        return ", ".join(self.files) or "the embedded default"
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -116,7 +73,7 @@ def editable(home: Home) -> str:
     toml = [file for file in home.files if not file.endswith((".json", ".jsonc"))]
     if not toml:
         raise Refused(
-            f"`{home.files[-1]}` is JSON of a desktop host, which has no place for plugins; give a TOML file beside it"
+            f"`{home.files[-1]}` is JSON of a desktop host, which has no place for this; give a TOML file beside it"
         )
     return toml[-1]
 

@@ -1,4 +1,4 @@
-"""Why a `tidegate plugin` action ended, in words with a way out."""
+"""Why an action on the configuration ended, in words with a way out."""
 
 from __future__ import annotations
 
