@@ -24,7 +24,9 @@ MAX_CHANNELS: Final = 8
 _ZERO_CROSSINGS: Final = 16
 """Of the resampling filter, on each side: more is sharper and slower. 16 leaves no alias above -60 dB."""
 
-_SEND: Final = "send a WAV file (PCM of 8, 16, 24 or 32 bits, or float), for instance `sox IN -r 16000 -c 1 -b 16 OUT.wav`"
+_SEND: Final = (
+    "send a WAV file (PCM of 8, 16, 24 or 32 bits, or float), for instance `sox IN -r 16000 -c 1 -b 16 OUT.wav`"
+)
 
 _KNOWN: Final = (
     (b"OggS", "Ogg"),

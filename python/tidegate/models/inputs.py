@@ -158,7 +158,9 @@ def _base64(value: str, name: str, max_bytes: int) -> bytes:
     try:
         decoded = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise BadInput(f"`{name}` is no base64: {_WHAT_TO_SEND}. A path or an address cannot be opened from here") from None
+        raise BadInput(
+            f"`{name}` is no base64: {_WHAT_TO_SEND}. A path or an address cannot be opened from here"
+        ) from None
     return _bounded(decoded, name, max_bytes)
 
 

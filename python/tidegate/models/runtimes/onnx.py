@@ -124,7 +124,9 @@ class OnnxSession:
             size = least_bytes(tensor)
             if size > self._limits.memory_bytes:
                 mib = self._limits.memory_bytes >> 20
-                raise ModelRefused(f"`{self.name}` declares `{tensor.name}` of {size} bytes; it may use {mib} MiB in all")
+                raise ModelRefused(
+                    f"`{self.name}` declares `{tensor.name}` of {size} bytes; it may use {mib} MiB in all"
+                )
         if file.inputs and {tensor.name for tensor in file.inputs} != self._by_name.keys():
             declared = _names({tensor.name: tensor for tensor in file.inputs})
             raise ModelRefused(f"`{self.name}` takes {_names(self._by_name)}; its manifest says {declared}")
@@ -140,7 +142,9 @@ def misfit(tensor: Tensor, array: Array) -> str:
     if given != tensor.dtype:
         return f"`{tensor.name}` must be {tensor.dtype}, not {given}"
     sizes = list(array.shape)
-    if len(sizes) != len(tensor.shape) or any(-1 != want != size for want, size in zip(tensor.shape, sizes, strict=True)):
+    if len(sizes) != len(tensor.shape) or any(
+        -1 != want != size for want, size in zip(tensor.shape, sizes, strict=True)
+    ):
         return f"`{tensor.name}` must have the shape {shape_words(tensor.shape)}, not {shape_words(sizes)}"
     return ""
 
@@ -179,7 +183,9 @@ def _outside(location: str, beside: Mapping[str, Path], name: str) -> Path:
     """Raises: ModelRefused, for any place but a file that the manifest pins by exactly this path."""
     path = beside.get(location)
     if path is None:
-        raise ModelRefused(f"`{name}` keeps weights in `{location}`, which its manifest does not name as a file of its own")
+        raise ModelRefused(
+            f"`{name}` keeps weights in `{location}`, which its manifest does not name as a file of its own"
+        )
     return path
 
 
@@ -190,7 +196,9 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = False  # an arena keeps the memory of the largest call for good
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread costs a small box its core
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # a waiting thread costs a small box its core
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.load_model_format", "ONNX")  # not what the file's first bytes claim
     return options

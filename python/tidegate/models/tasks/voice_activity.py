@@ -107,7 +107,9 @@ class VoiceActivity:
         session = OnnxSession.open(self._place("model"), self._file, threads, self._manifest.limits)
         taken = [tensor.name for tensor in session.inputs]
         if not taken or len(session.outputs) != len(taken):
-            raise ModelRefused(f"`{session.name}` must take windows and states, and give a probability and the same states")
+            raise ModelRefused(
+                f"`{session.name}` must take windows and states, and give a probability and the same states"
+            )
         self._session = session
 
     def unload(self) -> None:
@@ -203,4 +205,8 @@ def _words(found: Json) -> str:
         return f"Nobody speaks in these {found['duration_s']} s."
     spans = [f"{one['start_s']}–{one['end_s']} s" for one in found["segments"][:20]]
     more = len(found["segments"]) - len(spans)
-    return f"Speech for {found['speech_s']} of {found['duration_s']} s: " + ", ".join(spans) + (f" and {more} more" if more else "")
+    return (
+        f"Speech for {found['speech_s']} of {found['duration_s']} s: "
+        + ", ".join(spans)
+        + (f" and {more} more" if more else "")
+    )
