@@ -93,7 +93,7 @@ def test_the_probabilities_are_those_of_the_same_network_run_window_by_window(
 ) -> None:
     """Against `silero_vad.onnx` as its makers drive it: another file, one window a run, state and context by hand."""
     import numpy as np
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped,unused-ignore]
 
     samples = voice.prepare("detect", sent(spoken)).payload
     padded = np.concatenate([np.zeros(64, np.float32), samples, np.zeros(-len(samples) % 512, np.float32)])

@@ -1,12 +1,14 @@
 """A WAV file as samples that a model takes: one channel, float32 from -1 to 1, at the model's rate.
 
-Only WAV: it needs no decoder of compressed sound, which would be the most dangerous code in the worker. numpy is imported
-when the first file is decoded. RIFF/WAVE as in Microsoft's and IBM's 1991 specification, with WAVE_FORMAT_EXTENSIBLE.
+Only WAV: it needs no decoder of compressed sound, which would be the most dangerous code in the worker. numpy is
+imported when the first file is decoded. RIFF/WAVE as in Microsoft's and IBM's 1991 specification, with
+WAVE_FORMAT_EXTENSIBLE.
 """
 
 from __future__ import annotations
 
 import struct
+from math import gcd
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.models.task import BadInput
@@ -42,7 +44,7 @@ _KNOWN: Final = (
 
 
 def decode_wav(data: bytes, rate_hz: int, max_s: float) -> NDArray[np.float32]:
-    """All channels mixed, resampled to `rate_hz`. Raises: BadInput, when it is no WAV, damaged, or longer than `max_s`."""
+    """All channels mixed, resampled to `rate_hz`. Raises: BadInput, when it is no WAV, or longer than `max_s`."""
     import numpy as np
 
     kind, channels, rate, bits, body = _chunks(data)
@@ -53,6 +55,7 @@ def decode_wav(data: bytes, rate_hz: int, max_s: float) -> NDArray[np.float32]:
     if frames > max_s * rate:
         raise BadInput(f"`audio` lasts {frames / rate:.0f} s and may last {max_s:.0f} s: send it in parts")
     raw = body[: frames * width * channels]
+    samples: NDArray[Any]
     if kind == _FLOAT:
         samples = np.frombuffer(raw, "<f4" if width == 4 else "<f8").astype(np.float32)
         samples = np.clip(np.nan_to_num(samples), -1.0, 1.0)
@@ -112,7 +115,6 @@ def _resample(samples: NDArray[Any], rate: int, wanted: int) -> NDArray[Any]:
     The weights repeat after `wanted / gcd` outputs, so one row of them serves every output of its phase.
     """
     import numpy as np
-    from math import gcd
 
     if rate == wanted:
         return samples

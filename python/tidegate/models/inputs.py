@@ -1,7 +1,7 @@
 """What a client sent to be looked at or listened to, as bytes. Used by the tasks' `prepare`; imports no library.
 
-A binary argument (`image`, `audio`, `file`) comes in any of five spellings, see `BINARY_SCHEMA`. Every `BadInput` says what
-to send, for the caller is often a model that will try again.
+A binary argument (`image`, `audio`, `file`) comes in any of five spellings, see `binary_schema`. Every `BadInput` says
+what to send, for the caller is often a model that will try again.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _block(value: Mapping[str, Any], name: str, max_bytes: int) -> bytes:
 
 
 def _spelled(value: str, name: str, max_bytes: int) -> bytes:
-    if not value[:5].lower() == "data:":
+    if value[:5].lower() != "data:":
         return _base64(value, name, max_bytes)
     head, comma, body = value.partition(",")
     if not comma or len(head) > 1000:

@@ -1,7 +1,7 @@
-"""Runs an ONNX model with onnxruntime on the box's own processor. Used by every task but the ones with a library of their own.
+"""Runs an ONNX model with onnxruntime on the box's own processor. Called by tasks, on the model's computing thread.
 
-The file is untrusted: it is read once, checked against its digest and by `onnx_file.py`, and handed over as bytes, so that
-the library never opens a path that the file names. onnxruntime and numpy are imported when the first model is opened.
+The file is untrusted: it is read once, checked against its digest and by `onnx_file.py`, and handed over as bytes, so
+that the library never opens a path that the file names. onnxruntime and numpy are imported when a model is opened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from tidegate.models.manifest import ModelFile, ModelLimits, Tensor
 from tidegate.models.runtimes.onnx_file import read_onnx_facts
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -64,8 +63,8 @@ class OnnxSession:
         limits: ModelLimits,
         beside: Mapping[str, Path] | None = None,
     ) -> OnnxSession:
-        """Opens a model. `beside`: verified files by the names under which the model may keep weights in them; no other is
-        ever read. Raises: ModelRefused, ModelMissing, ModelOutOfMemory.
+        """Opens a model. `beside`: verified files by the names under which the model may keep weights in them; no
+        other is ever read. Raises: ModelRefused, ModelMissing, ModelOutOfMemory.
         """
         name = file.path
         data = _read(path, file, limits)
@@ -95,7 +94,7 @@ class OnnxSession:
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Computes: every input by its name, every output by its name. Raises: ModelFailed, and ModelOutOfMemory of it."""
+        """Computes: every input by its name, every output by its name. Raises: ModelFailed, ModelOutOfMemory."""
         if self._session is None:
             raise ModelFailed(f"`{self.name}` is not loaded")
         if feeds.keys() != self._by_name.keys():

@@ -1,8 +1,9 @@
 """Where somebody speaks in a recording: the `voice-activity` task, for a model such as silero-vad's `…_sequence.onnx`.
 
-The model takes windows of sound, each with the end of the one before as context, and a state that is carried from run to
-run, and gives the probability of speech in each. Segments are made of these probabilities as its makers do it: speech
-begins at `threshold`, ends when it stays under `threshold` - 0.15 for `min_silence_ms`, and is widened by `pad_ms`.
+The model takes windows of sound, each with the end of the one before as context, and a state that is carried from run
+to run, and gives the probability of speech in each. Segments are made of these probabilities as its makers do it:
+speech begins at `threshold`, ends when it stays under `threshold` - 0.15 for `min_silence_ms`, and is widened by
+`pad_ms`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class VoiceActivity:
             Tool(
                 name="detect",
                 title="Detect speech",
-                description="Tells whether and when somebody speaks in a recording. Takes a WAV file; understands no words.",
+                description="Tells whether and when somebody speaks in a recording, not what. Takes a WAV file.",
                 input_schema={
                     "type": "object",
                     "properties": {"audio": binary_schema("The recording, a WAV file.", "audio")},
