@@ -41,6 +41,7 @@ from tidegate.storage.documents import Documents
 if TYPE_CHECKING:
     from tidegate.admin.http import AdminHttp
     from tidegate.config.read import Source
+    from tidegate.control.model_memory import ModelMemory
     from tidegate.control.reloading import Reloading
     from tidegate.control.telemetry.access_log import AccessLog
     from tidegate.pipeline.era.http_binding import HttpBinding
@@ -104,6 +105,8 @@ class Daemon:
         self._inherited = inherited
         self._uid = os.getuid()
         self._log_access(snapshot.access_log)
+        self._model_memory: ModelMemory | None = None
+        self._watch_models()
 
     # -- listeners --------------------------------------------------------------------------------------------
 
@@ -158,6 +161,8 @@ class Daemon:
                 gateway.new_session,
                 gateway.bearer.from_header,
                 lambda host, origin: self._origin.check(host, origin),
+                lambda: self.snapshot.openai,
+                self.clock,
             )
             gateway.on_session_end(self._http.session_ended)
         return self._http
@@ -205,6 +210,7 @@ class Daemon:
             self._admin_pages.take_up()
         self.gateway.take_up(snapshot, found)
         self._log_access(snapshot.access_log)
+        self._watch_models()
         for listener in gone:
             where = f"{listener.place.role} {listener.where}"
             self._tasks.spawn(self._listeners.leave, listener, old.limits.drain_s, name=f"leave {where}")
@@ -212,7 +218,7 @@ class Daemon:
             "added": [f"{listener.place.role} {listener.where}" for listener in opened.values()],
             "removed": [f"{listener.place.role} {listener.where}" for listener in gone],
         }
-        settings = [name for name in ("relay", "access_log") if getattr(old, name) != getattr(snapshot, name)]
+        settings = [name for name in ("relay", "access_log", "openai") if getattr(old, name) != getattr(snapshot, name)]
         return {**report(found), "listeners": listeners, "settings": settings}
 
     def _log_access(self, wanted: bool) -> None:
@@ -225,6 +231,18 @@ class Daemon:
             self.gateway.relay.journal = False
             self._access_log.close()
             self._access_log = None
+
+    def _watch_models(self) -> None:
+        """One worker keeps below its bound by itself; of several, somebody has to see what they have together."""
+        if self._model_memory is None and sum(bool(backend.models) for backend in self.snapshot.backends) > 1:
+            from tidegate.control.model_memory import ModelMemory
+            from tidegate.pipeline.upstream.model_worker import ModelWorker
+
+            self._model_memory = ModelMemory(
+                self.events,
+                lambda: [ModelWorker(service) for service in self.gateway.services if service.config.models],
+                lambda: self.snapshot.models.memory_bytes,
+            )
 
     def canary_protocol(self) -> StreamServerProtocol:
         """Serves the daemon's own connection to itself (`systemd/canary.py`), outside the bound on clients."""
@@ -267,6 +285,8 @@ class Daemon:
         with anyio.move_on_after(self.snapshot.limits.drain_s):
             await gateway.admission.wait_idle()
         # First whatever is still open is answered with an error; what is written by then gets a last turn of the loop.
+        if self._model_memory is not None:
+            self._model_memory.close()
         await gateway.aclose()
         self.registry.drain()
         await anyio.lowlevel.checkpoint()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tidegate.config.model_workers import told_to_workers
+from tidegate.config.model_workers import with_workers
 from tidegate.config.paths import default_unix_path
 from tidegate.config.shipped import shipped_file
 from tidegate.config.shipped_models import is_importable
-from tidegate.config.snapshot import Backend, Limits, Listen, Model, Models, Plugin, Power, Snapshot
+from tidegate.config.snapshot import Backend, Listen, Model, Plugin, Snapshot
 
 HTTP_ADDRESS: Final = "127.0.0.1:8808"
 ADMIN_ADDRESS: Final = "127.0.0.1:8809"
@@ -49,5 +49,4 @@ def default_backends() -> tuple[Backend, ...]:
 def default_snapshot(environ: Mapping[str, str] | None = None) -> Snapshot:
     """The embedded default; only the path of the unix socket depends on the environment."""
     listen = Listen(http=(HTTP_ADDRESS,), unix=default_unix_path(environ), admin=ADMIN_ADDRESS)
-    backends = told_to_workers(default_backends(), Models(), Power(), Limits())
-    return Snapshot(listen=listen, backends=backends)
+    return with_workers(Snapshot(listen=listen, backends=default_backends()))

@@ -19,7 +19,7 @@ from tidegate.config.document import OPENAI_KEYS, PLUGIN_KEYS, REACH_KEYS, Docum
 from tidegate.config.embedded import default_backends
 from tidegate.config.explain import explain, key_path
 from tidegate.config.locate import KeyPath
-from tidegate.config.model_workers import capabilities_backend, names_model_folder, told_to_workers
+from tidegate.config.model_workers import capabilities_backend, names_model_folder, with_workers
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, FilterTable, ListenTable
@@ -137,26 +137,25 @@ def _snapshot(
     backends = tuple(_backend(name, table, document) for name, table in configuration.backends.items())
     if "backends" not in document.tree:
         backends = default_backends()
-    limits = Limits(**_plain(configuration.limits))
-    models, power = Models(**_plain(configuration.models)), Power(**_plain(configuration.power))
     if configuration.capabilities:
         listed = [Capability(name=name, **_plain(table)) for name, table in configuration.capabilities.items()]
         backends += (capabilities_backend(listed),)
-    return Snapshot(
+    snapshot = Snapshot(
         listen=_listen(configuration.listen, environ),
-        limits=limits,
+        limits=Limits(**_plain(configuration.limits)),
         relay=configuration.relay,
         access_log=configuration.access_log,
-        backends=told_to_workers(backends, models, power, limits),
+        backends=backends,
         clients=tuple(_client(name, table) for name, table in configuration.clients.items()),
         filters=tuple(_filter(name, table, document) for name, table in configuration.filters.items()),
         trusted_keys=tuple(configuration.plugins.trusted_keys),
-        models=models,
-        power=power,
+        models=Models(**_plain(configuration.models)),
+        power=Power(**_plain(configuration.power)),
         sampling=Sampling(**_plain(configuration.sampling)),
         openai=tuple(configuration.openai.models.items()),
         sources=files,
     )
+    return with_workers(snapshot)
 
 
 def _listen(table: ListenTable, environ: Mapping[str, str]) -> Listen:

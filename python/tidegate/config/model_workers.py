@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from tidegate.config.shipped_models import may_be_shipped_model
-from tidegate.config.snapshot import Backend, Capability, Limits, Models, Power, Secret
+from tidegate.config.snapshot import Backend, Capability, Secret, Snapshot
 
 CAPABILITIES_BACKEND: Final = "capabilities"
 """Who serves what is written under `[capabilities]`."""
@@ -31,25 +31,28 @@ def capabilities_backend(capabilities: Iterable[Capability]) -> Backend:
     return Backend(name=CAPABILITIES_BACKEND, transport="capability", prefix="", capabilities=tuple(capabilities))
 
 
-def told_to_workers(backends: Sequence[Backend], models: Models, power: Power, limits: Limits) -> tuple[Backend, ...]:
-    """The same backends, and of those that run models the command and what it is told."""
-    if not any(backend.models for backend in backends):
-        return tuple(backends)
-    budget = models.memory_bytes or _half_of_the_box()
-    return tuple(_worker(backend, budget, models, power, limits) if backend.models else backend for backend in backends)
+def with_workers(snapshot: Snapshot) -> Snapshot:
+    """The same, where backends that run models have the command and what it is told, and all of them a budget."""
+    if not any(backend.models for backend in snapshot.backends):
+        return snapshot
+    models = replace(snapshot.models, memory_bytes=snapshot.models.memory_bytes or _half_of_the_box())
+    snapshot = replace(snapshot, models=models)
+    backends = tuple(_worker(backend, snapshot) if backend.models else backend for backend in snapshot.backends)
+    return replace(snapshot, backends=backends)
 
 
-def _worker(backend: Backend, budget: int, models: Models, power: Power, limits: Limits) -> Backend:
+def _worker(backend: Backend, snapshot: Snapshot) -> Backend:
+    budget, limits = snapshot.models.memory_bytes, snapshot.limits
     memory_bytes = min(backend.memory_bytes or budget, budget)
     told = {
         "set": backend.name,
         "models": [asdict(model) for model in backend.models],
         "memory_bytes": memory_bytes,
-        "unload_idle_s": models.unload_idle_s,
+        "unload_idle_s": snapshot.models.unload_idle_s,
         "line_bytes": limits.line_bytes,
         "result_bytes": limits.result_bytes,
         "depth": limits.depth,
-        "power": asdict(power),
+        "power": asdict(snapshot.power),
     }
     env = dict(backend.env) | {TOLD: Secret(json.dumps(told))}
     package_root = Path(__file__).absolute().parents[2]

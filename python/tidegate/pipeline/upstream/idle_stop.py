@@ -74,14 +74,23 @@ class IdleStop:
         """Stops the child if nobody asked it anything since `requests` were counted."""
         if slot.connection is not connection or self._host.stopped or not (once or self.applies):
             return
-        if connection.requests == requests and not slot.subscribed and not slot.leased and not slot.busy:
-            slot.connection = None
-            self._host.connection_ended(slot, connection)
-            slot.listen = None
-            slot.changed_s = self._host.clock.now_s()
-            slot.backoff.reset()
-            _log.info("backend_stopped backend=%s slot=%s cause=idle", self._host.name, slot.serves)
-            self._host.spawn(connection.aclose, name=f"close {self._host.name}/{slot.serves}")
-            self._host.slot_changed(slot)
+        if connection.requests == requests and self.is_free(slot):
+            self.stop(slot, connection, "idle")
         elif not once:
             self.watch(slot, connection)
+
+    @staticmethod
+    def is_free(slot: Slot) -> bool:
+        return not slot.subscribed and not slot.leased and not slot.busy
+
+    def stop(self, slot: Slot, connection: Connection, cause: str) -> None:
+        """Nobody is served over it now; it opens again for whoever comes next."""
+        self.forget(slot)
+        slot.connection = None
+        self._host.connection_ended(slot, connection)
+        slot.listen = None
+        slot.changed_s = self._host.clock.now_s()
+        slot.backoff.reset()
+        _log.info("backend_stopped backend=%s slot=%s cause=%s", self._host.name, slot.serves, cause)
+        self._host.spawn(connection.aclose, name=f"close {self._host.name}/{slot.serves}")
+        self._host.slot_changed(slot)

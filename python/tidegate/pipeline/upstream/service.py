@@ -35,6 +35,7 @@ from tidegate.errors import (
 from tidegate.pipeline.codec import Envelope
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import UNREAD, ClientView
+from tidegate.pipeline.own_answers.seam import Answers
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.following import Following
 from tidegate.pipeline.upstream.hung_check import HungCheck
@@ -86,6 +87,10 @@ class ServiceOwner(Protocol):
     @property
     def rules(self) -> object:
         """As of `ConnectionOwner`."""
+
+    @property
+    def own_answers(self) -> Answers:
+        """What of the servers' questions the gateway answers."""
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
 
@@ -548,6 +553,10 @@ class Service:
     def limits(self) -> Limits:
         return self._owner.limits
 
+    @property
+    def own_answers(self) -> Answers:
+        return self._owner.own_answers
+
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         self._owner.spawn(step, *args, name=name)
 
@@ -695,6 +704,22 @@ class Service:
             if connection.line is not None:
                 # There may be room now for those who wait.
                 connection.line.moved()
+
+    def rest(self, cause: str) -> bool:
+        """Stops its children that nobody uses now; whether there were any."""
+        free = [
+            (slot, slot.connection)
+            for slot in self.slots.values()
+            if slot.connection is not None and self._idle_stop.is_free(slot)
+        ]
+        for slot, connection in free:
+            self._idle_stop.stop(slot, connection, cause)
+        return bool(free)
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the server was told by a handshake what its clients can be asked, and so for good."""
+        return any(slot.connection is not None and slot.connection.keeps_session for slot in self.slots.values())
 
     @property
     def busy(self) -> bool:

@@ -82,7 +82,7 @@ class StdioChild(asyncio.BaseProtocol):
         if self._backend.memory_bytes or self._backend.cpu_percent:
             from tidegate.pipeline.upstream.child.allowance import Allowance
 
-            self._allowance = Allowance(self._backend, process, self._overdrawn)
+            self._allowance = Allowance(self._backend, process, self.overdrawn)
             self._allowance.start()
 
     def _started(self, process: Process) -> None:
@@ -150,7 +150,8 @@ class StdioChild(asyncio.BaseProtocol):
         if owner is not None:
             owner.lost(ChildEnded(f"backend `{self._backend.name}` {how}", tuple(self._stderr.lines())))
 
-    def _overdrawn(self, how: str) -> None:
+    def overdrawn(self, how: str) -> None:
+        """It has used more than it may, and is ended. `how` goes on from the backend's name."""
         assert self._process is not None
         # It goes on growing while it is asked politely.
         self._process.kill_group()
