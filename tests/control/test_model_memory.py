@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -62,9 +61,8 @@ class Child:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_memory, "_LOOK_S", 0.01)
-    yield
 
 
 async def look(budget: int, *children: Child, until: int = 8) -> None:
@@ -87,7 +85,7 @@ def test_the_one_used_least_recently_is_stopped() -> None:
             await asyncio.sleep(0.01)
         assert (old.memory_bytes, new.memory_bytes) == (60, 60)
         new.memory_bytes = 100
-        while old.memory_bytes:
+        while old.memory_bytes:  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         assert new.memory_bytes == 100
@@ -107,10 +105,8 @@ def test_where_all_are_busy_and_stay_so_the_largest_is_ended_and_it_is_said_why(
     asyncio.run(look(100 << 20, small, large, until=20))
     assert small.memory_bytes
     assert not small.ended
-    assert large.ended == [
-        "was ended: all models together used 150 MiB of the 100 MiB they may (`memory_bytes` of `[models]`), and this "
-        "one most of it"
-    ]
+    (how,) = large.ended
+    assert how.startswith("was ended: all models together used 150 MiB of the 100 MiB they may (`memory_bytes`")
 
 
 def test_within_the_budget_nothing_happens() -> None:
