@@ -5,15 +5,20 @@ By a fastText file or by an ONNX file with a tokenizer; the ending of the file's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tidegate.errors import ModelRefused
+from tidegate.errors import ModelFailed, ModelRefused
+from tidegate.models.arguments import how_many, one_text
+from tidegate.models.encoder import TextEncoder, the_file
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.fasttext import FastTextClassifier
 from tidegate.models.settings import Settings
-from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
+from tidegate.models.task import Answer, Ear, Job, Json, Outcome, Tool
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TOP: Final = 3
 """Labels in an answer unless the caller asks for more or fewer."""
@@ -24,8 +29,10 @@ Scored = list[tuple[str, float]]
 
 
 class _Classifier(Protocol):
-    def score(self, texts: Sequence[str]) -> Sequence[Scored]:
-        """The `MOST` likeliest labels of each text, best first."""
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
+        """The `MOST` likeliest labels of each text, best first; None for one that is not `wanted` any more."""
+
+    def close(self) -> None: ...
 
 
 class _ByFastText:
@@ -34,13 +41,57 @@ class _ByFastText:
         self._prefix = prefix
         self._lower_capitals = lower_capitals
 
-    def score(self, texts: Sequence[str]) -> Sequence[Scored]:
-        return [self._one(text) for text in texts]
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
+        return [self._one(text) if wanted(index) else None for index, text in enumerate(texts)]
 
     def _one(self, text: str) -> Scored:
         if self._lower_capitals and text.isupper():
             text = text.lower()
         return [(label.removeprefix(self._prefix), score) for label, score in self._classifier.scores(text, MOST)]
+
+    def close(self) -> None:
+        pass
+
+
+class _ByOnnx:
+    def __init__(self, model: str, encoder: TextEncoder, labels: Sequence[str], activation: str) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._labels = labels
+        self._activation = activation
+        shape = encoder.output.shape
+        if len(shape) != 2 or shape[1] not in (-1, len(labels)):
+            raise ModelRefused(
+                f"Model `{model}`: {len(labels)} labels do not go with an output of the shape {list(shape)}"
+            )
+
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
+        import numpy as np
+
+        found: list[Scored | None] = [None] * len(texts)
+        for batch, logits, _mask in self._encoder.batches(self._encoder.encode(texts), wanted):
+            scores = self._activated(np, logits.astype(np.float64))
+            if scores.shape != (len(batch), len(self._labels)) or not np.isfinite(scores).all():
+                raise ModelFailed(
+                    f"Model `{self._model}` did not give one number for each of its {len(self._labels)} labels"
+                )
+            for index, row in zip(batch, scores, strict=True):
+                best = np.argsort(-row, kind="stable")[:MOST]
+                found[index] = [(self._labels[place], float(row[place])) for place in best]
+        return found
+
+    def _activated(self, np: Any, logits: NDArray[Any]) -> NDArray[Any]:
+        if self._activation == "softmax":
+            raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            scores: NDArray[Any] = raised / raised.sum(axis=-1, keepdims=True)
+        elif self._activation == "sigmoid":
+            scores = 0.5 * (1 + np.tanh(logits / 2))  # does not overflow
+        else:
+            scores = np.clip(logits, 0, 1)
+        return scores
+
+    def close(self) -> None:
+        self._encoder.close()
 
 
 class TextClassification:
@@ -52,17 +103,29 @@ class TextClassification:
         self._place = place
         self._names = settings.words("names")
         """What a label means, where its own word is a code."""
-        self._prefix = settings.text("label_prefix", "__label__")
-        self._lower_capitals = settings.flag("lower_capitals", False)
-        """Whether a text all in capitals is read in small letters."""
+        self._by_fasttext = the_file(manifest, "model").path.endswith((".ftz", ".bin"))
+        if self._by_fasttext:
+            self._prefix = settings.text("label_prefix", "__label__")
+            """What stands before each label in the file and is not part of it."""
+            self._lower_capitals = settings.flag("lower_capitals", False)
+            """Whether a text all in capitals is read in small letters."""
+        else:
+            the_file(manifest, "tokenizer")
+            self._labels = settings.texts("labels")
+            """By the place of their number in the model's output."""
+            self._activation = settings.choice("activation", ("softmax", "sigmoid", "none"), "softmax")
+            """How the model's numbers become scores: `softmax` where exactly one label is right, `sigmoid` where any
+            number of them may be, `none` where the model has done it.
+            """
+            self._max_tokens = settings.whole("max_tokens", 512, low=3, high=32768)
+            """Of one text; what is beyond is not read."""
+            self._lowercase = settings.flag("lowercase", True)
+            """Only for a tokenizer given as `vocab.txt`."""
+            self._output = settings.text("output", "")
+            """Which output of the model; empty: its first."""
+            if len(set(self._labels)) < max(1, len(self._labels)):
+                settings.refuse("labels", "names a label twice, or none at all")
         settings.done()
-        model = next((file for file in manifest.files if file.role == "model"), None)
-        if model is None:
-            raise ModelRefused(f"Model `{manifest.name}`: text classification needs `[files.model]`")
-        if not model.path.endswith((".ftz", ".bin")):
-            raise ModelRefused(
-                f"Model `{manifest.name}`: `{model.path}` is neither a fastText nor an ONNX file by its name"
-            )
         self._classifier: _Classifier | None = None
         self._tools = (_tool(bool(self._names)),)
 
@@ -75,17 +138,35 @@ class TextClassification:
         return Job(tool, (text, how_many(arguments, TOP, MOST)), group=tool)
 
     def load(self, threads: int) -> None:
-        if self._classifier is None:
+        if self._classifier is not None:
+            return
+        if self._by_fasttext:
             opened = FastTextClassifier.open(self._manifest, self._place("model"))
             self._classifier = _ByFastText(opened, self._prefix, self._lower_capitals)
+        else:
+            encoder = TextEncoder.open(
+                self._manifest,
+                self._place,
+                threads,
+                max_tokens=self._max_tokens,
+                lowercase=self._lowercase,
+                output=self._output,
+            )
+            self._classifier = _ByOnnx(self._manifest.name, encoder, self._labels, self._activation)
 
     def unload(self) -> None:
-        self._classifier = None
+        if self._classifier is not None:
+            self._classifier.close()
+            self._classifier = None
 
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
         assert self._classifier is not None
-        scored = self._classifier.score([job.payload[0] for job in jobs])
-        return [self._answer(found[: job.payload[1]]) for found, job in zip(scored, jobs, strict=True)]
+        scored = self._classifier.score([job.payload[0] for job in jobs], lambda index: not ears[index].gone)
+        gone = ModelFailed(f"Model `{self._manifest.name}`: nobody waits for the answer")
+        return [
+            gone if found is None else self._answer(found[: job.payload[1]])
+            for found, job in zip(scored, jobs, strict=True)
+        ]
 
     def _answer(self, found: Scored) -> Answer:
         structured: dict[str, Any] = {
@@ -97,31 +178,6 @@ class TextClassification:
             structured["name"] = self._names[found[0][0]]
         words = ", ".join(f"{self._names.get(label, label)} {score:.1%}" for label, score in found)
         return Answer(structured, words or "No label fits")
-
-
-def one_text(value: object, key: str, most_bytes: int) -> str:
-    """A string that holds something. Raises: BadInput."""
-    if not isinstance(value, str):
-        raise BadInput(f"`{key}` must be a string")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise BadInput(f"`{key}` holds half of a surrogate pair, which is no character") from None
-    if size > most_bytes:
-        raise BadInput(f"`{key}` is {size} bytes long; this model takes at most {most_bytes}")
-    if not value.strip():
-        raise BadInput(f"`{key}` is empty")
-    return value
-
-
-def how_many(arguments: Mapping[str, Any], default: int, most: int) -> int:
-    """The argument `top`. Raises: BadInput."""
-    top = arguments.get("top", default)
-    if isinstance(top, float) and top.is_integer():
-        top = int(top)
-    if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= most:
-        raise BadInput(f"`top` must be a whole number from 1 to {most}")
-    return top
 
 
 def _tool(named: bool) -> Tool:
