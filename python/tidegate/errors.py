@@ -217,6 +217,19 @@ class CallTooDeep(TidegateError):
     slug = "call_too_deep"
 
 
+class QuestionUnanswered(TidegateError):
+    """A server asked what the gateway answers in its client's place, and it could not. `data` names the cause."""
+
+    slug = "question_unanswered"
+    status = 502
+
+
+class QuestionRefused(QuestionUnanswered):
+    """A server asked for something in a form in which the gateway does not answer it."""
+
+    slug = "question_refused"
+
+
 class NotArmed(TidegateError):
     """What a plugin wanted done later will not be."""
 
@@ -371,6 +384,38 @@ class ModelRefused(ModelFailed):
 
     slug = "model_refused"
     status = 503
+
+
+class CapabilityFailed(UpstreamError):
+    """None of a capability's tools answered. `data` has what became of each."""
+
+    slug = "capability_failed"
+
+
+class CapabilityMissing(CapabilityFailed):
+    """None of them is in the catalogue."""
+
+    slug = "capability_missing"
+    status = 503
+
+
+class CapabilityDeadline(CapabilityFailed):
+    """The call's own time was up before one of them answered."""
+
+    slug = "capability_deadline"
+    status = 504
+
+
+class MustStay(CapabilityFailed):
+    """The data may not leave the box, and no tool on the box is there for them."""
+
+    slug = "must_stay"
+
+
+class AnswerCut(CapabilityFailed):
+    """An answer broke off of which the client has the beginning: nobody else can go on with it."""
+
+    slug = "answer_cut"
 
 
 class ConfigError(TidegateError):

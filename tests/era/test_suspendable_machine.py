@@ -21,13 +21,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tidegate.clock import ManualClock
-from tidegate.config.snapshot import Backend, Limits
+from tidegate.config.snapshot import Backend, Limits, Sampling
 from tidegate.errors import TidegateError, UpstreamClosed, UpstreamUnreachable
 from tidegate.pipeline.calls import Calls
 from tidegate.pipeline.codec import Envelope, scan
 from tidegate.pipeline.era.bridge.rounds import Rounds
 from tidegate.pipeline.era.modern import ClientViews, StatelessExchange
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
+from tidegate.pipeline.own_answers.answers import OwnAnswers
+from tidegate.pipeline.own_answers.seam import NO_ANSWERS
 from tidegate.pipeline.principal import Principal
 from tidegate.pipeline.target import Target
 from tidegate.pipeline.upstream.connection import Connection
@@ -170,6 +172,7 @@ class Suspending(RuleBasedStateMachine):
             limits=LIMITS,
             documents=None,
             rules=None,
+            own_answers=NO_ANSWERS,
             clock=self.loop.clock,
             spawn=self._spawn,
             is_followed=lambda *args: False,
@@ -179,7 +182,7 @@ class Suspending(RuleBasedStateMachine):
         backend = Backend("files", cast(Any, self.transport), max_connections=4, call_timeout_s=CALL_TIMEOUT_S)
         self.service = Service(backend, cast(ServiceOwner, owner))
         self.service.stateless, self.service.keeps_session = False, True
-        self.calls = Calls(LIMITS, self.loop.clock)
+        self.calls = Calls(LIMITS, self.loop.clock, OwnAnswers(Sampling(), LIMITS, lambda exchange: None))
         self.links: list[FakeLink] = []
         self.asks: list[Ask] = []
         self.questions: dict[str, tuple[FakeLink, Work]] = {}

@@ -13,6 +13,7 @@ from tidegate.clock import ManualClock
 from tidegate.config.snapshot import Backend, Limits
 from tidegate.errors import TidegateError, UpstreamUnreachable
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.own_answers.seam import NO_ANSWERS
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.link import Call, LinkOwner
 from tidegate.pipeline.upstream.negotiate import HandshakeRefused
@@ -85,6 +86,7 @@ class Owner:
         self.limits = Limits()
         self.documents = None
         self.rules = None
+        self.own_answers = NO_ANSWERS
         self.clock = ManualClock()
         self.links: list[Link] = []
         self._tasks = tasks

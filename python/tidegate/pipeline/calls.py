@@ -14,12 +14,14 @@ from tidegate.config.snapshot import Limits
 from tidegate.errors import TidegateError, Unauthorized, UpstreamClosed
 from tidegate.pipeline.codec import Envelope, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
-from tidegate.pipeline.era.bridge.rounds import Rounds
+from tidegate.pipeline.era.bridge.rounds import Reach, Rounds
 from tidegate.pipeline.era.bridge.state_seal import request_digest
 from tidegate.pipeline.era.bridge.suspendable_call import SuspendableCall, read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.era.log_level import rank
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange
+from tidegate.pipeline.own_answers.answers import OwnAnswers
+from tidegate.pipeline.own_answers.input_rounds import InputRounds, KeptAnswers
 from tidegate.pipeline.relay.decision import Begin
 from tidegate.pipeline.relay.lane import FastLane
 from tidegate.pipeline.target import Target
@@ -27,6 +29,7 @@ from tidegate.pipeline.tasks.requests import Tasks
 from tidegate.pipeline.upstream.connection import Connection
 from tidegate.pipeline.upstream.lanes import Release
 from tidegate.pipeline.upstream.link import Call
+from tidegate.pipeline.upstream.service import Service
 from tidegate.pipeline.upstream.slot import Slot
 from tidegate.protocol.methods import ASKABLE
 
@@ -38,7 +41,8 @@ _RETRY_BYTES: Final = (b'"inputResponses"', b'"requestState"')
 class Calls:
     """Requests on their way to servers, and those of them that wait for their clients."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: Limits, clock: Clock, own_answers: OwnAnswers) -> None:
+        self.own_answers = own_answers
         self.suspended = SuspendedCalls(limits, clock)
         self.tasks = Tasks(limits, clock, self.suspended)
         self._limits = limits
@@ -88,6 +92,9 @@ class Calls:
         if bridged:
             self._send_in_rounds(exchange, target, slot, connection, waited_s)
             return
+        if self._answers_within(exchange, service):
+            self._send_answering(exchange, target, slot, connection, waited_s)
+            return
         if self.tasks.making.concerns(exchange, target, connection):
             if client.stateless and _RETRY_BYTES[1] in exchange.message and self._resumed(exchange, ours_only=True):
                 return
@@ -136,7 +143,9 @@ class Calls:
     ) -> None:
         if self.relay is not None:
             words = self.tasks.making.odd_words(exchange, connection)
-            if exchange.client.stateless and connection.keeps_session:
+            if exchange.client.stateless and (
+                connection.keeps_session or self.own_answers.concerns(exchange, target.service)
+            ):
                 words += _RETRY_BYTES
             self.relay.learn(exchange, target, slot, connection, call, begin, words)
 
@@ -170,6 +179,14 @@ class Calls:
         self._begin_rounds(target, exchange, way)
 
     def _begin_rounds(self, target: Target, exchange: Exchange, way: Send) -> None:
+        reach = self._reach(target, exchange)
+        if self.own_answers.concerns(exchange, target.service):
+            way, reach = self._answering(target, exchange, reach).both(way)
+        Rounds(exchange, way, reach, self._limits.suspended_s, self._limits.depth).start()
+
+    def _reach(self, target: Target, exchange: Exchange) -> Reach:
+        """The way of each later round."""
+
         def reach(go: Callable[[Send], None]) -> None:
             def use(slot: Slot, connection: Connection) -> None:
                 if exchange.done or _is_revoked(exchange):
@@ -186,7 +203,57 @@ class Calls:
 
             target.service.acquire(exchange.client, use, exchange.failed)
 
-        Rounds(exchange, way, reach, self._limits.suspended_s, self._limits.depth).start()
+        return reach
+
+    # -- what the gateway answers in its client's place ---------------------------------------------------------
+
+    def _answers_within(self, exchange: Exchange, service: Service) -> bool:
+        """Whether the result may ask something that the gateway answers, or the request has what it answered before."""
+        if self.own_answers.concerns(exchange, service):
+            return True
+        return len(self.suspended) > 0 and exchange.client.stateless and _RETRY_BYTES[1] in exchange.message
+
+    def _answering(self, target: Target, exchange: Exchange, reach: Reach) -> InputRounds:
+        return InputRounds(self.own_answers, self.suspended, exchange, target, reach)
+
+    def _send_answering(
+        self, exchange: Exchange, target: Target, slot: Slot, connection: Connection, waited_s: float
+    ) -> None:
+        """Client and server keep no sessions."""
+        way = self._way(exchange, target, slot, connection, waited_s)
+        if _RETRY_BYTES[1] not in exchange.message:
+            if waited_s == 0.0:
+                way = self._shown(way, exchange, target, slot, connection, partial(self._begin_answering, target))
+            self._begin_answering(target, exchange, way)
+            return
+        message, envelope = exchange.message, exchange.envelope
+        try:
+            state, responses = read_retry(message, envelope)
+            if state is not None and self.suspended.issued(state):
+                kept = self.suspended.find(state, exchange.principal.key, request_digest(*exchange.as_sent))
+                if isinstance(kept, KeptAnswers):
+                    message, envelope = kept.joined(exchange, responses, self._limits.depth)
+                elif kept is not None:
+                    kept.resume(exchange, responses)
+                    return
+        except TidegateError as error:
+            exchange.failed(error)
+            return
+        self._begin_answering(target, exchange, way, message, envelope)
+
+    def _begin_answering(
+        self,
+        target: Target,
+        exchange: Exchange,
+        way: Send,
+        message: bytes | None = None,
+        envelope: Envelope | None = None,
+    ) -> None:
+        """`message`: as it is to be sent, if not as it came."""
+        send = self._answering(target, exchange, self._reach(target, exchange)).by(way)
+        call = send(exchange, message or exchange.message, envelope or exchange.envelope)
+        if call is not None and not exchange.done:
+            exchange.abandon = call.abandon
 
     # -- a stateless client, a server with sessions -----------------------------------------------------------
 

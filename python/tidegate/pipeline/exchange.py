@@ -7,10 +7,10 @@ exchange is moved along by the event loop's protocol callbacks, never by a task 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from tidegate.errors import INTERNAL_ERROR, METHOD_NOT_FOUND, Cancelled, NoMemory, TidegateError
+from tidegate.errors import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, Cancelled, NoMemory, TidegateError
 from tidegate.pipeline.codec import ERROR, Envelope, find_member, splice
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
@@ -26,12 +26,14 @@ _JUDGED_BYTES: Final = 64 * 1024
 class Question:
     """A request that a server makes of a client: sampling, elicitation, roots. Answered once, at most."""
 
-    __slots__ = ("_reply", "answered", "envelope", "message", "on_withdrawn")
+    __slots__ = ("_reply", "answered", "causes", "envelope", "message", "on_withdrawn")
 
     def __init__(self, message: bytes, envelope: Envelope, reply: Callable[[bytes], None]) -> None:
         self.message = message
         self.envelope = envelope
         self.answered = False
+        self.causes: Sequence[object] = ()
+        """Calls of which one made the server ask, where the gateway answers."""
         self.on_withdrawn: Callable[[], None] | None = None
         """Set by whoever puts it to the client: the server no longer wants the answer."""
         self._reply = reply
@@ -56,11 +58,20 @@ class Question:
             self.answered = True
             self._reply(b'{"jsonrpc":"2.0","id":' + self._id + b',"result":' + result + b"}")
 
-    def refuse(self, message: str, code: int = METHOD_NOT_FOUND) -> None:
+    def refuse(self, message: str, code: int = METHOD_NOT_FOUND, data: object = None) -> None:
         if not self.answered:
             self.answered = True
-            error = json_bytes({"code": code, "message": message})
-            self._reply(b'{"jsonrpc":"2.0","id":' + self._id + b',"error":' + error + b"}")
+            error: dict[str, object] = {"code": code, "message": message}
+            if data is not None:
+                error["data"] = data
+            self._reply(b'{"jsonrpc":"2.0","id":' + self._id + b',"error":' + json_bytes(error) + b"}")
+
+    def give_up(self, why: str) -> None:
+        """Nobody waits any more for what the server asks this for."""
+        if not self.answered:
+            if self.on_withdrawn is not None:
+                self.on_withdrawn()
+            self.refuse(why, INVALID_REQUEST)
 
     def withdraw(self) -> None:
         if not self.answered:
@@ -76,6 +87,7 @@ class Question:
 class SessionPort(Protocol):
     """What the upstream side may do with the session of a client that has one."""
 
+    client: ClientView
     key: str
     transport: str
     """As of `Exchange`, for people."""

@@ -41,6 +41,7 @@ from tidegate.pipeline.filtering.screening import Screens
 from tidegate.pipeline.forwarding import Forwarding
 from tidegate.pipeline.inner_call import InnerCalls, inner_exchange
 from tidegate.pipeline.json_text import json_value
+from tidegate.pipeline.own_answers.answers import OwnAnswers
 from tidegate.pipeline.plugins import Plugins
 from tidegate.pipeline.policy.admission import Admission
 from tidegate.pipeline.policy.bearer import Bearer
@@ -92,7 +93,8 @@ class Gateway:
         self.admission = Admission(snapshot.limits, clock)
         self.services = [Service(backend, self) for backend in snapshot.backends if backend.enabled]
         self.catalogues = Catalogues(self.services)
-        self.calls = Calls(snapshot.limits, clock)
+        self.own_answers = OwnAnswers(snapshot.sampling, snapshot.limits, self.dispatch)
+        self.calls = Calls(snapshot.limits, clock, self.own_answers)
         self.subscriptions = Subscriptions(snapshot.limits, self.catalogues, self.changes, self.calls, self.admission)
         self._spawn = spawn
         self.relay = FastLane(
@@ -122,7 +124,7 @@ class Gateway:
             self.forwarding,
         )
         self.forwarding.screens = self.screens
-        self.inner_calls = InnerCalls(self.dispatch, self.armed, self.screens)
+        self.inner_calls: InnerCalls = InnerCalls(self.dispatch, self.armed, self.screens)
         self.filters.take_up(snapshot.filters)
         self._retiring: set[Service] = set()
         self._session_end: list[Callable[[Session], None]] = []
@@ -186,27 +188,31 @@ class Gateway:
         self.armed.keep_only(_plugin_keys(snapshot))
         self._links.take_up(limits, max_in_flight=_most_in_flight(snapshot))
         self._end_revoked()
-        gone = self._exchange_services(found)
+        gone = self._exchange_services(found, self.own_answers.take_up(snapshot.sampling, limits))
         self.catalogues.services_changed()
         self.start()
         self.subscriptions.take_up(limits)
         self.subscriptions.services_gone(gone)
+        others = found.catalogue_changes or bool(gone)
         for session in self.sessions:
-            if found.catalogue_changes or session.principal in moved:
+            if others or session.principal in moved:
                 for kind in ("tools", "prompts", "resources"):
                     session.list_changed(kind)
-        self.subscriptions.list_changed(None if found.catalogue_changes else moved)
+        self.subscriptions.list_changed(None if others else moved)
         for service in gone:
             self._retiring.add(service)
             self._spawn(self._retire, service, drain_s, name=f"retire {service.name}")
 
-    def _exchange_services(self, found: Plan) -> list[Service]:
-        """Makes `services` those of the new configuration; the ones that are gone."""
+    def _exchange_services(self, found: Plan, greeting_changes: bool) -> list[Service]:
+        """Makes `services` those of the new configuration; the ones that are gone. `greeting_changes`: what servers
+        with sessions were told of their clients is not true any more.
+        """
         before = {service.name: service for service in self.services}
         now: list[Service] = []
         for backend, fate in found.backends:
             service = before.get(backend.name)
-            if service is None or fate in (Fate.ADDED, Fate.REPLACED):
+            greeted = greeting_changes and service is not None and service.greeted
+            if service is None or greeted or fate in (Fate.ADDED, Fate.REPLACED):
                 service = Service(backend, self)
             else:
                 service.adjust(backend)

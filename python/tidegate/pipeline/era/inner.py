@@ -63,6 +63,15 @@ def tool_call(
     )  # fmt: skip
 
 
+def resource_read(uri: str, client: ClientView, *, data_class: str = "") -> bytes:
+    """A `resources/read`."""
+    meta = inner_meta(client, data_class=data_class)
+    return (
+        b'{"jsonrpc":"2.0","id":0,"method":"resources/read","params":{"uri":' + json_bytes(uri)
+        + b',"_meta":' + meta + b"}}"
+    )  # fmt: skip
+
+
 def inner_meta(client: ClientView, *, progress: bool = False, data_class: str = "") -> bytes:
     """`_meta` of a request of its."""
     members: list[tuple[str, bytes | None]] = [

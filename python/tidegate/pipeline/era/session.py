@@ -106,7 +106,7 @@ class Session:
         self.key = key
         self.principal = principal
         self.transport = transport
-        self.client = ClientView(stateless=False, session=self)
+        self.client: ClientView = ClientView(stateless=False, session=self)
         self.revision = ""
         self.newest = True
         """Nothing that a server of the session era says is newer than this client."""

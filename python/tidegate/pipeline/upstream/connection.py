@@ -35,6 +35,7 @@ from tidegate.pipeline.codec import (
 )
 from tidegate.pipeline.deadlines import Deadlines
 from tidegate.pipeline.exchange import CallListener, ClientView, Exchange, Question, SessionPort
+from tidegate.pipeline.own_answers.seam import NO_ANSWERS, Answers
 from tidegate.pipeline.upstream.dialect import Dialect, Edit
 from tidegate.pipeline.upstream.followed_tasks import FollowedTask, FollowedTasks, names_task
 from tidegate.pipeline.upstream.link import Call, Link
@@ -184,6 +185,8 @@ class Connection:
         """Stands for all calls that the relay has answered, when their streams say more. Nobody listens."""
         self.line: WaitingLine | None = None
         """Whoever comes now waits behind these; None when nobody waits."""
+        self.own_answers: Answers = NO_ANSWERS
+        """What the gateway answers in its clients' place. Set before anything is said."""
         self._owner = owner
         self._deadlines = owner.deadlines
         self._depth = depth
@@ -230,7 +233,7 @@ class Connection:
         call = Call(self, listener, upstream_id, envelope.method or "", name)
         call.client_token = envelope.progress_token
         call.headers = headers
-        call.principal = client.principal
+        call.client = client
         call.sent = client, message, envelope, edits
         call.rules = self._owner.rules if not once else None
         try:
@@ -282,7 +285,7 @@ class Connection:
     ) -> Call:
         """This call was sent by the relay, as `call` would have sent it. Over HTTP, `take_over` follows."""
         call = Call(self, listener, upstream_id, envelope.method or "", name)
-        call.principal = client.principal
+        call.client = client
         call.sent = client, message, envelope, edits
         call.rules = self._owner.rules
         call.timeout_s = timeout_s
@@ -359,6 +362,10 @@ class Connection:
             else:
                 self._given_up_by = call.principal
             self._unsettled_until_s = now_s + SETTLE_S
+        for question in [one for one in self._asked.values() if one.causes and call in one.causes]:
+            question.causes = [cause for cause in question.causes if cause is not call]
+            if not question.causes:
+                question.give_up("The client gave up the request that this belongs to")
         if not self.closed:
             if not self.link.cancels_by_closing:
                 self.notify(
@@ -693,11 +700,10 @@ class Connection:
         if len(self._asked) > _MAX_ASKED:
             question.refuse(f"{_MAX_ASKED} requests to the client are open already")
             return
+        if self.own_answers.on and self._answered_by_gateway(question, call, waiting):
+            return
         if self.session is not None:
-            asking = [call] if call is not None else list(self._pending.values())
-            waiting.extend(held for held in asking if held.method in ASKABLE and held.timeout_s > 0)
-            for held in waiting:
-                self._be_patient(held)
+            self._wait_for(question, [call] if call is not None else list(self._pending.values()), waiting)
             cause_of = _exchange_of(call.listener) if call is not None else None
             self.session.ask(question, cause_of or self._latest_exchange())
             return
@@ -713,8 +719,33 @@ class Connection:
         else:
             question.refuse("It cannot be told which client's request this belongs to")
 
+    def _answered_by_gateway(self, question: Question, call: Call | None, waiting: list[Call]) -> bool:
+        """Whether the gateway sees to it. Of several requests that may be the cause it need not know which one it is,
+        as long as they are in one caller's name.
+        """
+        if names_task(question.message, question.envelope):
+            return False
+        causes = [call] if call is not None else [one for one in self._pending.values() if one.method in ASKABLE]
+        asker = self.own_answers.asker(question, causes, self.session)
+        if asker is None:
+            return False
+        late = call is None and asyncio.get_running_loop().time() < self._unsettled_until_s
+        if late and self._given_up_by != asker.client.principal:
+            # It may belong to what another caller gave up.
+            return False
+        question.causes = causes
+        self._wait_for(question, causes, waiting)
+        self.own_answers.answer(question, asker)
+        return True
+
+    def _wait_for(self, question: Question, asking: list[Call], waiting: list[Call]) -> None:
+        """Whatever made the server ask has more time. Notes in `waiting` what that is."""
+        waiting.extend(held for held in asking if held.method in ASKABLE and held.timeout_s > 0)
+        for held in waiting:
+            self._be_patient(held)
+
     def _be_patient(self, call: Call) -> None:
-        """A person is asked because of it, who may take as long as one of the other era may."""
+        """A person or a model is asked because of it, who may take as long as a person of the other era may."""
         if call.questions == 0:
             call.usual_timeout_s = call.timeout_s
         call.questions += 1

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, splice
 from tidegate.pipeline.exchange import ClientView
+from tidegate.pipeline.own_answers.seam import NO_ANSWERS, Answers
 from tidegate.protocol.meta_keys import (
     CLIENT_CAPABILITIES,
     CLIENT_INFO,
@@ -86,11 +87,17 @@ class StatelessDialect:
 
     keeps_session = False
 
-    def __init__(self, version: str = LATEST_MODERN) -> None:
+    def __init__(self, version: str = LATEST_MODERN, own_answers: Answers = NO_ANSWERS, extended: bool = False) -> None:
+        """`extended`: the server has extensions."""
         self.version = version
+        self._own_answers = own_answers
+        self._extended = extended
 
     def meta_changes(self, client: ClientView) -> list[Change]:
-        return [] if client.stateless else self._envelope(client)
+        if not client.stateless:
+            return self._envelope(client)
+        added = self._added(client)
+        return [] if added is None else [(CLIENT_CAPABILITIES, added)]
 
     def shape(
         self, message: bytes, envelope: Envelope, client: ClientView, upstream_id: bytes, edits: list[Edit]
@@ -98,8 +105,12 @@ class StatelessDialect:
         meta = _token_edit(envelope, upstream_id)
         span = envelope.meta_span
         if client.stateless:
-            if span is not None and _has_token(message, span):
-                changes: list[Change] = [(TOKEN, None)]
+            added = self._added(client)
+            has_token = span is not None and _has_token(message, span)
+            if span is not None and (has_token or added is not None):
+                changes: list[Change] = [(TOKEN, None)] if has_token else []
+                if added is not None:
+                    changes.append((CLIENT_CAPABILITIES, added))
                 if meta is not None:
                     changes.append((PROGRESS_TOKEN, upstream_id))
                 meta = (span[0], span[1], patch_object(message[span[0] : span[1]], changes))
@@ -119,10 +130,14 @@ class StatelessDialect:
         # The edits shifted everything behind them, so the members are looked up anew.
         return _patch_member(shaped, "params", [("_meta", entries)])
 
+    def _added(self, client: ClientView) -> bytes | None:
+        """The client's capabilities with what the gateway answers in its place; None where that is nothing."""
+        return self._own_answers.declared(client, self._extended) if self._own_answers.on else None
+
     def _envelope(self, client: ClientView) -> list[Change]:
         changes: list[Change] = [
             (PROTOCOL_VERSION, json.dumps(self.version).encode()),
-            (CLIENT_CAPABILITIES, client.abilities),
+            (CLIENT_CAPABILITIES, self._added(client) or client.abilities),
         ]
         if client.info is not None:
             changes.append((CLIENT_INFO, client.info))

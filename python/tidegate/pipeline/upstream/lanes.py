@@ -287,6 +287,7 @@ class Lanes:
             capabilities=client.abilities,
             abilities=client.abilities,
             principal=client.principal,
+            caller=client.caller,
         )
         slot = Slot(key, like)
         slot.group = client.own_key

@@ -23,6 +23,7 @@ class Call:
     """A request in flight to a server."""
 
     __slots__ = (
+        "client",
         "client_token",
         "deadline_s",
         "desk",
@@ -34,7 +35,6 @@ class Call:
         "moves",
         "open",
         "params_name",
-        "principal",
         "questions",
         "rules",
         "sent",
@@ -63,8 +63,8 @@ class Call:
         """Of the server, to a session's client, that are open because of it."""
         self.usual_timeout_s = 0.0
         """While there are any: what the deadline was set for before."""
-        self.principal = ""
-        """Whose it is, by name; the gateway's own have none."""
+        self.client: ClientView | None = None
+        """Whose it is; the gateway's own are nobody's."""
         self.open = True
         """Somebody still waits for the answer."""
         self.link_state: object = None
@@ -77,6 +77,11 @@ class Call:
         """What it takes to send it once more; None when it must not be."""
         self.successor: Call | None = None
         """It was sent once more, on another connection, as this one."""
+
+    @property
+    def principal(self) -> str:
+        """Whose it is, by name."""
+        return self.client.principal if self.client is not None else ""
 
     def abandon(self) -> None:
         """The caller is gone: the server is told, and whatever it still answers is dropped."""

@@ -81,7 +81,7 @@ async def probe(connection: Connection, timeout_s: float, version: str = LATEST_
     if info is not None:
         at = find_member(message, SERVER_INFO, *info)
         connection.server_info = message[at[0] : at[1]] if at else None
-    connection.speak(StatelessDialect(connection.version))
+    connection.speak(StatelessDialect(connection.version, connection.own_answers, connection.offers_extensions))
     link.stateless(connection.version)
     return True
 
@@ -127,6 +127,7 @@ async def handshake(connection: Connection, client: ClientView | None, timeout_s
         version = client.version or LATEST_LEGACY
     else:
         capabilities, info, version = {}, GATEWAY_INFO, LATEST_LEGACY
+    capabilities = connection.own_answers.greeting(capabilities, client)
     params = {"protocolVersion": version, "capabilities": capabilities, "clientInfo": info}
     try:
         message, envelope = await connection.ask("initialize", params, timeout_s)

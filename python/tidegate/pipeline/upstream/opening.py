@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from tidegate.config.snapshot import Backend, Limits, Transport
 from tidegate.errors import TidegateError, UpstreamClosed, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.exchange import ClientView, SessionPort
+from tidegate.pipeline.own_answers.seam import Answers
 from tidegate.pipeline.upstream.connection import Connection, ConnectionOwner
 from tidegate.pipeline.upstream.following import Following
 from tidegate.pipeline.upstream.link import Link
@@ -38,6 +39,9 @@ class OpeningHost(ConnectionOwner, Protocol):
 
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def own_answers(self) -> Answers: ...
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None: ...
 
@@ -133,6 +137,7 @@ class Opening:
         link = self._host.make_link(self._host.config.at(slot.replica), self._host.transport)
         session: SessionPort | None = slot.client.session if slot.client is not None else None
         connection = Connection(self._host.name, link, self._host, depth=self._host.limits.depth, session=session)
+        connection.own_answers = self._host.own_answers
         try:
             await link.open(connection)
         except BaseException:

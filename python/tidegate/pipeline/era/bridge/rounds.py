@@ -28,7 +28,7 @@ from tidegate.pipeline.era.bridge.questions import question_for
 from tidegate.pipeline.exchange import Exchange, Question
 from tidegate.pipeline.json_text import json_bytes, json_value
 
-_MAX_ROUNDS: Final = 64
+MAX_ROUNDS: Final = 64
 _PAUSE_S: Final = 0.2
 """Before the request is sent again when nothing new was asked; doubled each time."""
 _LONGEST_PAUSE_S: Final = 10.0
@@ -67,7 +67,7 @@ class Rounds:
         self._waits_until_s = 0.0
         """How long a server may go on asking for what the client has agreed to."""
         self._timer: asyncio.TimerHandle | None = None
-        self._progress = float("-inf")
+        self._progress = Progress()
 
     def start(self) -> None:
         self._exchange.abandon = self._abandon
@@ -76,7 +76,7 @@ class Rounds:
     # -- what the server says: CallListener -------------------------------------------------------------------
 
     def notified(self, message: bytes, envelope: Envelope) -> None:
-        if envelope.method == "notifications/progress" and not self._rises(message):
+        if envelope.method == "notifications/progress" and not self._progress.rises(message, self._round > 0):
             return
         self._exchange.notified(message, envelope)
 
@@ -111,14 +111,6 @@ class Rounds:
         self._call = None
         self._exchange.failed(error)
 
-    def _rises(self, message: bytes) -> bool:
-        """A later round counts from the start again; to the client it is one request, whose progress must rise."""
-        progress = json_value(message)["params"].get("progress")
-        if not isinstance(progress, int | float) or (progress <= self._progress and self._round > 0):
-            return False
-        self._progress = progress
-        return True
-
     # -- asking the client ------------------------------------------------------------------------------------
 
     def _ask(self, message: bytes, envelope: Envelope) -> None:
@@ -150,8 +142,8 @@ class Rounds:
         if self._open:
             self._idle_rounds = 0
             self._asked_rounds += 1
-            if self._asked_rounds > _MAX_ROUNDS:
-                raise UpstreamProtocol(f"backend `{backend}` asked for input {_MAX_ROUNDS} times for one request")
+            if self._asked_rounds > MAX_ROUNDS:
+                raise UpstreamProtocol(f"backend `{backend}` asked for input {MAX_ROUNDS} times for one request")
             self._timer = asyncio.get_running_loop().call_later(self._answer_timeout_s, self._expired)
             for question in list(self._open.values()):
                 self._exchange.asked(question)
@@ -221,7 +213,7 @@ class Rounds:
         if exchange.done:
             return
         try:
-            message = self._with_answers(exchange.message, exchange.envelope)
+            message = with_answers(exchange.message, exchange.envelope, self._answers, self._state)
             envelope = scan(message, self._depth)
         except TidegateError as error:
             # What the client answered was within the bounds; within the request it is nested deeper.
@@ -233,17 +225,6 @@ class Rounds:
                 self._call = send(self, message, envelope)
 
         self._reach(go)
-
-    def _with_answers(self, message: bytes, envelope: Envelope) -> bytes:
-        answers = b",".join(json_bytes(key) + b":" + raw for key, raw in self._answers.items())
-        span = envelope.params_span
-        params = patch_object(
-            message[span[0] : span[1]] if span is not None else b"{}",
-            [("inputResponses", b"{" + answers + b"}" if self._answers else None), ("requestState", self._state)],
-        )
-        if span is None:
-            return patch_object(message, [("params", params)])
-        return splice(message, [(span[0], span[1], params)])
 
     def _tell_complete(self) -> None:
         """What the client opened has done its work (2025-11-25, client/elicitation, "Completion Notifications")."""
@@ -274,6 +255,36 @@ class Rounds:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Progress:
+    """Of one request to the client, whatever is sent for it."""
+
+    def __init__(self) -> None:
+        self._reached = float("-inf")
+
+    def rises(self, message: bytes, later: bool) -> bool:
+        """Whether this notification is to be passed on: a `later` round counts from the start again, but what a client
+        sees must rise.
+        """
+        progress = json_value(message)["params"].get("progress")
+        if not isinstance(progress, int | float) or (progress <= self._reached and later):
+            return False
+        self._reached = progress
+        return True
+
+
+def with_answers(message: bytes, envelope: Envelope, answers: dict[str, bytes], state: bytes | None) -> bytes:
+    """A request again, with raw answers by key and the server's `requestState`, raw."""
+    given = b",".join(json_bytes(key) + b":" + raw for key, raw in answers.items())
+    span = envelope.params_span
+    params = patch_object(
+        message[span[0] : span[1]] if span is not None else b"{}",
+        [("inputResponses", b"{" + given + b"}" if answers else None), ("requestState", state)],
+    )
+    if span is None:
+        return patch_object(message, [("params", params)])
+    return splice(message, [(span[0], span[1], params)])
 
 
 class _Refused(UpstreamProtocol):
