@@ -1,0 +1,52 @@
+"""How long the first of a batch waits for others: a pure decision, from what the last ones were like.
+
+Calls that queue up while the model computes are taken together without any waiting. Waiting on purpose pays only where
+others are about to come and a batch is cheaper than its calls one by one; both are measured, neither is assumed. So one
+caller alone never waits, and neither does anybody for a model that gains nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_WEIGHT: Final = 0.25
+"""Of the newest measurement in each average."""
+_GAIN: Final = 0.9
+"""A batch is worth waiting for when one of its calls costs at most this much of a call alone."""
+_SHARE: Final = 0.5
+"""Nobody waits longer than this part of what the model takes for one."""
+
+
+class Pace:
+    """What is known of one model's calls."""
+
+    def __init__(self, most_wait_s: float) -> None:
+        self.most_wait_s = most_wait_s
+        self._together = 1.0
+        """Calls that are there at a time: those of the last batches, and those that came meanwhile."""
+        self._alone_s: float | None = None
+        """What one call takes."""
+        self._shared_s: float | None = None
+        """What one call of a batch takes."""
+
+    def wait_s(self, gathered: int, waited_s: float) -> float:
+        """How much longer to wait when `gathered` calls are there; 0 for not at all."""
+        if self._alone_s is None or gathered + 0.5 >= self._together:
+            return 0.0
+        if self._shared_s is not None and self._shared_s > self._alone_s * _GAIN:
+            return 0.0
+        return max(min(self.most_wait_s, self._alone_s * _SHARE) - waited_s, 0.0)
+
+    def computed(self, calls: int, took_s: float, left: int) -> None:
+        """A batch is done; `left` calls have come meanwhile."""
+        self._together = _average(self._together, float(calls + left))
+        if calls == 1:
+            self._alone_s = _average(self._alone_s, took_s)
+        else:
+            self._shared_s = _average(self._shared_s, took_s / calls)
+            if self._alone_s is None:
+                self._alone_s = took_s
+
+
+def _average(old: float | None, new: float) -> float:
+    return new if old is None else old + (new - old) * _WEIGHT

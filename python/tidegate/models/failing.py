@@ -1,0 +1,26 @@
+"""Whatever a task or a library raises, as one of our errors: named, short, and written down where it happened."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from typing import Final
+
+from tidegate.errors import ModelFailed, ModelOutOfMemory, TidegateError
+
+_NO_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate memory", "out of memory")
+"""How libraries say it, in lower case."""
+_MAX_CHARS: Final = 300
+
+
+def as_failure(model: str, error: BaseException) -> TidegateError:
+    """What callers of the model are told. What nobody foresaw goes to stderr with its origin."""
+    if isinstance(error, TidegateError):
+        return error
+    said = " ".join(str(error).split())[:_MAX_CHARS]
+    if isinstance(error, MemoryError) or any(words in said.lower() for words in _NO_MEMORY):
+        return ModelOutOfMemory(f"model `{model}` is out of memory")
+    with contextlib.suppress(MemoryError):
+        traceback.print_exception(error, limit=-12, file=sys.stderr)
+    return ModelFailed(f"model `{model}` failed: {type(error).__name__}: {said}")

@@ -1,0 +1,60 @@
+"""What the worker does to itself: it comes last for the processor, first when memory runs out, and gives back what it
+no longer needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+_NICE: Final = 5
+_OOM_SCORE: Final = 500
+"""Of 1000: before the gateway, and before other children, of which each has 300."""
+_SLACK_BYTES: Final = 96 << 20
+"""What is written into address space without being memory: stacks of threads, 8 MB each."""
+
+
+def step_back() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
+
+
+def bound_memory(memory_bytes: int) -> None:
+    """From here on an allocation that would lead over it fails, instead of the process being ended for it.
+
+    Counted is what is written to and private (RLIMIT_DATA), not the address space: reserved arenas, mapped files.
+    """
+    if memory_bytes <= 0:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory_bytes + _SLACK_BYTES
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def resident_bytes() -> int:
+    """0 where /proc is not to be read."""
+    try:
+        with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123  no Path: it is read in the middle of loading
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def give_back_memory() -> None:
+    """What was freed goes back to the box."""
+    gc.collect()
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, OSError, AttributeError, MemoryError):
+        pass  # another C library than glibc

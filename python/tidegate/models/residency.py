@@ -1,0 +1,83 @@
+"""Who may be in memory: the models of a set share one budget, and the one not used for longest makes room.
+
+What a model takes is what its manifest says until it is loaded, then what the process grew by if that is more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tidegate.errors import ModelOutOfMemory
+from tidegate.models.manifest import ModelManifest
+from tidegate.models.process import give_back_memory, resident_bytes
+
+_LOOK_S: Final = 0.25
+"""How often one that waits for room looks whether anybody still waits for it."""
+
+
+class Resident(Protocol):
+    """A model, as the others see it."""
+
+    manifest: ModelManifest
+    used_s: float
+
+    def unload(self) -> None: ...
+
+
+class Residency:
+    """Of one worker. Used on the computing threads; one of them loads at a time."""
+
+    def __init__(self, memory_bytes: int, resident: Callable[[], int] = resident_bytes) -> None:
+        self._budget = memory_bytes
+        self._resident = resident
+        self._own = resident()
+        """What the process has without models."""
+        self._before = 0
+        self._takes: dict[Resident, int] = {}
+        self._loading: Resident | None = None
+        self._changed = threading.Condition()
+
+    def enter(self, model: Resident, gone: Callable[[], bool]) -> bool:
+        """Waits until there is room, and keeps it: `entered` or `left` must follow. False when it is not needed any
+        more. Raises: ModelOutOfMemory, when there never will be.
+        """
+        needs = model.manifest.limits.memory_bytes
+        if self._budget and needs + self._own > self._budget:
+            raise ModelOutOfMemory(
+                f"model `{model.manifest.name}` needs {needs} bytes beside the {self._own} of its worker, "
+                f"and {self._budget} are allowed"
+            )
+        with self._changed:
+            while self._loading is not None or not self._has_room(needs):
+                if self._loading is None:
+                    self._oldest().unload()
+                if gone():
+                    return False
+                self._changed.wait(_LOOK_S)
+            self._loading = model
+            self._takes[model] = needs
+            self._before = self._resident()
+        return True
+
+    def entered(self, model: Resident) -> None:
+        with self._changed:
+            self._loading = None
+            grown = self._resident() - self._before
+            self._takes[model] = max(self._takes[model], grown)
+            self._changed.notify_all()
+
+    def left(self, model: Resident) -> None:
+        give_back_memory()
+        with self._changed:
+            if self._loading is model:
+                self._loading = None
+            self._takes.pop(model, None)
+            self._changed.notify_all()
+
+    def _has_room(self, needs: int) -> bool:
+        return not self._budget or not self._takes or self._own + sum(self._takes.values()) + needs <= self._budget
+
+    def _oldest(self) -> Resident:
+        return min(self._takes, key=lambda model: model.used_s)

@@ -1,0 +1,102 @@
+"""The worker's main loop: descriptors, timers, and what the computing threads want done, one thing at a time.
+
+Not asyncio: a worker whose models are not loaded is to cost the box next to nothing, and asyncio alone would be 8 MB
+and half of its start. Here is what two pipes and some deadlines need, and no more.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+_LONGEST_S: Final = 3600.0
+"""epoll takes its time in a C int of milliseconds."""
+_DEAD: Final = 64
+"""Cancelled timers that may lie in the heap before it is built anew."""
+
+
+class Timer:
+    """One thing to be done later. May be cancelled at any time, on the main thread."""
+
+    __slots__ = ("action", "at_s")
+
+    def __init__(self, at_s: float, action: Callable[[], None]) -> None:
+        self.at_s = at_s
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        self.action = None
+
+
+class Turns:
+    """Used on the main thread, `soon` excepted."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._soon: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._number = count()
+        self._ended = False
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """From any thread; in the order in which they were given."""
+        self._soon.append(action)
+        os.eventfd_write(self._wake, 1)
+
+    def at(self, at_s: float, action: Callable[[], None]) -> Timer:
+        timer = Timer(at_s, action)
+        if len(self._timers) > _DEAD and self._timers[len(self._timers) // 2][2].action is None:
+            self._timers = [entry for entry in self._timers if entry[2].action is not None]
+            heapq.heapify(self._timers)
+        heapq.heappush(self._timers, (at_s, next(self._number), timer))
+        return timer
+
+    def when_readable(self, descriptor: int, action: Callable[[], None] | None) -> None:
+        """None: no more. Raises: PermissionError for what is always ready, such as a file."""
+        self._watch(descriptor, selectors.EVENT_READ, action)
+
+    def when_writable(self, descriptor: int, action: Callable[[], None] | None) -> None:
+        self._watch(descriptor, selectors.EVENT_WRITE, action)
+
+    def end(self) -> None:
+        self._ended = True
+
+    def run(self) -> None:
+        """Until `end`."""
+        while not self._ended:
+            for key, _ in self._selector.select(self._pause_s()):
+                key.data()
+            while self._timers and (self._timers[0][2].action is None or self._timers[0][0] <= self.now_s()):
+                action = heapq.heappop(self._timers)[2].action
+                if action is not None:
+                    action()
+            # No more than there are now: what they ask for comes after what else is waiting.
+            for _ in range(len(self._soon)):
+                self._soon.popleft()()
+
+    def _pause_s(self) -> float:
+        if self._soon:
+            return 0.0
+        if not self._timers:
+            return _LONGEST_S
+        return min(max(self._timers[0][0] - self.now_s(), 0.0), _LONGEST_S)
+
+    def _woken(self) -> None:
+        os.eventfd_read(self._wake)
+
+    def _watch(self, descriptor: int, event: int, action: Callable[[], None] | None) -> None:
+        if action is None:
+            self._selector.unregister(descriptor)
+        else:
+            self._selector.register(descriptor, event, action)
