@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import codecs
-import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tidegate.errors import ModelFailed, ModelRefused
+from tidegate.models.chat_call import SEED_MAX, ChatCall, chat_tool, said
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.llama import End, LlamaModel, Sampling
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
 
-MAX_TOKENS: Final = 256
-"""Of an answer, unless the caller says otherwise."""
-MESSAGES_MAX: Final = 1024
-STOPS_MAX: Final = 16
-STOP_CHARS_MAX: Final = 256
-SEED_MAX: Final = 2**32 - 1
-ROLES: Final = ("system", "user", "assistant")
-
 _CONTEXT: Final = 2048
 _CONTEXT_MAX: Final = 1_048_576
 _BATCH: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    messages: tuple[tuple[str, str], ...]
-    max_tokens: int
-    sampling: Sampling
-    stops: tuple[str, ...]
 
 
 class Chat:
@@ -55,25 +38,15 @@ class Chat:
         if not any(file.role == "model" for file in manifest.files):
             raise ModelRefused(f"Model `{manifest.name}`: chat needs `[files.model]`")
         self._model: LlamaModel | None = None
-        self._tools = (chat_tool(self._context),)
+        self._tools = (chat_tool("Answers a conversation by a language model on this box.", self._context),)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
         return self._tools
 
     def prepare(self, tool: str, arguments: Json) -> Job:
-        messages = _messages(arguments, self._manifest.limits.input_bytes)
-        if self._system and messages[0][0] != "system":
-            messages.insert(0, ("system", self._system))
-        temperature = _number(arguments, "temperature", 0.0, 0.0, 2.0)
-        seed = _whole(arguments, "seed", -1, 0, SEED_MAX)
-        chosen = temperature == 0 or seed >= 0
-        sampling = Sampling(
-            temperature, _number(arguments, "top_p", 1.0, 0.0, 1.0), seed if chosen else secrets.randbelow(SEED_MAX)
-        )
-        most = _whole(arguments, "max_tokens", MAX_TOKENS, 1, self._context)
-        asked = _Asked(tuple(messages), most, sampling, _stops(arguments))
-        return Job(tool, asked, deterministic=chosen)
+        call = ChatCall.read(arguments, most_tokens=self._context, most_bytes=self._manifest.limits.input_bytes)
+        return Job(tool, call, deterministic=call.temperature == 0 or call.seed is not None)
 
     def load(self, threads: int) -> None:
         if self._model is None:
@@ -89,20 +62,24 @@ class Chat:
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
         return [self._outcome(job.payload, ear) for job, ear in zip(jobs, ears, strict=True)]
 
-    def _outcome(self, asked: _Asked, ear: Ear) -> Outcome:
+    def _outcome(self, call: ChatCall, ear: Ear) -> Outcome:
         assert self._model is not None
         model, name = self._model, self._manifest.name
-        prompt = model.prompt(asked.messages, self._template)
+        messages = call.messages
+        if self._system and messages[0][0] != "system":
+            messages = (("system", self._system), *messages)
+        prompt = model.prompt(messages, self._template)
         if len(prompt) >= model.context:
             return BadInput(
                 f"The messages are {len(prompt)} tokens long; `{name}` takes {model.context}, the answer included: "
                 f"send at least {len(prompt) + 1 - model.context} fewer"
             )
-        speech = _Speech(asked.stops, ear)
+        speech = _Speech(call.stops, ear)
         reason = End.FULL.value
-        said = model.speak(prompt, asked.sampling, asked.max_tokens)
+        seed = secrets.randbelow(SEED_MAX) if call.seed is None else call.seed
+        spoken = model.speak(prompt, Sampling(call.temperature, call.top_p, seed), call.max_tokens)
         try:
-            for piece in said:
+            for piece in spoken:
                 if isinstance(piece, End):
                     reason = piece.value
                 elif ear.gone:
@@ -111,15 +88,9 @@ class Chat:
                     reason = "stop"
                     break
         finally:
-            said.close()
+            spoken.close()
         content = speech.ended(stopped=reason == "stop")
-        structured: dict[str, Any] = {
-            "role": "assistant",
-            "content": content,
-            "model": name,
-            "stop_reason": reason,
-            "usage": {"input_tokens": len(prompt), "output_tokens": speech.tokens},
-        }
+        structured = said(content, name, reason, len(prompt), speech.tokens)
         return Answer(structured, content)
 
 
@@ -168,156 +139,3 @@ class _Speech:
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest beginning of `stop` that `text` ends with."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
-
-
-# -- arguments -------------------------------------------------------------------------------------------------------
-
-
-def _messages(arguments: Json, most_bytes: int) -> list[tuple[str, str]]:
-    given = arguments.get("messages")
-    if not isinstance(given, list) or not 1 <= len(given) <= MESSAGES_MAX:
-        raise BadInput(f"`messages` must be a list of 1 to {MESSAGES_MAX} messages")
-    messages: list[tuple[str, str]] = []
-    system = arguments.get("system", "")
-    if not isinstance(system, str):
-        raise BadInput("`system` must be a string")
-    if system:
-        messages.append(("system", system))
-    for index, message in enumerate(given):
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if role not in ROLES or not isinstance(content, str):
-            raise BadInput(
-                f'`messages[{index}]` must be {{"role": …, "content": …}} with a role of '
-                f"{', '.join(f'`{known}`' for known in ROLES)} and a string as content"
-            )
-        messages.append((role, content))
-    if system and any(role == "system" for role, _ in messages[1:]):
-        raise BadInput("either `system` or a message with the role `system` says how to answer, not both")
-    try:
-        size = sum(len(content.encode()) for _, content in messages)
-    except UnicodeEncodeError:
-        raise BadInput("`messages` hold half of a surrogate pair, which is no character") from None
-    if size > most_bytes:
-        raise BadInput(f"`messages` are {size} bytes long; this model takes at most {most_bytes}")
-    if any("\0" in content for _, content in messages):
-        raise BadInput("`messages` hold the character U+0000, which no text has")
-    return messages
-
-
-def _number(arguments: Json, key: str, default: float, low: float, high: float) -> float:
-    value = arguments.get(key, default)
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not low <= value <= high
-    ):
-        raise BadInput(f"`{key}` must be a number from {low:g} to {high:g}")
-    return float(value)
-
-
-def _whole(arguments: Json, key: str, default: int, low: int, high: int) -> int:
-    if key not in arguments:
-        return min(default, high)
-    value = arguments[key]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise BadInput(f"`{key}` must be a whole number from {low} to {high}")
-    return value
-
-
-def _stops(arguments: Json) -> tuple[str, ...]:
-    given = arguments.get("stop", [])
-    if (
-        not isinstance(given, list)
-        or len(given) > STOPS_MAX
-        or not all(isinstance(stop, str) and 1 <= len(stop) <= STOP_CHARS_MAX for stop in given)
-    ):
-        raise BadInput(f"`stop` must be a list of up to {STOPS_MAX} strings of 1 to {STOP_CHARS_MAX} characters")
-    return tuple(given)
-
-
-def chat_tool(context: int) -> Tool:
-    """The tool as every model that chats has it."""
-    return Tool(
-        "chat",
-        "Chat with a language model",
-        "Answers a conversation by a language model on this box. With a progress token, each progress notification "
-        "carries the next piece of the answer.",
-        {
-            "type": "object",
-            "properties": {
-                "messages": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": MESSAGES_MAX,
-                    "description": "The conversation so far, the oldest message first",
-                    "items": {
-                        "type": "object",
-                        "properties": {"role": {"enum": list(ROLES)}, "content": {"type": "string"}},
-                        "required": ["role", "content"],
-                    },
-                },
-                "system": {"type": "string", "description": "How to answer"},
-                "max_tokens": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "maximum": context,
-                    "default": min(MAX_TOKENS, context),
-                    "description": "Length of the answer at most",
-                },
-                "temperature": {
-                    "type": "number",
-                    "minimum": 0,
-                    "maximum": 2,
-                    "default": 0,
-                    "description": "0: always the likeliest word",
-                },
-                "top_p": {
-                    "type": "number",
-                    "minimum": 0,
-                    "maximum": 1,
-                    "default": 1,
-                    "description": "Only among the likeliest words that are this likely together",
-                },
-                "stop": {
-                    "type": "array",
-                    "maxItems": STOPS_MAX,
-                    "items": {"type": "string", "minLength": 1, "maxLength": STOP_CHARS_MAX},
-                    "description": "Where to end; not part of the answer",
-                },
-                "seed": {
-                    "type": "integer",
-                    "minimum": 0,
-                    "maximum": SEED_MAX,
-                    "description": "The same seed gives the same answer again",
-                },
-            },
-            "required": ["messages"],
-            "additionalProperties": False,
-        },
-        {
-            "type": "object",
-            "properties": {
-                "role": {"const": "assistant"},
-                "content": {"type": "string"},
-                "model": {"type": "string", "description": "Which model answered"},
-                "stop_reason": {
-                    "enum": ["end", "length", "stop"],
-                    "description": "The answer is complete, was cut at its length, or met a stop string",
-                },
-                "usage": {
-                    "type": "object",
-                    "properties": {
-                        "input_tokens": {"type": "integer", "minimum": 0},
-                        "output_tokens": {"type": "integer", "minimum": 0},
-                    },
-                    "required": ["input_tokens", "output_tokens"],
-                    "additionalProperties": False,
-                },
-            },
-            "required": ["role", "content", "model", "stop_reason", "usage"],
-            "additionalProperties": False,
-        },
-    )

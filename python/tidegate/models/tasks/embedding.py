@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed
 from tidegate.models.arguments import how_many, one_text, several_texts
+from tidegate.models.embed_call import KINDS, MODEL, TEXTS, USAGE, embed_tool
 from tidegate.models.encoder import TextEncoder, the_file
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.settings import Settings
@@ -20,15 +21,12 @@ from tidegate.models.tokens import Encoded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TEXTS: Final = 64
-"""Of one call of `embed`."""
 DOCUMENTS: Final = 256
 """Of one call of `search`."""
 TOP: Final = 5
 """Results of `search` unless the caller asks for more or fewer."""
 DIGITS: Final = 7
 """After the point, of a number in an answer: what float32 has to say of a vector of length 1."""
-_KINDS: Final = ("document", "query")
 
 
 class Embedding:
@@ -54,7 +52,7 @@ class Embedding:
         the_file(manifest, "model")
         the_file(manifest, "tokenizer")
         self._encoder: TextEncoder | None = None
-        self._tools = (_embed_tool(any(self._prefixes)), _search_tool())
+        self._tools = (embed_tool(any(self._prefixes)), _search_tool())
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -70,9 +68,9 @@ class Embedding:
             return Job(tool, (texts, documents, top), group=tool, weight=len(texts))
         texts = several_texts(arguments.get("texts"), "texts", TEXTS, most_bytes)
         kind = arguments.get("kind", "document")
-        if kind not in _KINDS:
+        if kind not in KINDS:
             raise BadInput("`kind` must be `document` or `query`")
-        prefix = self._prefixes[_KINDS.index(kind)]
+        prefix = self._prefixes[KINDS.index(kind)]
         return Job(tool, ([prefix + text for text in texts], (), 0), group=tool, weight=len(texts))
 
     def load(self, threads: int) -> None:
@@ -180,60 +178,6 @@ def _short(text: str) -> str:
     return line if len(line) <= 100 else line[:99] + "…"
 
 
-_USAGE: Final[Json] = {
-    "type": "object",
-    "properties": {"input_tokens": {"type": "integer", "minimum": 0}},
-    "required": ["input_tokens"],
-    "additionalProperties": False,
-}
-_MODEL: Final[Json] = {"type": "string", "description": "Vectors of two models do not compare"}
-
-
-def _embed_tool(kinds: bool) -> Tool:
-    arguments: Json = {
-        "texts": {
-            "type": "array",
-            "items": {"type": "string", "minLength": 1},
-            "minItems": 1,
-            "maxItems": TEXTS,
-            "description": "The texts",
-        }
-    }
-    if kinds:
-        arguments["kind"] = {
-            "type": "string",
-            "enum": list(_KINDS),
-            "default": "document",
-            "description": "What the texts are: `query` for what is searched for, `document` for what is searched",
-        }
-    return Tool(
-        "embed",
-        "Embed texts",
-        "Turns each text into a vector; texts that mean the same have vectors that point the same way.",
-        {"type": "object", "properties": arguments, "required": ["texts"], "additionalProperties": False},
-        {
-            "type": "object",
-            "properties": {
-                "model": _MODEL,
-                "dimensions": {"type": "integer", "minimum": 1, "description": "Numbers in each vector"},
-                "embeddings": {
-                    "type": "array",
-                    "items": {"type": "array", "items": {"type": "number"}},
-                    "description": "One vector for each text, in their order",
-                },
-                "truncated": {
-                    "type": "array",
-                    "items": {"type": "integer", "minimum": 0},
-                    "description": "Texts that were too long and of which only the beginning counts, by index",
-                },
-                "usage": _USAGE,
-            },
-            "required": ["model", "dimensions", "embeddings", "usage"],
-            "additionalProperties": False,
-        },
-    )
-
-
 def _search_tool() -> Tool:
     return Tool(
         "search",
@@ -264,7 +208,7 @@ def _search_tool() -> Tool:
         {
             "type": "object",
             "properties": {
-                "model": _MODEL,
+                "model": MODEL,
                 "results": {
                     "type": "array",
                     "description": "Best first",
@@ -291,7 +235,7 @@ def _search_tool() -> Tool:
                     "description": "Documents that were too long and of which only the beginning counts, by index",
                 },
                 "query_truncated": {"type": "boolean", "description": "Whether only the beginning of the query counts"},
-                "usage": _USAGE,
+                "usage": USAGE,
             },
             "required": ["model", "results", "confidence", "usage"],
             "additionalProperties": False,
