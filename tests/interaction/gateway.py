@@ -13,7 +13,7 @@ from clients import Client, HttpClient, SseClient, StreamClient
 from heard import Json, within
 from scripted_server import ScriptedServer
 
-from tidegate.config.snapshot import Backend, Filter, Limits, Listen, Snapshot
+from tidegate.config.snapshot import Backend, Filter, Limits, Listen, Sampling, Snapshot
 from tidegate.config.snapshot import Client as TokenOwner
 from tidegate.daemon import Daemon, Tasks
 from tidegate.pipeline.filtering.filters import Load
@@ -102,6 +102,7 @@ async def house(
     documents: Documents | None = None,
     filters: Sequence[Filter] = (),
     load: Load | None = None,
+    sampling: Sampling | None = None,
 ) -> AsyncIterator[House]:
     """A gateway in front of `servers`; `fields` are further settings of each one's backend. `documents`: what an
     earlier one remembered. `load`: how plugins of `filters` are loaded, if not in a sandbox.
@@ -119,6 +120,7 @@ async def house(
             backends=(*opened, *backends),
             clients=tuple(owners),
             filters=tuple(filters),
+            sampling=sampling or Sampling(),
         )
         async with anyio.create_task_group() as group:
             daemon = Daemon(snapshot, Tasks(group), documents=documents)
