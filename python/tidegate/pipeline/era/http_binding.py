@@ -1,4 +1,5 @@
-"""MCP over HTTP: one endpoint for both eras, and the two addresses of the transport of 2024-11-05.
+"""MCP over HTTP: one endpoint for both eras, and the two addresses of the transport of 2024-11-05. Requests of OpenAI's
+clients come in here as well, through the same door, and go on to `era/openai/`.
 
 Decides per request which era it is of, checks what that era's headers must say against the body, and gives
 it an outlet. Sources: 2026-07-28 and 2025-11-25, transports/streamable-http; 2024-11-05, basic/transports.
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from tidegate.clock import Clock
 from tidegate.errors import (
     DownstreamError,
     HeaderMismatch,
@@ -52,6 +54,10 @@ from tidegate.protocol.methods import METHODS
 from tidegate.protocol.param_headers import decode_value
 from tidegate.protocol.revisions import BATCHING, LEGACY, MODERN, PRIMING, SUPPORTED
 
+if TYPE_CHECKING:
+    from tidegate.pipeline.era.openai.endpoint import OpenAIEndpoint
+
+OPENAI_PATH: Final = "/v1/"
 SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
 _MIRRORED: Final = (HEADER_VERSION, HEADER_SESSION, HEADER_METHOD, HEADER_NAME)
@@ -81,29 +87,38 @@ class HttpBinding:
         new_session: Callable[[Principal, str], Session],
         identify: Callable[[str | None], Principal | None],
         check_origin: Callable[[str | None, str | None], None],
+        openai_models: Callable[[], tuple[tuple[str, str], ...]] = tuple,
+        clock: Clock | None = None,
     ) -> None:
+        """`openai_models`: as of `Snapshot.openai`, at the moment; while there are none, nothing is at `/v1/`."""
         self._front = front
         self._sessions = sessions
         self._views = views
         self._new_session = new_session
         self._identify = identify
         self._check_origin = check_origin
+        self._openai_models = openai_models
+        self._openai_endpoint: OpenAIEndpoint | None = None
+        self._clock = clock or Clock()
         self._replays: dict[Session, Replay] = {}
 
     def serve(self, request: HttpPost) -> None:
         """Answers one HTTP request, now or later."""
         headers = request.headers
+        openai = self._openai() if request.path.startswith(OPENAI_PATH) and self._openai_models() else None
         try:
             self._check_origin(headers.get("host"), headers.get("origin"))
             _allow_origin(request)
             if request.method == "OPTIONS":
-                request.respond(204, _PREFLIGHT)
+                request.respond(204, _PREFLIGHT if openai is None else openai.preflight)
                 return
             principal = self._identify(headers.get("authorization"))
             if principal is None:
                 raise Unauthorized("this gateway wants `Authorization: Bearer TOKEN`; see `tidegate token new`")
             path, method = request.path, request.method
-            if path == ENDPOINT:
+            if openai is not None:
+                openai.serve(request, principal)
+            elif path == ENDPOINT:
                 if method == "POST":
                     self._post(request, principal)
                 elif method == "GET":
@@ -119,7 +134,17 @@ class HttpBinding:
             else:
                 request.respond(404, [JSON], _plain(f"nothing here; the MCP endpoint is `{ENDPOINT}`"))
         except TidegateError as error:
-            self._refuse(request, error, getattr(error, "id_raw", None))
+            if openai is not None:
+                openai.refuse(request, error)
+            else:
+                self._refuse(request, error, getattr(error, "id_raw", None))
+
+    def _openai(self) -> OpenAIEndpoint:
+        if self._openai_endpoint is None:
+            from tidegate.pipeline.era.openai.endpoint import OpenAIEndpoint
+
+            self._openai_endpoint = OpenAIEndpoint(self._front, self._openai_models, self._clock)
+        return self._openai_endpoint
 
     def _refuse(self, request: HttpPost, error: TidegateError, request_id: bytes | None) -> None:
         self._front.refused("http" if request.path == ENDPOINT else "sse", error)
