@@ -60,6 +60,10 @@ class Tasks:
 
     def __init__(self, group: anyio.abc.TaskGroup) -> None:
         self._group = group
+        sniffio = sys.modules.get("sniffio")
+        if sniffio is not None:
+            # anyio asks it where it is installed, and it knows of no loop in callbacks, where tasks are started here.
+            sniffio.thread_local.name = "asyncio"
 
     def spawn(self, step: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         async def guarded() -> None:
