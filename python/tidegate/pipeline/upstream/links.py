@@ -13,6 +13,7 @@ from tidegate.pipeline.upstream.builtin import BuiltinLink
 from tidegate.pipeline.upstream.link import HttpRelay, LineRelay, Link
 
 if TYPE_CHECKING:
+    from tidegate.pipeline.upstream.capability import Host as Capabilities
     from tidegate.pipeline.upstream.http_client import HttpClient
     from tidegate.pipeline.upstream.wasm_plugin import Load
     from tidegate.sandbox.guest import Caller
@@ -33,11 +34,14 @@ class Links:
         *,
         max_in_flight: int,
         plugins: tuple[Load, Callable[[str, ClientView], Caller]] | None = None,
+        capabilities: Capabilities | None = None,
     ) -> None:
         """`max_in_flight`: requests that any one backend may have in flight. `plugins`: how WASM plugins are loaded,
-        and in whose name that of a backend is called; None: there are none.
+        and in whose name that of a backend is called; None: there are none. `capabilities`: what serves those; None:
+        there are none.
         """
         self._plugins = plugins
+        self._capabilities = capabilities
         self._limits = limits
         self._clock = clock
         self._relay = relay
@@ -61,6 +65,10 @@ class Links:
         limits = self._limits
         if transport == "builtin":
             return BuiltinLink(backend.name, self._clock)
+        if transport == "capability" and self._capabilities is not None:
+            from tidegate.pipeline.upstream.capability import CapabilityLink
+
+            return CapabilityLink(backend, self._capabilities)
         if transport == "wasm" and self._plugins is not None:
             from tidegate.pipeline.upstream.wasm_plugin import WasmPluginLink
 
@@ -102,6 +110,10 @@ class Links:
             from tidegate.pipeline.upstream.sse_legacy import SseLegacyLink
 
             return SseLegacyLink(backend, self._http, max_bytes=limits.result_bytes)
+        if transport == "openai":
+            from tidegate.pipeline.upstream.openai_link import OpenAILink
+
+            return OpenAILink(backend, self._http, self._clock, max_bytes=limits.result_bytes, depth=limits.depth)
         from tidegate.pipeline.upstream.streamable_http import StreamableHttpLink
 
         return StreamableHttpLink(backend, self._http, max_bytes=limits.result_bytes, relay=self._relay)

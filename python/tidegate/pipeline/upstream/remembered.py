@@ -118,6 +118,7 @@ def _digest(config: Backend) -> str:
         [name for name, _ in config.headers],
         # A file of another digest has other tools, or asks for other arguments; what comes with tidegate goes by that.
         (plugin.file, plugin.digest or __version__) if plugin is not None else None,
+        [(model.path, model.digest or __version__) for model in config.models],
     )
     return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
 

@@ -67,6 +67,8 @@ _log = logging.getLogger("tidegate.upstream")
 _MAX_WAITING = 1024
 """Requests that may wait for one slot to open."""
 _GRAIN_S = 0.05
+_OWN = ("builtin", "openai", "capability")
+"""Transports by which nobody else is asked what is offered."""
 _SETTLED_S = 10.0
 """A connection that lived this long ended by an accident, not by a fault that repeats."""
 _QUICK_RESTARTS = 3
@@ -135,8 +137,8 @@ class Service:
         self.clock = owner.clock
         self.deadlines = Deadlines(owner.clock, _GRAIN_S, lingers=True)
         """Of the calls on all connections. A call is over long before its deadline."""
-        # The gateway's own servers are there as soon as it is.
-        documents = owner.documents if config.transport != "builtin" else None
+        # What the gateway itself offers is there as soon as it is.
+        documents = owner.documents if config.transport not in _OWN else None
         self.offers = Offers(self, Remembered(config, documents, owner.limits.catalog_entries))
         self.lists = Lists(self)
         self.following = Following(config.call_timeout_s, self.lists.catch_up)
