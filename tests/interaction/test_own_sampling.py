@@ -143,6 +143,8 @@ async def test_a_call_that_asks_nothing_is_as_any_other(era: str, way_in: str, s
             pending = client.tool("echo")
             (await home.server.next_call()).text(f"{number}")
             assert (await pending.reply()).text == f"{number}"
+        relay = home.daemon.gateway.relay.native
+        assert relay.relayed > 0 or not relay.on
 
 
 @four
@@ -265,16 +267,15 @@ async def test_a_session_s_client_is_asked_only_the_rest(way_in: str) -> None:
         assert (await pending.reply()).text == "done"
 
 
+def is_error(call: Received) -> None:
+    call.reply(call.channel.server.complete({"isError": True, "content": [{"type": "text", "text": "too hot"}]}))
+
+
 @four
 async def test_a_tool_that_fails_is_an_error_with_a_name(era: str, way_in: str, server_era: str, way_out: str) -> None:
     async with asking_house(server_era, way_out) as (home, chat):
         client = await home.client(way_in, era)
-        for fail in (
-            lambda call: call.reply(
-                call.channel.server.complete({"isError": True, "content": [{"type": "text", "text": "too hot"}]})
-            ),
-            lambda call: call.fail(-32603, "too hot"),
-        ):
+        for fail in (is_error, lambda call: call.fail(-32603, "too hot")):
             pending = client.tool("echo")
             call = await home.server.next_call()
             if server_era == "session":
@@ -503,8 +504,9 @@ async def test_outside_any_request_a_session_s_own_connection_has_its_rights() -
 async def test_a_reload_says_who_samples_from_now_on(era: str, way_in: str, server_era: str, way_out: str) -> None:
     async with asking_house(server_era, way_out, Sampling()) as (home, chat):
         client = await home.client(way_in, era)
-        for sampling, seen in ((Sampling(), {}), (CHAT, {"sampling": {}}), (Sampling(), {}), (CHAT, {"sampling": {}})):
+        for sampling in (Sampling(), CHAT, Sampling(), CHAT):
             take_up(home, sampling=sampling)
+            seen: Json = {"sampling": {}} if sampling.tool else {}
             for _ in range(2):
                 pending = client.tool("echo")
                 call = await home.server.next_call()
