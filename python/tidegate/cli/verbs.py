@@ -33,6 +33,7 @@ VERBS: Final = (
     Verb("install", "tidegate.cli.install", "have a host application launch `tidegate connect`"),
     Verb("token", "tidegate.cli.token", "make and list client tokens"),
     Verb("plugin", "tidegate.cli.plugin", "add, list, inspect and make WASM plugins"),
+    Verb("model", "tidegate.cli.model", "add, list, inspect and describe local models"),
     Verb("completion", "tidegate.cli.completion", "print what a shell needs to complete this command line"),
     Verb("man", "tidegate.cli.man", "print the manual page"),
 )
