@@ -15,6 +15,8 @@ from tidegate.pipeline.era.openai.parameters import BadParameter, flag, number, 
 _MOST_TOKENS: Final = 1 << 24
 _MOST_STOPS: Final = 4
 _SEEDS: Final = 1 << 63
+_TOOL_SEEDS: Final = 1 << 32
+"""The tool knows fewer. The same one still gives the same answer."""
 _ABOVE: Final = ("system", "developer")
 """Roles that speak to the model ahead of the conversation."""
 
@@ -36,12 +38,13 @@ def read_chat(values: dict[str, Any]) -> ChatRequest:
     most = whole(values, "max_completion_tokens", low=1, high=_MOST_TOKENS)
     if most is None:
         most = whole(values, "max_tokens", low=1, high=_MOST_TOKENS)
+    seed = whole(values, "seed", low=-_SEEDS, high=_SEEDS - 1)
     optional = {
         "max_tokens": most,
         "temperature": number(values, "temperature", low=0.0, high=2.0),
         "top_p": number(values, "top_p", low=0.0, high=1.0),
         "stop": _stops(values.get("stop")),
-        "seed": whole(values, "seed", low=-_SEEDS, high=_SEEDS - 1),
+        "seed": seed % _TOOL_SEEDS if seed is not None else None,
     }
     arguments.update({name: value for name, value in optional.items() if value is not None})
     options = values.get("stream_options")

@@ -72,7 +72,7 @@ def kind_of(error: TidegateError) -> type[TidegateError]:
 def _failures() -> dict[str, type[TidegateError]]:
     """What may go wrong behind the gateway, by slug."""
     found: dict[str, type[TidegateError]] = {}
-    kinds = [UpstreamError]
+    kinds: list[type[TidegateError]] = [UpstreamError, Overloaded]
     while kinds:
         kind = kinds.pop()
         found.setdefault(kind.slug, kind)

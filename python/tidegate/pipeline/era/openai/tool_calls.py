@@ -8,6 +8,7 @@ from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import array_spans, find_member, scan
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.inner import InnerExchange, Progressed, inner_client, inner_meta, tool_call
+from tidegate.pipeline.era.openai.parameters import BadParameter
 from tidegate.pipeline.era.openai.tool_result import NotServed, text_of
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.json_text import json_bytes, json_value
@@ -18,7 +19,7 @@ from tidegate.sandbox.guest import Answered
 TRANSPORT: Final = "openai"
 """As of `Exchange`, for people."""
 HEADER_DATA_CLASS: Final = "x-tidegate-data-class"
-"""A program's word on what its data are, as `DATA_CLASS` in a call's `_meta`."""
+"""A program's word on what its data are, as `DATA_CLASS` in a call's `_meta`: one, or several with commas between."""
 _CLIENT: Final = "openai-client"
 """What servers are told of who calls."""
 _DEPTH: Final = 1 << 16
@@ -34,10 +35,12 @@ def call_tool(
     answered: Answered,
     progressed: Progressed | None = None,
 ) -> None:
-    """`answered` may be called before this returns; never when the client goes away, which stops the call."""
+    """`answered` may be called before this returns; never when the client goes away, which stops the call.
+
+    Raises: BadParameter.
+    """
     client = inner_client(principal, _CLIENT, 0)
-    data_class = request.headers.get(HEADER_DATA_CLASS, "")
-    message = tool_call(tool, arguments, client, progress=progressed is not None, data_class=data_class)
+    message = tool_call(tool, arguments, client, progress=progressed is not None, data_classes=_data_classes(request))
     _send(front, request, client, message, answered, progressed)
 
 
@@ -60,6 +63,16 @@ def names_of(result: bytes) -> tuple[list[str], str | None]:
             names.append(json_value(result[at[0] : at[1]]))
     cursor = find_member(result, "nextCursor")
     return names, json_value(result[cursor[0] : cursor[1]]) if cursor is not None else None
+
+
+def _data_classes(request: HttpPost) -> list[str]:
+    """Raises: BadParameter. What cannot be read might be what must stay."""
+    said = request.headers.get(HEADER_DATA_CLASS, "")
+    try:
+        words = said.encode("latin-1").decode()
+    except ValueError as error:
+        raise BadParameter(f"the header `{HEADER_DATA_CLASS}` must be UTF-8", HEADER_DATA_CLASS) from error
+    return [word for part in words.split(",") if (word := part.strip())]
 
 
 def _send(
