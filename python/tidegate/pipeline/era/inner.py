@@ -5,7 +5,7 @@ Plugins make them, and so do whatever answers in a caller's name by calling furt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.codec import Envelope, patch_object, scan
@@ -53,26 +53,26 @@ def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
 
 
 def tool_call(
-    name: str, arguments: bytes, client: ClientView, *, progress: bool = False, data_classes: Sequence[str] = ()
+    name: str, arguments: bytes, client: ClientView, *, progress: bool = False, data_class: str | list[str] = ""
 ) -> bytes:
     """A `tools/call`. `arguments`: a raw JSON object. `progress`: the server is asked to tell how far it is."""
-    meta = inner_meta(client, progress=progress, data_classes=data_classes)
+    meta = inner_meta(client, progress=progress, data_class=data_class)
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(name)
         + b',"arguments":' + arguments + b',"_meta":' + meta + b"}}"
     )  # fmt: skip
 
 
-def resource_read(uri: str, client: ClientView, *, data_classes: Sequence[str] = ()) -> bytes:
+def resource_read(uri: str, client: ClientView, *, data_class: str | list[str] = "") -> bytes:
     """A `resources/read`."""
-    meta = inner_meta(client, data_classes=data_classes)
+    meta = inner_meta(client, data_class=data_class)
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"resources/read","params":{"uri":' + json_bytes(uri)
         + b',"_meta":' + meta + b"}}"
     )  # fmt: skip
 
 
-def inner_meta(client: ClientView, *, progress: bool = False, data_classes: Sequence[str] = ()) -> bytes:
+def inner_meta(client: ClientView, *, progress: bool = False, data_class: str | list[str] = "") -> bytes:
     """`_meta` of a request of its."""
     members: list[tuple[str, bytes | None]] = [
         (PROTOCOL_VERSION, json_bytes(client.version)),
@@ -81,8 +81,8 @@ def inner_meta(client: ClientView, *, progress: bool = False, data_classes: Sequ
     ]
     if progress:
         members.append((PROGRESS_TOKEN, b"0"))
-    if data_classes:
-        members.append((DATA_CLASS, json_bytes(data_classes[0] if len(data_classes) == 1 else list(data_classes))))
+    if data_class:
+        members.append((DATA_CLASS, json_bytes(data_class)))
     return patch_object(b"{}", members)
 
 
