@@ -285,7 +285,7 @@ def _no_constant(name: str) -> object:
 
 def _is_deeper(value: object, depth: int) -> bool:
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):

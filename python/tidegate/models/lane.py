@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidegate.errors import ModelBusy, ModelDeadline, TidegateError
 from tidegate.models.batching import Pace
@@ -23,6 +23,9 @@ from tidegate.models.residency import Residency
 from tidegate.models.resource_links import LinksToRead, links_among
 from tidegate.models.task import Answer, BadInput, Job, Task
 from tidegate.models.work import Caller, Work
+
+if TYPE_CHECKING:
+    from tidegate.models.power import Power
 
 Came = Answer | BadInput | LinksToRead | TidegateError
 """What work came to, for all who wait for it."""
@@ -43,10 +46,9 @@ class Lane:
         task: Task,
         files: ModelFiles,
         residency: Residency,
-        threads: Callable[[], int],
+        power: Callable[[], Power],
         finished: Finished,
         max_waiting_bytes: int,
-        most_wait_s: Callable[[float], float] = lambda wait_s: wait_s,
     ) -> None:
         self.manifest = manifest
         self.task = task
@@ -58,10 +60,9 @@ class Lane:
         """The how manieth time it is at work; with `busy`, tells whether it still is at the same."""
         self.busy = False
         self._residency = residency
-        self._threads = threads
+        self._power = power
         self._finished = finished
         self._max_waiting_bytes = max_waiting_bytes
-        self._most_wait_s = most_wait_s
         self._pace = Pace(manifest.limits.batch_wait_ms / 1000)
         self._changed = threading.Condition()
         self._waiting: deque[Work] = deque()
@@ -243,7 +244,7 @@ class Lane:
             self._fail_all(work, error)
             return False
         try:
-            self.task.load(max(self._threads(), 1))
+            self.task.load(self._power().threads)
             self.files.still_those()
         except Exception as error:
             self._drop()
@@ -312,7 +313,7 @@ class Lane:
         batch = self._still_wanted(batch)
         if not batch:
             return
-        self._pace.most_wait_s = self._most_wait_s(self.manifest.limits.batch_wait_ms / 1000)
+        self._pace.most_wait_s = self.manifest.limits.batch_wait_ms / 1000 * self._power().batch_wait_factor
         began_s = time.monotonic()
         try:
             came: Sequence[Came] = self._run(batch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tidegate.errors import ConfigError, ModelFailed, ModelRefused, TidegateError, UnknownTool
 from tidegate.models.assignment import Assignment, ModelEntry
@@ -15,6 +16,9 @@ from tidegate.models.catalogue import Place, make_task
 from tidegate.models.files import ModelFiles
 from tidegate.models.manifest import ModelManifest, ToolWords, read_manifest
 from tidegate.models.task import Task, Tool
+
+_MAX_NAME: Final = 128
+"""Characters of a tool's name."""
 
 Make = Callable[[ModelManifest, Place], Task]
 
@@ -70,18 +74,18 @@ class ModelSet:
         """Raises: ModelRefused."""
         if any(other.manifest.name == model.manifest.name for other in self.models):
             raise ModelRefused(f"model `{model.manifest.name}` is refused: another one of its set has this name")
-        offers = [_offer(model, tool) for tool in model.task.tools]
-        for offer in offers:
+        own: dict[str, Offer] = {}
+        for tool in model.task.tools:
+            offer = _offer(model, tool)
             name = offer.tool.name
             if name in self._offers:
                 # Two models of one task: the later one's carries its name.
-                name = f"{model.manifest.name}_{name}"[:128]
-                if name in self._offers:
-                    raise ModelRefused(
-                        f"model `{model.manifest.name}` is refused: there are two tools `{name}` in its set"
-                    )
+                name = f"{model.manifest.name}_{name}"[:_MAX_NAME]
                 offer.tool = replace(offer.tool, name=name)
-            self._offers[name] = offer
+            if name in self._offers or name in own:
+                raise ModelRefused(f"model `{model.manifest.name}` is refused: there are two tools `{name}` in its set")
+            own[name] = offer
+        self._offers |= own
         self.models.append(model)
 
 

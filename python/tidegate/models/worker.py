@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from tidegate.clock import Clock
 from tidegate.models.assignment import Assignment
 from tidegate.models.calls import Calls
 from tidegate.models.catalogue import make_task
@@ -20,6 +21,9 @@ from tidegate.models.model_set import Make, Model, ModelSet
 from tidegate.models.pipes import BytesOut, LinesIn
 from tidegate.models.residency import Residency
 from tidegate.models.turns import Timer, Turns
+
+if TYPE_CHECKING:
+    from tidegate.models.power import Power, PowerWatch
 
 LINGER_S: Final = 0.5
 """How long calls in flight may still take when the input has ended."""
@@ -62,6 +66,7 @@ class Worker:
         self._residency = Residency(assignment.memory_bytes)
         self._lanes: dict[str, Lane] = {}
         self._idle: Timer | None = None
+        self._power: PowerWatch | None = None
 
     def run(self) -> None:
         self._input.start()
@@ -85,13 +90,18 @@ class Worker:
             model.task,
             model.files,
             self._residency,
-            self._threads,
+            self._power_now,
             self._calls.finished,
             _WAITING_BYTES,
         )
 
-    def _threads(self) -> int:
-        return len(os.sched_getaffinity(0))
+    def _power_now(self) -> Power:
+        """On a computing thread. Read when something is computed, not at the start."""
+        if self._power is None:
+            from tidegate.models.power import PowerWatch, power_settings
+
+            self._power = PowerWatch(power_settings(self._assignment.power), Clock())
+        return self._power.now()
 
     def _look_later(self, at_s: float) -> None:
         self._idle = self._turns.at(at_s, self._unload_idle)
