@@ -1,0 +1,59 @@
+"""Servers of the official Python SDK that sample, for clients of it that cannot: a tool answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from everything import STDIO, everything_http
+from fronts import FRONTS, Front, client_transport
+from gateway_process import UNHURRIED, Gateway, backend, gateway
+from mcp import Client
+from sdk_session import elicited, roots
+
+CHAT = [sys.executable, str(Path(__file__).with_name("chat_server.py"))]
+MODES = ("legacy", "auto")
+SAMPLING = '[sampling]\ntool = "chat"\n'
+
+
+@pytest.fixture(scope="module", params=["stdio", "http"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    chat = backend("chat", command=CHAT, prefix="") + SAMPLING
+    if request.param == "stdio":
+        with gateway(UNHURRIED + backend("everything", command=STDIO, prefix="") + chat) as running:
+            yield running
+    else:
+        with everything_http() as url, gateway(UNHURRIED + backend("everything", url=url, prefix="") + chat) as running:
+            yield running
+
+
+async def answered(client: Client, tool: str, arguments: dict[str, object]) -> str:
+    result = await client.call_tool(tool, arguments)
+    return str(result.content[0].model_dump()["text"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_client_without_a_model_is_served_all_the_same(daemon: Gateway, front: Front, mode: str) -> None:
+    async def ask() -> list[str]:
+        with anyio.fail_after(30):
+            async with Client(client_transport(front, daemon), mode=mode) as client:
+                return [await answered(client, "test_sampling", {"prompt": f"capital {n}?"}) for n in range(3)]
+
+    assert anyio.run(ask) == [f"LLM response: 100: capital {n}?" for n in range(3)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_client_is_asked_what_only_a_person_can_say(daemon: Gateway, mode: str) -> None:
+    async def ask() -> str:
+        with anyio.fail_after(30):
+            client = Client(
+                client_transport("http", daemon), mode=mode, elicitation_callback=elicited, list_roots_callback=roots
+            )
+            async with client:
+                return await answered(client, "test_input_required_result_multiple_inputs", {})
+
+    assert anyio.run(ask) == "50: Generate a greeting, my name"
