@@ -118,7 +118,34 @@ class PluginActed:
     duration_s: float
 
 
-Event = PluginActed | FilterJudged | ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
+@dataclass(frozen=True, slots=True)
+class CapabilityServed:
+    """A call of a capability ended, other than by its client."""
+
+    capability: str
+    tool: str
+    """Whose answer it is, by its name in the catalogue; empty where there is none."""
+    backend: str
+    where: str
+    """`local`, `cloud`, `unknown`, or empty where there is no answer."""
+    why: str
+    """As of `pipeline/capabilities/decision.py`: why this tool; empty where there is no answer."""
+    outcome: str
+    """`ok`, `unsure`, `tool_error`, or the slug of a tidegate error."""
+    duration_s: float
+    attempts: int
+
+
+Event = (
+    CapabilityServed
+    | PluginActed
+    | FilterJudged
+    | ExchangeDone
+    | ExchangesDone
+    | CallsEnded
+    | BackendState
+    | Refused
+)
 
 
 class Events:

@@ -103,7 +103,7 @@ class Calls:
             if opened is not None and not exchange.done:
                 exchange.abandon = opened.abandon
             return
-        exchange.sent = True
+        exchange.sent = exchange.at_client.sent = True
         call = connection.call(
             exchange,
             client,
@@ -364,7 +364,7 @@ def _carry(
     if edits and message is not exchange.message and envelope.name_span is not None:
         # The message was written anew around the name, which is what an askable request has edited.
         edits = [(*envelope.name_span, edits[0][2])]
-    exchange.sent = True
+    exchange.sent = exchange.at_client.sent = True
     return connection.call(
         listener,
         client,

@@ -13,7 +13,7 @@ from tidegate.pipeline.era.bridge.tasks.shapes import declares_extension, runs_t
 from tidegate.pipeline.era.session import Session
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.gathering import Gathering, UseView
-from tidegate.pipeline.route.catalog import Source, View
+from tidegate.pipeline.route.catalog import Route, Source, View
 from tidegate.pipeline.route.collisions import Collisions
 from tidegate.pipeline.upstream.negotiate import GATEWAY_INFO
 from tidegate.pipeline.upstream.offer import Offer
@@ -64,6 +64,11 @@ class Catalogues:
         view = self._lost_view(client, lost)
         route = view.route(kind, name) if view is not None else None
         return next((found[1] for service, found in lost if route is not None and service is route.handle), None)
+
+    def lost_route(self, client: ClientView, kind: str, name: str) -> Route | None:
+        """Where it would lead, if a backend that is down had it."""
+        view = self._lost_view(client, self._lost(client))
+        return view.route(kind, name) if view is not None else None
 
     def _lost(self, client: ClientView) -> list[tuple[Service, tuple[Offer, TidegateError]]]:
         """What backends that are down offered, and why they are."""

@@ -115,6 +115,7 @@ class ClientView:
         "principal",
         "session",
         "stateless",
+        "stays",
         "version",
     )
 
@@ -155,6 +156,8 @@ class ClientView:
         """Whose it is; None where nobody asked on behalf of whom a plugin works."""
         self.depth = depth
         """How many plugins stand between the client and this request."""
+        self.stays = False
+        """What it sends is of a class of data that must not leave the box: it is led to nothing but what is on it."""
         self.own_key = own_key
         """Names a connection that serves only clients like this one: the session, or principal and abilities."""
         asked = ("sampling", "elicitation", "roots", "tasks")
@@ -232,6 +235,10 @@ class Exchange:
         """Shown the server's result before the client is, where somebody must learn from it."""
         self.abandon: Callable[[], None] | None = None
         """Set by whoever works on it: stops that work, without an answer."""
+
+    def may_use(self, kind: str, name: str) -> bool:
+        """Whether it may be led to this tool, prompt or resource."""
+        return self.principal.may_use(kind, name)
 
     @property
     def as_sent(self) -> tuple[bytes, Envelope]:

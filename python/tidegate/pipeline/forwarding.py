@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from tidegate.errors import FilterFailed, InvalidParams, MethodNotFound, TidegateError
+from tidegate.errors import FilterFailed, InvalidParams, MethodNotFound, MustStay, TidegateError
 from tidegate.pipeline.calls import Calls
+from tidegate.pipeline.capabilities.locality import where_is
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.codec import find_member
 from tidegate.pipeline.era.session_table import SessionTable
@@ -53,11 +54,12 @@ class Forwarding:
             if route is None and row.kind == "resources":
                 # A server may serve what it does not list.
                 sole = view.sole()
-                if sole is not None and exchange.principal.may_use("resources", name):
+                if sole is not None and exchange.may_use("resources", name):
                     exchange.backend = sole.config.name
-                    self._calls.send(exchange, Target(service_of(sole.handle), name, []))
+                    if not self._leaves(exchange, row.kind, name, service_of(sole.handle)):
+                        self._calls.send(exchange, Target(service_of(sole.handle), name, []))
                     return
-            if not exchange.principal.may_use(row.kind, name):
+            if not exchange.may_use(row.kind, name):
                 exchange.failed(unknown(row.kind, name))
                 return
             if route is None:
@@ -78,6 +80,8 @@ class Forwarding:
             exchange.backend = route.backend
             upstream_name = name if row.kind == "resources" else route.name
             service = service_of(route.handle)
+            if self._leaves(exchange, row.kind, name, service):
+                return
             if row.kind == "tools" and self._is_screened(exchange, name, service):
                 return
             target = Target(
@@ -91,6 +95,17 @@ class Forwarding:
             self._calls.send(exchange, target)
 
         self._catalogues.with_route(exchange.client, row.kind, name, lead, exchange.failed)
+
+    def _leaves(self, exchange: Exchange, kind: str, name: str, service: Service) -> bool:
+        """Whether it would leave the box, and must not. It is refused: whoever decided where it goes knew otherwise."""
+        config = service.config
+        if not exchange.client.stays or config.transport == "capability":
+            return False
+        filters = self._filters.of(name) if kind == "tools" else ()
+        if where_is(config, [one.config for one in filters]) == "local":
+            return False
+        exchange.failed(MustStay(f"backend `{config.name}` is not on the box, and the data of this request stay there"))
+        return True
 
     def _is_screened(self, exchange: Exchange, name: str, service: Service) -> bool:
         """Whether the call is seen to by filters, which it has not passed yet. One that has goes on."""
@@ -126,7 +141,7 @@ class Forwarding:
             return False
         passed = exchange.filters if isinstance(exchange, ScreenedExchange) else ()
         filtered_as_before = row.kind != "tools" or (self._filters.of(name) == passed and not exchange.stale)
-        if filtered_as_before and exchange.principal.may_use(row.kind, name):
+        if filtered_as_before and exchange.may_use(row.kind, name):
             view = self._catalogues.now(exchange.client)
             route = view.route(row.kind, name)
             sole = view.sole() if route is None and row.kind == "resources" else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.clock import Clock
-from tidegate.config.snapshot import Backend, Snapshot
+from tidegate.config.snapshot import Backend, Filter, Snapshot
 from tidegate.errors import (
     InvalidParams,
     MethodNotFound,
@@ -25,6 +25,7 @@ from tidegate.errors import (
 from tidegate.events import BackendState, Events, ExchangeDone, Refused
 from tidegate.pipeline.armed_calls import ArmedCalls
 from tidegate.pipeline.calls import Calls
+from tidegate.pipeline.capabilities.capabilities import Capabilities
 from tidegate.pipeline.catalogues import Catalogues
 from tidegate.pipeline.changes import Changes
 from tidegate.pipeline.codec import Envelope, Scope, find_member, patch_object, splice
@@ -103,14 +104,18 @@ class Gateway:
         self.calls.relay = self.relay
         self.sessions.before_judging = self.relay.publish
         self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, snapshot.limits, clock, events)
+        self.filters = Filters(spawn, self.plugins.load_filter)
+        self.capabilities = Capabilities(
+            snapshot.limits, clock, events, self.catalogues, self._filters_configured, self.dispatch
+        )
         self._links = Links(
             snapshot.limits,
             clock,
             self.relay,
             max_in_flight=_most_in_flight(snapshot),
             plugins=(self.plugins.load_backend, self._caller_of),
+            capabilities=self.capabilities,
         )
-        self.filters = Filters(spawn, self.plugins.load_filter)
         self.forwarding = Forwarding(self.catalogues, self.calls, self.filters, self.sessions, self.bearer)
         self.calls.lead_anew = self.forwarding.anew
         self.armed = ArmedCalls(self._make_armed, self._send_armed)
@@ -190,6 +195,7 @@ class Gateway:
         self._end_revoked()
         gone = self._exchange_services(found, self.own_answers.take_up(snapshot.sampling, limits))
         self.catalogues.services_changed()
+        self.capabilities.take_up(limits)
         self.start()
         self.subscriptions.take_up(limits)
         self.subscriptions.services_gone(gone)
@@ -399,6 +405,9 @@ class Gateway:
     def _caller_of(self, backend: str, client: ClientView) -> Caller:
         return self.inner_calls.of_client(_backend_key(backend), client)
 
+    def _filters_configured(self, tool: str) -> list[Filter]:
+        return [one.config for one in self.filters.of(tool)]
+
     def _make_armed(
         self, name: str, arguments: bytes, principal: Principal, plugin: str, depth: int, done: Answered
     ) -> InnerExchange:
@@ -438,6 +447,7 @@ class Gateway:
     def list_changed(self, service: Service, kind: str, sees: Callable[[ClientView], bool]) -> None:
         self.relay.void("lists", service.name)
         self.catalogues.moved()
+        self.capabilities.catalogue_changed()
         self.changes.list_changed(kind, sees)
 
     def resource_updated(self, service: Service, slot: Slot, message: bytes, envelope: Envelope) -> None:
@@ -471,6 +481,7 @@ class Gateway:
         if slot.key == (slot.group or slot.key):
             # A further lane adds nothing to a catalogue.
             self.catalogues.moved()
+            self.capabilities.catalogue_changed()
         if slot.connection is not None:
             # A server that was started again knows nothing of the levels it was told.
             self._set_level(service, slot)
@@ -541,4 +552,5 @@ def _plugin_keys(snapshot: Snapshot) -> set[str]:
 
 
 def _most_in_flight(snapshot: Snapshot) -> int:
-    return max((backend.max_in_flight * backend.replicas for backend in snapshot.backends), default=0)
+    backends = (backend for backend in snapshot.backends if backend.transport != "capability")
+    return max((backend.max_in_flight * backend.replicas for backend in backends), default=0)

@@ -13,6 +13,7 @@ from tidegate.pipeline.capabilities.decision import (
     LEAST_S,
     WHYS,
     Answer,
+    Ended,
     Facts,
     Now,
     Refusal,
@@ -60,7 +61,7 @@ confidences = st.none() | st.floats(0, 1)
 behaviours = st.builds(
     Behaviour,
     busy=st.booleans(),
-    ended=st.sampled_from(("answered", "tool_failed", "timeout", "failed")),
+    ended=st.sampled_from([one for one in get_args(Ended) if one != "withdrawn"] + ["answered"] * 3),
     confidence=confidences,
 )
 all_rules = st.builds(

@@ -2,5 +2,5 @@
 cloud.
 
 `decision.py` says who is asked next, `facts.py` and `locality.py` what that goes by, `serving.py` leads one call
-through it, and `link.py` is the server that all of it is to the rest of the gateway.
+through it, and `upstream/capability.py` is the server that all of it is to the rest of the gateway.
 """

@@ -20,8 +20,10 @@ State = Literal["open", "startable", "down"]
 Preference = Literal["order", "local", "cloud"]
 Against = Literal["stays", "missing", "hot", "memory", "busy", "down", "link_down", "power"]
 """What stands against a tool before it is asked."""
-Ended = Literal["answered", "tool_failed", "withdrawn", "timeout", "failed"]
-"""How an attempt ended. `tool_failed`: a result with `isError`. `withdrawn`: it waited for too long, and never ran."""
+Ended = Literal["answered", "tool_failed", "withdrawn", "timeout", "no_memory", "unreached", "missing", "failed"]
+"""How an attempt ended. `tool_failed`: a result with `isError`. `withdrawn`: it waited for too long, or was turned away
+because others wait, and never ran. `unreached`: as far as can be told, not the tool failed but the way there.
+"""
 Why = Literal[
     "preferred",
     "stays",
@@ -225,13 +227,29 @@ def _why(tool: str, rules: Rules, table: Mapping[str, Facts], now: Now, before: 
     for other in instead_of:
         how = next((one for one in before if one.tool == other), None)
         if how is not None:
-            if how.ended == "answered":
-                return "unsure"
-            return "busy" if how.ended == "withdrawn" else how.ended
+            return _became(how, table[other])
         reason = against(table[other], now, rules)
         if reason is not None:
             return reason
     return "preferred"
+
+
+def _became(one: Tried, facts: Facts) -> Why:
+    """One that was tried, and is not the one that answers."""
+    if one.ended == "unreached":
+        return "down" if facts.where == "local" else "link_down"
+    return _BECAME[one.ended]
+
+
+_BECAME: Final[Mapping[str, Why]] = {
+    "answered": "unsure",
+    "withdrawn": "busy",
+    "no_memory": "memory",
+    "tool_failed": "tool_failed",
+    "timeout": "timeout",
+    "missing": "missing",
+    "failed": "failed",
+}
 
 
 def _best(tried: Sequence[Tried]) -> int | None:

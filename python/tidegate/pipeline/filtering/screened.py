@@ -106,6 +106,9 @@ class ScreenedExchange(Exchange):
         self._passed_s = bench.clock.now_s()
         outer.abandon = self._outer_over
 
+    def may_use(self, kind: str, name: str) -> bool:
+        return self.outer.may_use(kind, name)
+
     @property
     def as_sent(self) -> tuple[bytes, Envelope]:
         return self.outer.as_sent

@@ -262,12 +262,14 @@ class CallQueue:
         each = " at each replica" if config.replicas > 1 else ""
         words = f"backend `{self._host.name}` has {config.max_in_flight} requests in flight{each} (`max_in_flight`)"
         if config.max_queued:
-            words += f" and {config.max_queued} more wait for it (`max_queued`), the first for {self._oldest_s():.1f} s"
+            words += f" and {config.max_queued} more wait for it (`max_queued`), the first for {self.oldest_s:.1f} s"
         return Overloaded(words + ": it takes no more")
 
     # -- what operators see -----------------------------------------------------------------------------------
 
-    def _oldest_s(self) -> float:
+    @property
+    def oldest_s(self) -> float:
+        """How long the one that came first has waited by now."""
         now_s = self._clock.now_s()
         return max((now_s - waiter.since_s for waiter in self._waiting), default=0.0)
 
@@ -275,7 +277,7 @@ class CallQueue:
         return {
             "limit": self._host.config.max_queued,
             "timeout_s": self._wait_s,
-            "oldest_s": round(self._oldest_s(), 3),
+            "oldest_s": round(self.oldest_s, 3),
             "served": self._went,
             "refused": self._refused,
             "expired": self._expired,
