@@ -18,6 +18,7 @@ from tidegate.cli import exit_codes, main, parser_of
 from tidegate.cli.grammar import commands, every
 from tidegate.cli.verbs import VERBS
 from tidegate.config.embedded import default_backends
+from tidegate.config.shipped_models import shipped_models
 
 SHELLS = ("bash", "zsh", "fish")
 VERB_NAMES = {verb.name for verb in VERBS}
@@ -216,6 +217,19 @@ def test_where_no_gateway_runs_nothing_is_offered_and_nothing_said(
     assert main(["completion", "names", "plugins"]) == exit_codes.OK
     offered = [backend.name for backend in default_backends() if backend.plugin is not None]
     assert capfd.readouterr() == ("".join(f"{name}\n" for name in offered), "")
+    assert main(["completion", "names", "models"]) == exit_codes.OK
+    offered = [backend.name for backend in default_backends() if backend.models]
+    assert capfd.readouterr() == ("".join(f"{name}\n" for name in offered), "")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_models_that_come_with_tidegate_are_offered_beside_directories(
+    shell: str, offered: Offered, place: Path
+) -> None:
+    (place / "work" / "doctype").mkdir(exist_ok=True)
+    found = {name.rstrip("/") for name in offered(shell, "tidegate", "model", "add", "")}
+    assert {*shipped_models(), "doctype"} <= found
+    assert "own.toml" not in found
 
 
 @pytest.mark.parametrize("shell", SHELLS)

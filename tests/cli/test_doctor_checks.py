@@ -23,6 +23,7 @@ from typing import TypeVar
 
 import pytest
 from running_gateway import TIDEGATE, WORKSHOP, gateway
+from small_model import MODEL, write_model
 from small_plugin import write_plugin
 
 from tidegate.cli import exit_codes, main
@@ -463,6 +464,44 @@ def test_a_plugin_that_would_not_run_is_told_with_the_reason(tmp_path: Path) -> 
     assert [finding.severity for finding in lost] == ["error", "note"]
     assert "granted a folder that is not there" in lost[0].what
     assert "granted what it does not ask for: folders" in lost[1].what
+
+
+@of_check("model_files")
+def test_a_model_that_would_not_be_loaded_is_told_with_the_reason(tmp_path: Path) -> None:
+    folder, digest = write_model(tmp_path / "words")
+    good = f'[backends.m]\nmodels = [{{ path = "./words", digest = "{digest}" }}]\n'
+    assert found_by("model_files", good) == []
+    changed = one(found_by("model_files", good.replace(digest, f"sha256:{'0' * 64}")))
+    assert (changed.severity, changed.backend) == ("error", "m")
+    assert "`m/words` cannot be loaded: another manifest than was pinned" in changed.what
+    assert changed.found.startswith("tidegate.toml:2: ")
+    assert f"tidegate model add {folder} --set m --replace" in changed.paste
+    assert found_by("model_files", good.replace(digest, f"sha256:{'0' * 64}") + "enabled = false\n") == []
+    (folder / "vectors.bin").write_bytes(b"others")
+    assert "has the SHA-256" in one(found_by("model_files", good)).what
+    (folder / "vectors.bin").unlink()
+    assert "vectors.bin" in one(found_by("model_files", good)).what
+    _, digest = write_model(tmp_path / "far", MODEL + 'install = ["package-that-is-nowhere"]\n')
+    far = one(found_by("model_files", f'[backends.m]\nmodels = [{{ path = "./far", digest = "{digest}" }}]\n'))
+    assert "needs package-that-is-nowhere" in far.what
+    assert far.paste == (f"{sys.executable} -m pip install package-that-is-nowhere",)
+
+
+@of_check("model_files")
+def test_models_that_need_more_memory_than_they_may_have_are_told(tmp_path: Path) -> None:
+    _, one_digest = write_model(tmp_path / "a", limits={"memory_bytes": 100 << 20})
+    _, other_digest = write_model(tmp_path / "b", limits={"memory_bytes": 60 << 20})
+    both = (
+        f'[backends.m]\nmodels = [{{ path = "./a", digest = "{one_digest}" }}, '
+        f'{{ path = "./b", digest = "{other_digest}" }}]\n[models]\nmemory_bytes = '
+    )
+    assert found_by("model_files", f"{both}{200 << 20}\n") == []
+    turns = one(found_by("model_files", f"{both}{120 << 20}\n"))
+    assert turns.severity == "note"
+    assert "need 160.0 MiB of memory, and may have 120.0 MiB" in turns.what
+    never = one(found_by("model_files", f"{both}{80 << 20}\n"))
+    assert (never.severity, never.why) == ("error", "it is never loaded")
+    assert "`m/a` needs 100.0 MiB" in never.what
 
 
 @of_check("state_directory")

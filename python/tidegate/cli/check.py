@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             print("\n".join(map(str, problems)), file=sys.stderr)
         return exit_codes.USAGE
     notes = [*notes, *_missing_programs(snapshot, document), *_missing_plugins(snapshot, document)]
+    notes += _missing_models(snapshot, document)
     report = _report(snapshot, document, notes)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     return exit_codes.OK
@@ -108,6 +109,18 @@ def _missing_plugins(snapshot: Snapshot, document: Document) -> Iterable[Problem
                 if not Path(outside).is_dir():
                     place = document.place((section, name, "grants", key, inside))
                     yield place.problem(f"`{outside}` is not a directory on this machine")
+
+
+def _missing_models(snapshot: Snapshot, document: Document) -> Iterable[Problem]:
+    """Models that cannot be loaded as things stand. Their files are not read: `tidegate doctor` does that."""
+    from tidegate.cli.model.configured import models_of
+    from tidegate.cli.model.state import state_of
+
+    for one in models_of(snapshot):
+        state = state_of(one, thorough=False)
+        if one.backend.enabled and not state.usable:
+            place = document.place(("backends", one.set, "models", one.index, "path"))
+            yield place.problem(f"`{one.name}` cannot be loaded: {state.words}")
 
 
 def _digest(file: str) -> str | None:

@@ -1,7 +1,7 @@
 """`tidegate completion`: what a shell needs to complete the command line, written from the verbs' own parsers.
 
-The scripts are static, so that a key press starts nothing; only names of tools, resources, prompts, backends and
-plugins are asked of a running gateway, by `tidegate completion names KIND`.
+The scripts are static, so that a key press starts nothing; only names of tools, resources, prompts, backends,
+plugins and models are asked of a running gateway, by `tidegate completion names KIND`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import os
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidegate.cli import exit_codes
 
+if TYPE_CHECKING:
+    from tidegate.config.snapshot import Snapshot
+
 _SHELLS = ("bash", "zsh", "fish")
-KINDS = ("tools", "resources", "prompts", "backends", "plugins")
+KINDS = ("tools", "resources", "prompts", "backends", "plugins", "models", "shipped-models")
 _ASK_S = 2.0
 """Somebody has pressed a key and waits."""
 
@@ -33,7 +37,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints a script that completes verbs, options, choices and files, and the names of tools, resources,\n"
-        "prompts, backends and plugins of the running gateway."
+        "prompts, backends, plugins and models of the running gateway."
     )
     parser.epilog = _EPILOG
     actions = parser.add_subparsers(dest="action", metavar="SHELL", required=True)
@@ -57,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
 def _print_names(kind: str) -> None:
     """Nothing where nobody answers: a completion never complains."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
-        found = _backends() if kind == "backends" else _plugins() if kind == "plugins" else _entries(kind)
+        own = {"backends": _backends, "plugins": _plugins, "models": _models, "shipped-models": _shipped_models}
+        found = own[kind]() if kind in own else _entries(kind)
     for name in found:
         # A name that a shell, or the lines here, would take apart is left to be typed.
         if name.isprintable() and not set(name) & set(" \t'\"`$\\;&|<>(){}*?!"):
@@ -76,17 +81,36 @@ def _backends() -> list[str]:
 
 
 def _plugins() -> list[str]:
-    """Those of the configuration that the running gateway was started with."""
-    from tidegate.cli.home import find_home
     from tidegate.cli.plugin.configured import plugins_of
+
+    return [one.name for snapshot in _configuration() for one in plugins_of(snapshot)]
+
+
+def _models() -> list[str]:
+    """Of a name that several sets have, each as a whole."""
+    from tidegate.cli.model.configured import models_of
+
+    found = [one for snapshot in _configuration() for one in models_of(snapshot)]
+    names = [one.name for one in found]
+    return [one.name if names.count(one.name) == 1 else one.full_name for one in found]
+
+
+def _shipped_models() -> list[str]:
+    from tidegate.config.shipped_models import shipped_models
+
+    return [*shipped_models()]
+
+
+def _configuration() -> list[Snapshot]:
+    """The one that the running gateway was started with, if it can be read."""
+    from tidegate.cli.home import find_home
     from tidegate.cli.refused import Refused
     from tidegate.errors import ConfigError
 
     try:
-        home = find_home(argparse.Namespace(config=None, admin=None))
+        return [find_home(argparse.Namespace(config=None, admin=None)).snapshot]
     except (Refused, ConfigError):
         return []
-    return [one.name for one in plugins_of(home.snapshot)]
 
 
 def _entries(kind: str) -> list[str]:

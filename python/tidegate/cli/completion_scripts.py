@@ -15,6 +15,9 @@ NAMES: Final = {
     ("prompts",): "prompts",
     ("plugin", "inspect"): "plugins",
     ("plugin", "remove"): "plugins",
+    ("model", "inspect"): "models",
+    ("model", "remove"): "models",
+    ("model", "add"): "shipped-models",
 }
 """Verbs, and actions of one, whose first word is a name that the running gateway knows."""
 
@@ -37,6 +40,7 @@ _tidegate_words() {{ mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur"); }}
 _tidegate_files() {{ compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); }}
 _tidegate_directories() {{ compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); }}
 _tidegate_names() {{ _tidegate_words "$(command "${{COMP_WORDS[0]}}" completion names "$1" 2>/dev/null)"; }}
+_tidegate_and() {{ local before=("${{COMPREPLY[@]}}"); "$1"; COMPREPLY+=("${{before[@]}}"); }}
 _tidegate_deeper() {{ if ((at < COMP_CWORD)); then path+=" ${{COMP_WORDS[at]}}"; ((at++)); else actions=$1; fi; }}
 
 _tidegate() {{
@@ -110,7 +114,8 @@ def _bash_value(argument: Argument) -> str:
 
 def _bash_place(command: Command, number: int, argument: Argument) -> str:
     if number == 0 and command.words in NAMES:
-        return f"_tidegate_names {NAMES[command.words]}"
+        names = f"_tidegate_names {NAMES[command.words]}"
+        return names if argument.kind == "word" else f"{names}; _tidegate_and {_bash_value(argument)}"
     return _bash_value(argument)
 
 
@@ -166,7 +171,9 @@ def _zsh_function(command: Command) -> str:
         place = "*" if argument.repeatable else str(number + 1)
         does = _zsh_action(argument)
         if number == 0 and command.words in NAMES:
-            does = f" _tidegate_names {NAMES[command.words]}"  # the blank: no arguments of zsh's own
+            names = f" _tidegate_names {NAMES[command.words]}"  # the blank: no arguments of zsh's own
+            # Called by hand, `_files` would offer everything where names were offered before.
+            does = names if argument.kind == "word" else f"{{{names}; {does.replace('_files -/', '_path_files -/')} }}"
         specs.append(_quoted(f"{place}:{_zsh_plain(argument.metavar)}:{does}"))
     lines = " \\\n    ".join(specs)
     return f"{name}() {{\n  _arguments -s \\\n    {lines}\n}}\n\n"
@@ -217,7 +224,11 @@ def fish(found: Sequence[Command]) -> str:
         for number, argument in enumerate(command.positionals[:1]):
             does = _fish_values(argument)
             if number == 0 and command.words in NAMES:
-                does = f"-a '(command tidegate completion names {NAMES[command.words]} 2>/dev/null)'"
+                names = f"-a '(command tidegate completion names {NAMES[command.words]} 2>/dev/null)'"
+                if argument.kind != "word":
+                    lines.append(f"complete -c tidegate -n '{seen}' {names}")
+                else:
+                    does = names
             if does:
                 lines.append(f"complete -c tidegate -n '{seen}' {does}")
     return "\n".join(lines) + "\n"

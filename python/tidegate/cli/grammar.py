@@ -91,7 +91,8 @@ def _argument(action: argparse.Action, parser: argparse.ArgumentParser) -> Argum
     metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
     if choices and action.metavar is None:
         metavar = "|".join(choices)
-    kind: Kind = "choice" if choices else _KINDS.get(metavar, "word")
+    kinds = [_KINDS[word] for word in metavar.split("|") if word in _KINDS]
+    kind: Kind = "choice" if choices else kinds[0] if kinds else "word"
     # The formatter fills in `%(default)s`, as it does for --help.
     words = parser._get_formatter()._expand_help(action) if action.help else ""
     return Argument(

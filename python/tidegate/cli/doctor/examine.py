@@ -61,7 +61,7 @@ def _try(case: Case, backend: Backend) -> Sequence[Finding]:
 
 def _visits(case: Case) -> Iterator[Examination]:
     for backend in case.backends:
-        if backend.transport in ("http", "sse", "tcp", "unix"):
+        if backend.transport in ("http", "sse", "tcp", "unix", "openai"):
             longest_s = _VISIT_S * backend.replicas
             yield Examination("visit", backend.name, lambda it=backend: _visit(case, it), longest_s)  # type: ignore[misc]
 

@@ -86,8 +86,14 @@ def _visit_http(backend: Backend) -> Visit:
     except OSError:
         return visit
     headers = {name: value.reveal() for name, value in backend.headers}
+    of_mcp = backend.transport != "openai"
     try:
-        response = _ask(connection, _target(parts), headers, get=backend.transport == "sse")
+        if of_mcp:
+            response = _ask(connection, _target(parts), headers, get=backend.transport == "sse")
+        else:
+            # What it has, which costs nothing to ask.
+            parts = parts._replace(path=parts.path.rstrip("/") + "/models")
+            response = _ask(connection, _target(parts), headers, get=True)
         _note_answer(visit, response)
         session = response.getheader("mcp-session-id")
     except (OSError, HTTPException) as error:
@@ -99,7 +105,7 @@ def _visit_http(backend: Backend) -> Visit:
     visit.step = "answer"
     if session is not None:
         _end_session(parts, host, port, secure, {**headers, "mcp-session-id": session})
-    if visit.status in (404, 405):
+    if visit.status in (404, 405) and of_mcp:
         visit.elsewhere = _look_elsewhere(parts, host, port, secure, headers)
     return visit
 

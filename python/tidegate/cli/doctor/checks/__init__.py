@@ -19,6 +19,7 @@ NAMES: Final = (
     "node_version",
     "python_version",
     "plugin_files",
+    "model_files",
     "exits_at_once",
     "stdout_noise",
     "slow_start",

@@ -14,6 +14,7 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
     visit = case.visits[backend.name]
     if visit.step != "tls":
         return
+    key = "openai" if backend.transport == "openai" else "url"
     host = visit.address.rpartition(":")[0]
     reason = visit.failed.lower()
     show = f"openssl s_client -connect {visit.address} -servername {host} </dev/null"
@@ -24,10 +25,10 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
         fix = "have this box trust whoever signed it"
         paste = ("cp their-ca.pem /usr/local/share/ca-certificates/their-ca.crt", "update-ca-certificates")
     elif "hostname mismatch" in reason or "doesn't match" in reason or "ip address mismatch" in reason:
-        fix, paste = "write the name that the certificate is for into `url`", (show,)
+        fix, paste = f"write the name that the certificate is for into `{key}`", (show,)
     elif "wrong version number" in reason or "record layer" in reason or "wrong_version_number" in reason:
         fix = "it speaks no TLS there: write `http://`, or the port that does"
-        paste = (f'url = "http://{visit.address}/mcp"',)
+        paste = (f'{key} = "http://{visit.address}/{"v1" if key == "openai" else "mcp"}"',)
     else:
         fix, paste = "see what the server presents", (show,)
     yield Finding(

@@ -36,7 +36,7 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
 CHECK = BackendCheck(
     "connection",
     "servers reached by address accept a connection",
-    lambda case, backend: backend.transport in ("http", "sse", "tcp", "unix"),
+    lambda case, backend: backend.transport in ("http", "sse", "tcp", "unix", "openai"),
     _look,
     needs="visit",
 )

@@ -1,4 +1,6 @@
-"""A server that speaks HTTP answers, but not as an MCP endpoint does: wrong path, wrong token, wrong transport."""
+"""A server that speaks HTTP answers, but not as an MCP endpoint does: wrong path, wrong token, wrong transport. Or a
+service reached by `openai` does not let the gateway in.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +104,8 @@ def _judge(case: Case, backend: Backend, visit: Visit) -> Iterator[Finding]:
 
 CHECK = BackendCheck(
     "http_answer",
-    "servers reached by `url` answer as MCP endpoints: path, token, transport",
-    lambda case, backend: backend.transport in ("http", "sse"),
+    "servers reached by `url` answer as MCP endpoints, services by `openai` at all: path, token, transport",
+    lambda case, backend: backend.transport in ("http", "sse", "openai"),
     _look,
     needs="visit",
 )

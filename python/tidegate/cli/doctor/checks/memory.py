@@ -29,7 +29,8 @@ def _look(case: Case) -> Iterator[Finding]:
     if total is None:
         return
     room, where = (group, "the control group has") if group is not None and group < total else (total, "the box has")
-    children = [backend for backend in case.backends if backend.transport == "stdio"]
+    # Workers of models share one budget, of which `model_files` tells.
+    children = [backend for backend in case.backends if backend.transport == "stdio" and not backend.models]
     bounds = {backend.name: backend.memory_bytes for backend in children if backend.memory_bytes}
     needed = _DAEMON + sum(bounds.get(backend.name) or _idle(backend) for backend in children)
     if needed > room:

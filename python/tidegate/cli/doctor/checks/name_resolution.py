@@ -28,7 +28,7 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
 CHECK = BackendCheck(
     "name_resolution",
     "host names of servers have an address",
-    lambda case, backend: backend.transport in ("http", "sse", "tcp"),
+    lambda case, backend: backend.transport in ("http", "sse", "tcp", "openai"),
     _look,
     needs="visit",
 )
