@@ -368,6 +368,32 @@ def test_an_answer_that_is_no_mcp_is_told_by_its_status(
         assert [(method, headers["mcp-session-id"]) for method, _, headers, _ in came[1:]] == [("DELETE", "s1")]
 
 
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"/v1/models": (401, JSON, f'{{"error":{{"message":"bad {CANARY}"}}}}')}, "the token is not accepted"),
+        ({"/v1/models": (308, {"location": "/v2/models"}, "")}, "it sends its callers elsewhere"),
+        ({"/v1/models": (500, {}, "")}, "it fails by itself"),
+        ({"/v1/models": (200, JSON, "{}")}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_service_is_asked_for_its_models_and_nothing_else(
+    answers: dict[str, tuple[int, dict[str, str], str]], words: str
+) -> None:
+    with http_server(answers) as server:
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        headers = f'headers = {{ Authorization = "Bearer {CANARY}" }}'
+        found = found_by("http_answer", f'[backends.srv]\nopenai = "{url}"\nchat_model = "big"\n{headers}\n')
+        came = server.came  # type: ignore[attr-defined]
+    assert [(method, path) for method, path, _, _ in came] == [("GET", "/v1/models")]
+    assert [finding.what for finding in found] == ([words] if words else [])
+    assert CANARY not in repr(found)
+    if "elsewhere" in words:
+        assert found[0].paste[1].startswith('openai = "http://127.0.0.1:')
+        assert found[0].paste[1].endswith('/v2"')
+
+
 def test_what_speaks_no_http_is_told_as_that() -> None:
     with socket.create_server(("127.0.0.1", 0)) as there:
 

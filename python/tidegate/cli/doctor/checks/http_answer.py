@@ -19,7 +19,17 @@ _MESSAGES: Final = ("application/json", "text/event-stream")
 
 def _look(case: Case, backend: Backend) -> Iterator[Finding]:
     visit = case.visits[backend.name]
-    if visit.step == "http":
+    key = "openai" if backend.transport == "openai" else "url"
+    if visit.step == "http" and key == "openai":
+        yield Finding(
+            "error",
+            f"what answers at `{visit.address}` does not speak HTTP as expected",
+            case.quote(visit.failed),
+            "its tools cannot be called",
+            "is it TLS (`https://`), or another port?",
+            (f'openai = "https://{visit.address}/v1"',),
+        )
+    elif visit.step == "http":
         yield Finding(
             "error",
             f"what answers at `{visit.address}` does not speak HTTP as expected",
@@ -29,16 +39,18 @@ def _look(case: Case, backend: Backend) -> Iterator[Finding]:
             (f'url = "https://{visit.address}/mcp"', f'tcp = "{visit.address}"     # instead of url'),
         )
     elif visit.step == "answer":
-        yield from _judge(case, backend, visit)
+        yield from _judge(case, backend, visit, key)
 
 
-def _judge(case: Case, backend: Backend, visit: Visit) -> Iterator[Finding]:
-    asked = "GET" if backend.transport == "sse" else "POST"
+def _judge(case: Case, backend: Backend, visit: Visit, key: str) -> Iterator[Finding]:
+    asked = "POST" if backend.transport == "http" else "GET"
     path = case.quote(urlsplit(backend.url).path or "/")
+    if key == "openai":
+        path = path.rstrip("/") + "/models"
     found = f"`{asked} {path}` was answered with HTTP status {visit.status}"
     if visit.body and visit.status >= 400:
         found += f": {case.quote(visit.body)}"
-    place = f"# {case.place(backend.name, 'url')}"
+    place = f"# {case.place(backend.name, key)}"
     if visit.status in (401, 403):
         sent = [name for name, _ in backend.headers if name.lower() == "authorization"]
         yield Finding(
@@ -49,6 +61,8 @@ def _judge(case: Case, backend: Backend, visit: Visit) -> Iterator[Finding]:
             "get a token from whoever runs it, and keep it out of the file",
             (place, 'headers = { Authorization = "Bearer ${NAME_OF_A_VARIABLE}" }'),
         )
+    elif key == "openai" and (visit.status < 300 or visit.status in (404, 405)):
+        return  # Not every one can be asked what it has.
     elif visit.status in (404, 405) and visit.elsewhere:
         sse = visit.elsewhere == "/sse"
         paste = (
@@ -81,7 +95,7 @@ def _judge(case: Case, backend: Backend, visit: Visit) -> Iterator[Finding]:
             f"{found}, to {target}",
             "the gateway does not follow: a token would go where nobody decided that it should",
             "if that is the right place, write it",
-            (place, f'url = "{target}"'),
+            (place, f'{key} = "{target.removesuffix("/models") if key == "openai" else target}"'),
         )
     elif visit.status >= 500:
         yield Finding(
