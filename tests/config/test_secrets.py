@@ -85,12 +85,15 @@ def test_references_work_in_every_field_that_may_hold_a_secret(tmp_path: Path) -
         [backends.b]
         url = "https://${A}.example/${A}"
         headers = { X = "Bearer ${A}" }
+        [backends.c]
+        openai = "https://${A}.example/v1"
+        chat_model = "big"
         """
     )
-    a, b = load([str(file)], {"A": "v"}).snapshot.backends
+    a, b, c = load([str(file)], {"A": "v"}).snapshot.backends
     assert (a.command, a.cwd) == (("v", "--x=v", "v"), "/v")
     assert [value.reveal() for _, value in (*a.env, *b.headers)] == ["v", "Bearer v"]
-    assert b.url == "https://v.example/v"
+    assert (b.url, c.url) == ("https://v.example/v", "https://v.example/v1")
 
 
 def test_a_missing_variable_is_reported_at_its_key_and_nothing_else_is_said_of_that_key(tmp_path: Path) -> None:

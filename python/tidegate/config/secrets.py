@@ -1,6 +1,6 @@
 """References to what must not stand in a configuration file: environment variables and file secrets.
 
-`${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url`, `headers` and
+`${NAME}`, `${NAME:-default}` and `${file:/path}` in the command, `args`, `env`, `cwd`, `url`, `openai`, `headers` and
 `settings` of a backend, and in the `settings` of a filter; `$${` is a plain `${`. `${env:NAME}`, as VS Code and Cursor
 spell it, is the same as `${NAME}`. What a reference resolves to is in no message.
 """
@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DO
 MAX_SECRET_BYTES: Final = 64 * 1024
 """A key or token is far smaller; a wrong path must not be read to its end."""
 
-_FIELDS: Final = ("command", "args", "env", "cwd", "url", "headers", "settings")
+_FIELDS: Final = ("command", "args", "env", "cwd", "url", "openai", "headers", "settings")
 _SECTIONS: Final = ("backends", "filters")
 
 
