@@ -235,8 +235,15 @@ class TestProgress:
             assert message["params"]["progressToken"] == "t"
             heard.append(message["params"])
         assert message["id"] == request_id
-        assert "".join(params["message"] for params in heard) == "".join(pieces)
+        assert "".join(params.get("message", "") for params in heard) == "".join(pieces)
         assert [params["progress"] for params in heard] == sorted({params["progress"] for params in heard})
+
+    def test_it_is_told_when_the_model_begins(self, make: Make) -> None:
+        bench = make()
+        request_id = bench.call("x", token=7, wait=True)
+        assert bench.hear()["params"] == {"progressToken": 7, "progress": 0.0}
+        bench.toys["toy"].gate.set()
+        assert said(bench.answers(request_id)[0]) == "x"
 
     def test_nobody_is_told_who_did_not_ask(self, make: Make) -> None:
         bench = make()
@@ -248,7 +255,7 @@ class TestProgress:
         request_id = bench.call("x", token=7, steps=10_000)
         count = 0
         while "id" not in (message := bench.hear()):
-            assert message["params"]["total"] == 10_000
+            assert message["params"].get("total", 10_000) == 10_000
             count += 1
         assert message["id"] == request_id
         assert 1 <= count < 100

@@ -313,6 +313,9 @@ class Lane:
         batch = self._still_wanted(batch)
         if not batch:
             return
+        for work in batch:
+            # It has begun: who waits for a turn for too long may go elsewhere, and need not any more.
+            work.progress(0.0)
         self._pace.most_wait_s = self.manifest.limits.batch_wait_ms / 1000 * self._power().batch_wait_factor
         began_s = time.monotonic()
         try:
