@@ -94,7 +94,7 @@ class Gateway:
         self.admission = Admission(snapshot.limits, clock)
         self.services = [Service(backend, self) for backend in snapshot.backends if backend.enabled]
         self.catalogues = Catalogues(self.services)
-        self.own_answers = OwnAnswers(snapshot.sampling, snapshot.limits, self.dispatch)
+        self.own_answers = OwnAnswers(snapshot.sampling, snapshot.limits, self.dispatch, self._tool_entry)
         self.calls = Calls(snapshot.limits, clock, self.own_answers)
         self.subscriptions = Subscriptions(snapshot.limits, self.catalogues, self.changes, self.calls, self.admission)
         self._spawn = spawn
@@ -106,7 +106,7 @@ class Gateway:
         self.plugins = Plugins(plugins_directory, snapshot.trusted_keys, snapshot.limits, clock, events)
         self.filters = Filters(spawn, self.plugins.load_filter)
         self.capabilities = Capabilities(
-            snapshot.limits, clock, events, self.catalogues, self._filters_configured, self.dispatch
+            snapshot.limits, clock, events, self.catalogues, self._filters_configured, self.dispatch, snapshot.power
         )
         self._links = Links(
             snapshot.limits,
@@ -195,7 +195,7 @@ class Gateway:
         self._end_revoked()
         gone = self._exchange_services(found, self.own_answers.take_up(snapshot.sampling, limits))
         self.catalogues.services_changed()
-        self.capabilities.take_up(limits)
+        self.capabilities.take_up(limits, snapshot.power)
         self.start()
         self.subscriptions.take_up(limits)
         self.subscriptions.services_gone(gone)
@@ -400,6 +400,10 @@ class Gateway:
         if (envelope.method or "").startswith("notifications/"):
             self.roots_changed(client, message)
 
+    def _tool_entry(self, client: ClientView, name: str) -> bytes | None:
+        route = self.catalogues.now(client).route("tools", name)
+        return route.raw if route is not None else None
+
     # -- what plugins want called -----------------------------------------------------------------------------
 
     def _caller_of(self, backend: str, client: ClientView) -> Caller:
@@ -533,6 +537,7 @@ class Gateway:
             "filters": [one.statistics() for one in self.filters],
             "armed": self.armed.statistics(),
             "backends": [service.statistics() for service in self.services],
+            "capabilities": self.capabilities.statistics(),
             "sandbox": self.plugins.statistics(),
         }
 

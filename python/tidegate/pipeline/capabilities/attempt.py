@@ -37,14 +37,17 @@ class AttemptExchange(InnerExchange):
         noticed: Progressed,
         *,
         capability: str,
-        token: bytes,
+        token: bytes | None,
         data_class: bytes | None,
         depth: int,
     ) -> None:
-        """`arguments`: a raw JSON object. `token`: raw, of progress. `data_class`: as the call says it, raw, for a tool
-        that may be told; None: there is none, or it may not. `depth`: of nesting, at most. Raises: TidegateError.
+        """`arguments`: a raw JSON object. `token`: raw, of progress; None: nobody wants to know. `data_class`: as the
+        call says it, raw, for a tool that may be told; None: there is none, or it may not. `depth`: of nesting, at
+        most. Raises: TidegateError.
         """
-        told: list[tuple[str, bytes | None]] = [(PROGRESS_TOKEN, token)]
+        told: list[tuple[str, bytes | None]] = []
+        if token is not None:
+            told.append((PROGRESS_TOKEN, token))
         if data_class is not None:
             told.append((DATA_CLASS, data_class))
         message = (

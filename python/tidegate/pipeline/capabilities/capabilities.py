@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from tidegate.clock import Clock
-from tidegate.config.snapshot import Backend, Capability, Filter, Limits
+from tidegate.config.snapshot import Backend, Capability, Filter, Limits, Power
 from tidegate.errors import CallTooDeep, TidegateError, Unauthorized
 from tidegate.events import CapabilityServed, Events
 from tidegate.pipeline.capabilities.attempt import client_of_attempts
 from tidegate.pipeline.capabilities.data_class import must_stay, read_classes
 from tidegate.pipeline.capabilities.decision import Ended
 from tidegate.pipeline.capabilities.entries import entry_of, has_output
-from tidegate.pipeline.capabilities.facts import MAINS, Found, Lookout, PowerState
+from tidegate.pipeline.capabilities.facts import Found, Lookout, PowerState
 from tidegate.pipeline.capabilities.hearing import Hearing, unheard
 from tidegate.pipeline.capabilities.recent import Recent
 from tidegate.pipeline.capabilities.serving import Serving
@@ -51,9 +51,11 @@ class Capabilities:
         catalogues: Catalogues,
         filters_of: Callable[[str], Iterable[Filter]],
         dispatch: Callable[[Exchange], None],
+        power: Power,
     ) -> None:
         self.clock = clock
-        self.power: PowerState = MAINS
+        self._power: PowerState | None = None
+        self._power_settings = power
         self.dispatch = dispatch
         self._limits = limits
         self._events = events
@@ -64,12 +66,22 @@ class Capabilities:
         """By link. One; after a reload the one before, too, until its calls are over."""
         self._soon = False
 
-    def take_up(self, limits: Limits) -> None:
+    def take_up(self, limits: Limits, power: Power) -> None:
         self._limits = limits
+        if power != self._power_settings:
+            self._power_settings, self._power = power, None
         self._recent.forget()
         self.catalogue_changed()
 
     # -- for servings -------------------------------------------------------------------------------------------
+
+    @property
+    def power(self) -> PowerState:
+        if self._power is None:
+            from tidegate.models.power import PowerWatch
+
+            self._power = PowerWatch(self._power_settings, self.clock)
+        return self._power
 
     @property
     def depth(self) -> int:
@@ -148,6 +160,12 @@ class Capabilities:
 
     def closed(self, link: object) -> None:
         self._open.pop(link, None)
+
+    def statistics(self) -> dict[str, object] | None:
+        """None where there are no capabilities."""
+        if not self._open:
+            return None
+        return {"power": self._power.statistics() if self._power is not None else None, **self._recent.statistics()}
 
     # -- what changes -------------------------------------------------------------------------------------------
 

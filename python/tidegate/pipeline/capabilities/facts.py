@@ -33,15 +33,7 @@ class PowerState(Protocol):
     def preference(self) -> Preference:
         """Whom to ask first."""
 
-
-class _Mains:
-    """Implements `PowerState` for a box of which nothing is known."""
-
-    hot = False
-    preference: Preference = "order"
-
-
-MAINS: Final[PowerState] = _Mains()
+    def statistics(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)

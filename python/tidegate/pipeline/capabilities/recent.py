@@ -67,6 +67,14 @@ class Recent:
         self._tools.clear()
         self._memory.clear()
 
+    def statistics(self) -> dict[str, object]:
+        """What is held against whom, and for how many more seconds."""
+        now_s = self._clock.now_s()
+        troubles = (*self._backends.items(), *self._tools.items())
+        unreached = {name: round(one.until_s - now_s, 1) for name, one in troubles if one.until_s > now_s}
+        memory = {name: round(until_s - now_s, 1) for name, until_s in self._memory.items() if until_s > now_s}
+        return {"unreached_s": unreached, "no_memory_s": memory}
+
     def _note(self, table: dict[str, _Trouble], key: str) -> None:
         _make_room(table, key)
         trouble = table.setdefault(key, _Trouble())

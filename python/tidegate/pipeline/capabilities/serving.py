@@ -53,7 +53,9 @@ class Bench(Protocol):
     """What servings of one gateway share."""
 
     clock: Clock
-    power: PowerState
+
+    @property
+    def power(self) -> PowerState: ...
 
     @property
     def depth(self) -> int:
@@ -219,6 +221,8 @@ class Serving:
         bench = self._bench
         found = self._found[step.tool]
         running = self._running = _Running(step, found, bench.clock.now_s())
+        # One with a queue of its own says by its progress that it has begun.
+        waits = step.patience_ms is not None and _has_queue(found)
         try:
             exchange = AttemptExchange(
                 step.tool,
@@ -228,7 +232,7 @@ class Serving:
                 partial(self._ended, running),
                 partial(self._noticed, running),
                 capability=self._capability.name,
-                token=self._token,
+                token=self._token if self._progressed is not None or waits else None,
                 data_class=as_told(self._classes) if found.where == "local" else None,
                 depth=bench.depth,
             )
