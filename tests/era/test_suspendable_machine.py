@@ -182,7 +182,9 @@ class Suspending(RuleBasedStateMachine):
         backend = Backend("files", cast(Any, self.transport), max_connections=4, call_timeout_s=CALL_TIMEOUT_S)
         self.service = Service(backend, cast(ServiceOwner, owner))
         self.service.stateless, self.service.keeps_session = False, True
-        self.calls = Calls(LIMITS, self.loop.clock, OwnAnswers(Sampling(), LIMITS, lambda exchange: None))
+        self.calls = Calls(
+            LIMITS, self.loop.clock, OwnAnswers(Sampling(), LIMITS, lambda exchange: None, lambda client, name: None)
+        )
         self.links: list[FakeLink] = []
         self.asks: list[Ask] = []
         self.questions: dict[str, tuple[FakeLink, Work]] = {}

@@ -363,10 +363,41 @@ async def test_it_is_done_in_the_caller_s_name_and_only_if_it_may(
 async def test_a_class_of_data_goes_with_the_question(era: str, way_in: str, server_era: str, way_out: str) -> None:
     async with asking_house(server_era, way_out) as (home, chat):
         client = await home.client(way_in, era)
-        pending = client.tool("echo", meta={DATA_CLASS: "patient"})
+        for classes in (["patient"], ["patient", "staff"]):
+            pending = client.tool("echo", meta={DATA_CLASS: classes[0] if len(classes) == 1 else classes})
+            call = await home.server.next_call()
+            call, _ = await asked_and_answered(home, chat, call)
+            assert chat.said("tools/call")[-1].params["_meta"][DATA_CLASS] == classes
+            call.text("done")
+            assert (await pending.reply()).text == "done"
+
+
+@four
+async def test_a_class_that_cannot_be_read_might_be_what_must_stay(
+    era: str, way_in: str, server_era: str, way_out: str
+) -> None:
+    async with asking_house(server_era, way_out) as (home, chat):
+        client = await home.client(way_in, era)
+        pending = client.tool("echo", meta={DATA_CLASS: {"patient": True}})
         call = await home.server.next_call()
-        call, _ = await asked_and_answered(home, chat, call)
-        assert chat.said("tools/call")[-1].params["_meta"][DATA_CLASS] == "patient"
+        if server_era == "session":
+            assert "error" in await within(call.ask("sampling/createMessage", ASKED))
+            call.text("without")
+            assert (await pending.reply()).text == "without"
+        else:
+            call.reply(wanting(("k", "sampling/createMessage", ASKED)))
+            assert DATA_CLASS in (await pending.reply()).error["message"]
+        assert not len(chat.calls)
+
+
+async def test_who_wants_more_than_the_model_can_say_gets_less() -> None:
+    async with asking_house("modern", "http") as (home, chat):
+        schema = {"type": "object", "properties": {"max_tokens": {"type": "integer", "maximum": 5}}}
+        chat.offers["tools"] = [tool("chat", inputSchema=schema)]
+        client = await home.client("http", "modern")
+        pending = client.tool("echo")
+        call, _ = await asked_and_answered(home, chat, await home.server.next_call())
+        assert chat.said("tools/call")[-1].params["arguments"] == ARGUMENTS | {"max_tokens": 5}
         call.text("done")
         assert (await pending.reply()).text == "done"
 

@@ -92,7 +92,7 @@ class Calls:
         if bridged:
             self._send_in_rounds(exchange, target, slot, connection, waited_s)
             return
-        if self._answers_within(exchange, service):
+        if not connection.keeps_session and self._answers_within(exchange, service):
             self._send_answering(exchange, target, slot, connection, waited_s)
             return
         if self.tasks.making.concerns(exchange, target, connection):

@@ -15,20 +15,22 @@ from tidegate.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     CallTooDeep,
+    InvalidParams,
     QuestionRefused,
     QuestionUnanswered,
     TidegateError,
     Unauthorized,
 )
-from tidegate.pipeline.codec import Envelope, find_member, patch_object, scan
+from tidegate.pipeline.capabilities.data_class import read_classes
+from tidegate.pipeline.codec import patch_object, scan
 from tidegate.pipeline.era.inner import InnerExchange, inner_client, resource_read, tool_call
 from tidegate.pipeline.exchange import ClientView, Exchange, Question, SessionPort
 from tidegate.pipeline.inner_call import MOST_DEEP
 from tidegate.pipeline.json_text import json_value
-from tidegate.pipeline.own_answers.sampling import METHOD, chat_arguments, message_result
+from tidegate.pipeline.own_answers.sampling import METHOD, chat_arguments, message_result, most_tokens
 from tidegate.pipeline.own_answers.seam import Asker, Cause
 from tidegate.pipeline.upstream.service import Service
-from tidegate.protocol.meta_keys import DATA_CLASS, TASKS_EXTENSION
+from tidegate.protocol.meta_keys import TASKS_EXTENSION
 from tidegate.protocol.methods import ASKABLE
 
 READ: Final = "resources/read"
@@ -38,6 +40,8 @@ _NAME: Final = "tidegate"
 TRANSPORT: Final = "gateway"
 _EXTENSION: Final = TASKS_EXTENSION.encode()
 
+EntryOf = Callable[[ClientView, str], bytes | None]
+"""What a client's catalogue has of the tool of this name: a raw JSON object."""
 Told = Callable[[bytes | None, TidegateError | None], None]
 """Told once: the answer, a raw JSON object, or why there is none."""
 
@@ -45,8 +49,11 @@ Told = Callable[[bytes | None, TidegateError | None], None]
 class OwnAnswers:
     """Implements `Answers`. Of one gateway."""
 
-    def __init__(self, sampling: Sampling, limits: Limits, dispatch: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, sampling: Sampling, limits: Limits, dispatch: Callable[[Exchange], None], entry_of: EntryOf
+    ) -> None:
         self._dispatch = dispatch
+        self._entry_of = entry_of
         self._sampling = sampling
         self.limits = limits
         self.on = bool(sampling.tool)
@@ -104,10 +111,15 @@ class OwnAnswers:
                 return None
             if deepest is None or client.depth > deepest.depth:
                 deepest = client
-        classes = {_class_of_sent(cause) for cause in causes}
-        if deepest is None or len(classes) > 1:
+        if deepest is None:
             return None
-        return Asker(deepest, next(iter(classes), ""))
+        try:
+            classes = {_classes_of_sent(cause) for cause in causes} or {()}
+        except InvalidParams:
+            return None
+        # Data of one of them must not be taken for those of another.
+        stays = {client.stays for client in clients if client is not None}
+        return Asker(deepest, classes.pop()) if len(classes) == len(stays) == 1 else None
 
     def answer(self, question: Question, asker: Asker) -> None:
         """As of `Answers`."""
@@ -151,7 +163,7 @@ class OwnAnswers:
         """Returns what stops it. `told` may be called before that."""
         tool = self._sampling.tool
         try:
-            arguments = chat_arguments(params)
+            arguments = chat_arguments(params, most_tokens(self._entry_of(asker.client, tool)))
         except TidegateError as error:
             told(None, error)
             return _nothing
@@ -165,8 +177,8 @@ class OwnAnswers:
                     error = failed
             told(None, error)
 
-        data_class = asker.data_class
-        return self._call(asker, lambda client: tool_call(tool, arguments, client, data_class=data_class), answered)
+        classes = list(asker.classes)
+        return self._call(asker, lambda client: tool_call(tool, arguments, client, data_class=classes), answered)
 
     def read(self, params: bytes, asker: Asker, told: Told) -> Callable[[], None]:
         """As `sample`: reads what a resource link names, if the caller may."""
@@ -181,8 +193,8 @@ class OwnAnswers:
                 result, error = None, QuestionUnanswered(f"resource `{uri}` has more than {most_bytes} bytes")
             told(result, error)
 
-        data_class = asker.data_class
-        return self._call(asker, lambda client: resource_read(uri, client, data_class=data_class), answered)
+        classes = list(asker.classes)
+        return self._call(asker, lambda client: resource_read(uri, client, data_class=classes), answered)
 
     def _call(self, asker: Asker, write: Callable[[ClientView], bytes], done: Told) -> Callable[[], None]:
         caller = asker.client.caller
@@ -203,19 +215,12 @@ class OwnAnswers:
         return exchange.forget
 
 
-def data_class_of(message: bytes, envelope: Envelope) -> str:
-    """What a request says of its data; empty for nothing."""
-    span = envelope.meta_span
-    if span is None or message[span[0] : span[0] + 1] != b"{":
-        return ""
-    at = find_member(message, DATA_CLASS, *span)
-    found = json_value(message[at[0] : at[1]]) if at is not None else ""
-    return found if isinstance(found, str) else ""
-
-
-def _class_of_sent(cause: Cause) -> str:
-    sent = cause.sent
-    return data_class_of(sent[1], sent[2]) if sent is not None else ""
+def _classes_of_sent(cause: Cause) -> tuple[str, ...]:
+    """Raises: InvalidParams."""
+    if cause.sent is None:
+        raise InvalidParams("what this request said of its data is not known any more")
+    _, message, envelope, _ = cause.sent
+    return read_classes(message, envelope, "")
 
 
 def _nothing() -> None: ...

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from tidegate.errors import InvalidParams, ParseError, QuestionUnanswered, TidegateError, TooLarge, UpstreamProtocol
+from tidegate.pipeline.capabilities.data_class import read_classes
 from tidegate.pipeline.codec import RESULT, Envelope, find_member, member_spans, patch_object, scan, splice
 from tidegate.pipeline.era.bridge.open_call import OpenCall, Send
 from tidegate.pipeline.era.bridge.open_questions import MAX_QUESTIONS
@@ -24,7 +25,7 @@ from tidegate.pipeline.era.bridge.suspendable_call import read_retry
 from tidegate.pipeline.era.bridge.suspended_calls import SuspendedCalls
 from tidegate.pipeline.exchange import CallListener, Exchange, Question
 from tidegate.pipeline.json_text import json_bytes, json_value
-from tidegate.pipeline.own_answers.answers import OwnAnswers, data_class_of
+from tidegate.pipeline.own_answers.answers import OwnAnswers
 from tidegate.pipeline.own_answers.seam import Asker
 from tidegate.pipeline.target import Target
 
@@ -138,7 +139,7 @@ class InputRounds:
     # -- answering --------------------------------------------------------------------------------------------
 
     def _take(self, message: bytes, envelope: Envelope) -> None:
-        """Raises: UpstreamProtocol."""
+        """Raises: UpstreamProtocol, InvalidParams."""
         wanted = self._input_requests(message, envelope)
         service = self._target.service
         mine: list[tuple[str, str, bytes]] = []
@@ -159,7 +160,7 @@ class InputRounds:
         self._answers = {}
         self._asked = (message, envelope, rest)
         self._open = {key for key, _, _ in mine}
-        asker = Asker(self.exchange.client, data_class_of(self.exchange.message, self.exchange.envelope))
+        asker = Asker(self.exchange.client, read_classes(self.exchange.message, self.exchange.envelope, ""))
         for key, method, params in mine:
             if self._over:
                 return

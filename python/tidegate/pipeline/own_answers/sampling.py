@@ -19,8 +19,18 @@ _SAID_CHARS: Final = 300
 """Of what a tool says when it fails."""
 
 
-def chat_arguments(params: bytes) -> bytes:
-    """The tool's arguments, for the params of a question. Both raw JSON objects. Raises: QuestionRefused."""
+def most_tokens(entry: bytes | None) -> int:
+    """How long an answer the tool may be asked for, by its entry in the catalogue (raw)."""
+    found: object = json_value(entry) if entry is not None else None
+    for name in ("inputSchema", "properties", "max_tokens", "maximum"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return int(found) if isinstance(found, int | float) and 1 <= found < _MOST_TOKENS else _MOST_TOKENS
+
+
+def chat_arguments(params: bytes, most: int = _MOST_TOKENS) -> bytes:
+    """The tool's arguments, for the params of a question. Both raw JSON objects. `most`: tokens of an answer; who asks
+    for more gets less, as servers must expect. Raises: QuestionRefused.
+    """
     asked = json_value(params)
     if asked.get("tools") or asked.get("toolChoice"):
         raise QuestionRefused("the model that answers here uses no tools: ask without `tools` and `toolChoice`")
@@ -31,9 +41,9 @@ def chat_arguments(params: bytes) -> bytes:
     system = asked.get("systemPrompt")
     if isinstance(system, str) and system:
         arguments["system"] = system
-    most = asked.get("maxTokens")
-    if isinstance(most, int | float) and 1 <= most < _MOST_TOKENS:
-        arguments["max_tokens"] = int(most)
+    wanted = asked.get("maxTokens")
+    if isinstance(wanted, int | float) and 1 <= wanted < _MOST_TOKENS:
+        arguments["max_tokens"] = min(int(wanted), most)
     temperature = asked.get("temperature")
     if isinstance(temperature, int | float):
         arguments["temperature"] = temperature

@@ -26,7 +26,7 @@ class Asker:
     """In whose name a question is answered."""
 
     client: ClientView
-    data_class: str = ""
+    classes: tuple[str, ...] = ()
     """What the request behind it says of its data."""
 
 
