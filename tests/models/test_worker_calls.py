@@ -273,7 +273,7 @@ class TestProgress:
             message = bench.hear()
             left.discard(message.get("id"))
             if "method" in message:
-                heard[message["params"]["progressToken"]] += message["params"]["message"]
+                heard[message["params"]["progressToken"]] += message["params"].get("message", "")
         assert heard == {"one": "ab", "two": "ab"}
         assert toy.batches[1:] == [["x"]]
 
