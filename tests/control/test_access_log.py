@@ -14,7 +14,7 @@ from watched import ROADS, ask, keep_busy, page, watched
 
 from tidegate.control.telemetry.access_log import AccessLog
 from tidegate.control.telemetry.console import ACCESS
-from tidegate.events import CallsEnded, Events, ExchangeDone, PluginActed
+from tidegate.events import CallsEnded, CapabilityServed, Events, ExchangeDone, PluginActed
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +160,18 @@ def test_what_could_not_be_kept_is_counted_in_words(records: list[logging.LogRec
     assert lines[1] == "requests_not_listed count=7"
     assert records[1].levelno == logging.WARNING
     assert records[1].created - records[0].created == pytest.approx(2.0, abs=0.5)
+
+
+def test_who_served_a_capability_and_why_is_a_line(records: list[logging.LogRecord]) -> None:
+    events = Events()
+    log = AccessLog(events, lambda: None)
+    events.publish(CapabilityServed("ocr", "cloud__read", "cloud", "cloud", "busy", "ok", 0.0125, 2))
+    events.publish(CapabilityServed("ocr", "", "", "", "", "must_stay", 0.001, 0))
+    log.close()
+    assert said(records) == [
+        "capability name=ocr tool=cloud__read backend=cloud where=cloud why=busy outcome=ok attempts=2",
+        "capability name=ocr tool=- backend=- where=- why=- outcome=must_stay attempts=0",
+    ]
 
 
 def test_what_a_plugin_did_is_a_line_without_secrets(records: list[logging.LogRecord]) -> None:

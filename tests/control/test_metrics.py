@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from tidegate.control.telemetry.exposition import Exposition, number
 from tidegate.control.telemetry.latencies import BOUNDS_S, BUCKETS_S
 from tidegate.control.telemetry.metrics import MAX_HISTOGRAMS, MAX_SERIES, MAX_TOOLS, OTHER, Metrics
-from tidegate.events import BackendState, Event, Events, ExchangeDone, FilterJudged, PluginActed, Refused
+from tidegate.events import (
+    BackendState,
+    CapabilityServed,
+    Event,
+    Events,
+    ExchangeDone,
+    FilterJudged,
+    PluginActed,
+    Refused,
+)
 
 Labels = frozenset[tuple[str, str]]
 
@@ -221,6 +230,21 @@ def test_what_plugins_did_is_counted() -> None:
     family = "tidegate_plugin_acts_total"
     assert page.value(family, plugin="weather", what="http", outcome="ok") == 2
     assert page.value(family, plugin="weather", what="http", outcome="plugin_not_granted") == 1
+    assert family not in rendered([done()]).kinds
+
+
+def test_where_capabilities_were_served_and_why_is_counted() -> None:
+    here = CapabilityServed("ocr", "vision__read", "vision", "local", "preferred", "ok", 0.002, 1)
+    there = CapabilityServed("ocr", "cloud__read", "cloud", "cloud", "busy", "ok", 0.2, 2)
+    nowhere = CapabilityServed("ocr", "", "", "", "", "must_stay", 0.0001, 0)
+    page = rendered([here, here, there, nowhere])
+    family = "tidegate_capability_calls_total"
+    assert page.value(family, capability="ocr", where="local", why="preferred", outcome="ok") == 2
+    assert page.value(family, capability="ocr", where="cloud", why="busy", outcome="ok") == 1
+    assert page.value(family, capability="ocr", where="", why="", outcome="must_stay") == 1
+    duration = "tidegate_capability_duration_seconds"
+    assert page.value(f"{duration}_count", capability="ocr", where="local") == 2
+    assert page.value(f"{duration}_bucket", capability="ocr", where="cloud", le="0.1") == 0
     assert family not in rendered([done()]).kinds
 
 

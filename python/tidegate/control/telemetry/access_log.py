@@ -16,7 +16,7 @@ from typing import Final
 
 from tidegate.config.secret_shape import secret_url_spans
 from tidegate.control.telemetry.console import ACCESS
-from tidegate.events import CallsEnded, Event, Events, ExchangeDone, PluginActed
+from tidegate.events import CallsEnded, CapabilityServed, Event, Events, ExchangeDone, PluginActed
 
 _MAX_CHARS: Final = 200
 """Of one value: names and URIs are words of clients."""
@@ -50,6 +50,10 @@ class AccessLog:
             self._catch_up()
             self._last_s = max(time.time(), self._last_s)
             _write_act(event, self._last_s)
+        elif isinstance(event, CapabilityServed):
+            self._catch_up()
+            self._last_s = max(time.time(), self._last_s)
+            _write_served(event, self._last_s)
         elif isinstance(event, CallsEnded):
             now_s = time.time()
             for ago_s, done in event.calls:
@@ -73,6 +77,23 @@ def _write_act(act: PluginActed, ended_s: float) -> None:
             _value(act.caller),
             act.outcome,
             act.duration_s * 1000,
+        ),
+        ended_s,
+    )
+
+
+def _write_served(served: CapabilityServed, ended_s: float) -> None:
+    _line(
+        "capability name=%s tool=%s backend=%s where=%s why=%s outcome=%s attempts=%d duration_ms=%.3f",
+        (
+            _value(served.capability),
+            _value(served.tool),
+            _value(served.backend),
+            _value(served.where),
+            _value(served.why),
+            served.outcome,
+            served.attempts,
+            served.duration_s * 1000,
         ),
         ended_s,
     )

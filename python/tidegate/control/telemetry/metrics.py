@@ -15,7 +15,17 @@ from tidegate.control.telemetry.exposition import Exposition
 from tidegate.control.telemetry.gauges import Statistics, write_backends, write_gateway, write_plugins, write_relay
 from tidegate.control.telemetry.latencies import Histogram
 from tidegate.control.telemetry.process import write_process
-from tidegate.events import BackendState, Event, Events, ExchangeDone, ExchangesDone, FilterJudged, PluginActed, Refused
+from tidegate.events import (
+    BackendState,
+    CapabilityServed,
+    Event,
+    Events,
+    ExchangeDone,
+    ExchangesDone,
+    FilterJudged,
+    PluginActed,
+    Refused,
+)
 from tidegate.protocol.methods import METHODS
 
 MAX_SERIES: Final = 1000
@@ -65,6 +75,8 @@ class Metrics:
         self._verdicts: dict[tuple[str, ...], int] = {}
         self._filters: dict[str, Histogram] = {}
         self._acts: dict[tuple[str, ...], int] = {}
+        self._served: dict[tuple[str, ...], int] = {}
+        self._serving: dict[tuple[str, ...], Histogram] = {}
         events.subscribe(self.record)
 
     def record(self, event: Event) -> None:
@@ -82,6 +94,8 @@ class Metrics:
             self._filter_judged(event)
         elif isinstance(event, PluginActed):
             _count(self._acts, (event.plugin, event.what, event.outcome))
+        elif isinstance(event, CapabilityServed):
+            self._capability_served(event)
 
     def _filter_judged(self, event: FilterJudged) -> None:
         _count(self._verdicts, (event.filter, event.which, event.verdict))
@@ -90,6 +104,16 @@ class Metrics:
             # Names come from the configuration, but there may be many of those in time.
             name = event.filter if len(self._filters) < MAX_HISTOGRAMS else OTHER
             durations = self._filters.setdefault(name, Histogram())
+        durations.observe(event.duration_s)
+
+    def _capability_served(self, event: CapabilityServed) -> None:
+        _count(self._served, (event.capability, event.where, event.why, event.outcome))
+        place = (event.capability, event.where)
+        durations = self._serving.get(place)
+        if durations is None:
+            if len(self._serving) >= MAX_HISTOGRAMS:
+                place = (OTHER, OTHER)
+            durations = self._serving.setdefault(place, Histogram())
         durations.observe(event.duration_s)
 
     def _exchange_done(self, event: ExchangeDone) -> None:
@@ -156,6 +180,8 @@ class Metrics:
             self._write_filters(page)
         if self._acts:
             self._write_acts(page)
+        if self._served:
+            self._write_served(page)
         write_gateway(page, daemon_statistics)
         write_relay(page, daemon_statistics)
         write_backends(page, daemon_statistics)
@@ -218,6 +244,18 @@ class Metrics:
         page.family(name, "counter", "What plugins did beyond their own memory, and how it went.")
         for key in sorted(self._acts):
             page.sample(name, self._acts[key], list(zip(("plugin", "what", "outcome"), key, strict=True)))
+
+    def _write_served(self, page: Exposition) -> None:
+        name = "tidegate_capability_calls_total"
+        page.family(name, "counter", "Calls of capabilities: where they were answered, and why there.")
+        for key in sorted(self._served):
+            labels = list(zip(("capability", "where", "why", "outcome"), key, strict=True))
+            page.sample(name, self._served[key], labels)
+        name = "tidegate_capability_duration_seconds"
+        page.family(name, "histogram", "From a capability's call to its answer, all attempts included, in seconds.")
+        for place in sorted(self._serving):
+            labels = list(zip(("capability", "where"), place, strict=True))
+            _write_histogram(page, name, self._serving[place], labels)
 
     def _write_rest(self, page: Exposition) -> None:
         name = "tidegate_refused_total"
