@@ -219,7 +219,11 @@ def test_a_model_that_returns_late_does_not(make: Make) -> None:
     bench.answers(first)
     toy.gate.set()
     passed, turns = threading.Event(), bench.worker._turns
-    turns.soon(lambda: turns.at(turns.now_s() + 0.5, passed.set))
+
+    def look_later() -> None:
+        turns.at(turns.now_s() + 0.5, passed.set)
+
+    turns.soon(look_later)
     assert passed.wait(WAIT_S)
     assert bench.left == []
 

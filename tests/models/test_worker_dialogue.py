@@ -204,12 +204,13 @@ def test_half_a_character_survives_the_way_there_and_back(bench: Bench) -> None:
     assert message["result"]["structuredContent"]["said"] == "\udfff"
 
 
-class TestLinks:
-    LINK = {"type": "resource_link", "uri": "file:///a"}
+LINK = {"type": "resource_link", "uri": "file:///a"}
 
+
+class TestLinks:
     def test_all_links_of_a_call_are_asked_for_in_one_round(self, bench: Bench) -> None:
         other = {"type": "resource_link", "uri": "file:///b"}
-        result = bench.echo(self.LINK, second=other, third=self.LINK)["result"]
+        result = bench.echo(LINK, second=other, third=LINK)["result"]
         assert result["resultType"] == "input_required"
         assert result["inputRequests"] == {
             "0": {"method": "resources/read", "params": {"uri": "file:///a"}},
@@ -219,18 +220,18 @@ class TestLinks:
 
     def test_the_call_that_comes_again_has_what_was_read(self, bench: Bench) -> None:
         responses = {"0": {"contents": [{"uri": "file:///a", "text": "from the file"}]}}
-        arguments = {"text": self.LINK}
+        arguments = {"text": LINK}
         answer = bench.ask("tools/call", name="echo", arguments=arguments, inputResponses=responses)
         assert answer["result"]["structuredContent"]["said"] == "from the file"
 
     def test_a_resource_without_contents_is_no_reason_to_ask_again(self, bench: Bench) -> None:
-        arguments = {"text": self.LINK}
+        arguments = {"text": LINK}
         answer = bench.ask("tools/call", name="echo", arguments=arguments, inputResponses={"0": {"contents": []}})
         assert answer["result"]["isError"] is True
 
     def test_links_have_a_bound(self, bench: Bench) -> None:
         links = {f"l{n}": {"type": "resource_link", "uri": f"file:///{n}"} for n in range(17)}
-        assert bench.echo(self.LINK, **links)["result"]["isError"] is True
+        assert bench.echo(LINK, **links)["result"]["isError"] is True
 
 
 JSON = st.recursive(
@@ -278,4 +279,4 @@ def test_whatever_comes_it_stays_alive_and_speaks_json_rpc(fuzzed: Bench, lines:
     while (message := fuzzed.hear())["id" if "id" in message else "method"] != end:
         assert message["jsonrpc"] == "2.0"
         assert ("result" in message) + ("error" in message) + ("method" in message) == 1
-        assert message.get("error", {}).get("code") not in (-32603,) or "`toy`" in message["error"]["message"]
+        assert message.get("error", {}).get("code") != -32603 or "`toy`" in message["error"]["message"]

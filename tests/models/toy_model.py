@@ -108,8 +108,10 @@ class Toy:
         if how.get("outcome"):
             return ModelFailed("this one alone")
         if how.get("allocate"):
-            self.kept.append(bytearray(how["allocate"]))
-            self.kept.clear()
+            assert len(b"x" * how["allocate"]) == how["allocate"]
+        if how.get("print"):
+            os.write(1, b"a library talks\n")
+            print("so does Python", flush=True)
         for number, piece in enumerate(how.get("pieces", [])):
             ear.progress(number + 1, None, piece)
         for number in range(how.get("steps", 0)):

@@ -13,7 +13,7 @@ from typing import Final
 
 from tidegate.errors import ConfigError
 from tidegate.models.assignment import VARIABLE, read_assignment
-from tidegate.models.process import bound_memory, step_back
+from tidegate.models.process import be_frugal, bound_memory, step_back
 from tidegate.models.worker import LINGER_S, Worker
 
 _USAGE: Final = f"""\
@@ -66,6 +66,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     requests, replies = _kept_apart()
     step_back()
+    be_frugal()
     bound_memory(assignment.memory_bytes)
     threading.stack_size(_STACK_BYTES)
     sys.setswitchinterval(0.001)  # seconds; the main thread is to have its turn soon while others compute in Python

@@ -73,7 +73,7 @@ class Dialogue:
 
     def _receive(self, line: bytes | None) -> None:
         if line is None:
-            raise TooLarge(f"the message is longer than {self._line_bytes} bytes")
+            raise TooLarge(f"the message is longer than {self._line_bytes} bytes, or than memory has room for")
         message = self._parsed(line)
         if not isinstance(message, dict):
             raise InvalidRequest("a message must be a JSON object")

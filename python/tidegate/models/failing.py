@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import traceback
 from typing import Final
@@ -19,7 +20,8 @@ def as_failure(model: str, error: BaseException) -> TidegateError:
     if isinstance(error, TidegateError):
         return error
     said = " ".join(str(error).split())[:_MAX_CHARS]
-    if isinstance(error, MemoryError) or any(words in said.lower() for words in _NO_MEMORY):
+    no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if no_memory or any(words in said.lower() for words in _NO_MEMORY):
         return ModelOutOfMemory(f"model `{model}` is out of memory")
     with contextlib.suppress(MemoryError):
         traceback.print_exception(error, limit=-12, file=sys.stderr)

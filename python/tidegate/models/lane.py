@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from tidegate.errors import ModelBusy, ModelDeadline, TidegateError
+from tidegate.errors import ModelBusy, ModelDeadline, ModelOutOfMemory, TidegateError
 from tidegate.models.batching import Pace
 from tidegate.models.failing import as_failure
 from tidegate.models.files import ModelFiles
@@ -330,6 +330,9 @@ class Lane:
             self._pace.computed(len(batch), time.monotonic() - began_s, len(self._waiting) + len(self._ready))
         for work, outcome in zip(batch, came, strict=True):
             self._finish(work, outcome)
+            if isinstance(outcome, ModelOutOfMemory):
+                # Libraries keep what they once had. The next call begins with none of it.
+                self._to_unload = True
 
     def _still_wanted(self, batch: Sequence[Work]) -> Sequence[Work]:
         wanted = []

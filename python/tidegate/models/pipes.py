@@ -16,7 +16,7 @@ _FULL_BYTES: Final = 1 << 20
 
 
 class LinesIn:
-    """Hands on each line without its end; None for one that was longer than it may be."""
+    """Hands on each line without its end; None for one that was longer than it may be, or than memory has room for."""
 
     def __init__(
         self,
@@ -64,6 +64,9 @@ class LinesIn:
             return
         except OSError:
             data = b""
+        except MemoryError:
+            self._give_up_line()
+            return
         if not data:
             self.pause()
             if self._parts and not self._skipping:
@@ -81,14 +84,21 @@ class LinesIn:
         rest = lines[-1]
         self._pending += len(rest)
         if self._pending > self._max_bytes:
-            self._skipping = True
-            self._parts.clear()
+            self._give_up_line()
         elif rest:
             self._parts.append(rest)
 
+    def _give_up_line(self) -> None:
+        """What there is of it, and what comes up to its end."""
+        self._skipping = True
+        self._parts.clear()
+
     def _line(self, last: bytes) -> None:
         too_long = self._skipping or self._pending + len(last) > self._max_bytes + 1
-        line = b"" if too_long else b"".join([*self._parts, last])
+        try:
+            line = b"" if too_long else b"".join([*self._parts, last])
+        except MemoryError:
+            too_long, line = True, b""
         self._parts.clear()
         self._pending = 0
         self._skipping = False

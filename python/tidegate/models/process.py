@@ -14,8 +14,8 @@ from typing import Final
 _NICE: Final = 5
 _OOM_SCORE: Final = 500
 """Of 1000: before the gateway, and before other children, of which each has 300."""
-_SLACK_BYTES: Final = 96 << 20
-"""What is written into address space without being memory: stacks of threads, 8 MB each."""
+_LEAST_BYTES: Final = 64 << 20
+"""Below it not even the libraries could be imported."""
 
 
 def step_back() -> None:
@@ -28,16 +28,27 @@ def step_back() -> None:
 def bound_memory(memory_bytes: int) -> None:
     """From here on an allocation that would lead over it fails, instead of the process being ended for it.
 
-    Counted is what is written to and private (RLIMIT_DATA), not the address space: reserved arenas, mapped files.
+    Counted is what may be written to and is private (RLIMIT_DATA): all that is allocated, and some tens of megabytes of
+    stacks and reserves that nobody has touched. Not the whole address space, in which libraries reserve what they like,
+    and not files that are mapped, which the system can drop. So resident memory stays a little below the bound, and the
+    gateway, which ends a child that is over it, sees no reason to.
     """
     if memory_bytes <= 0:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory_bytes + _SLACK_BYTES
+    limit = max(memory_bytes, _LEAST_BYTES)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def be_frugal() -> None:
+    """For libraries that are imported later. Each takes a thread and its memory for every core when it is imported,
+    though what it is used for here needs one.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def resident_bytes() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import selectors
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -75,15 +76,22 @@ class Turns:
     def run(self) -> None:
         """Until `end`."""
         while not self._ended:
-            for key, _ in self._selector.select(self._pause_s()):
-                key.data()
-            while self._timers and (self._timers[0][2].action is None or self._timers[0][0] <= self.now_s()):
-                action = heapq.heappop(self._timers)[2].action
-                if action is not None:
-                    action()
-            # No more than there are now: what they ask for comes after what else is waiting.
-            for _ in range(len(self._soon)):
-                self._soon.popleft()()
+            try:
+                self._turn()
+            except MemoryError:
+                # What was being done is lost, and whoever waits for it meets its deadline; all others go on.
+                print("no_memory in the main loop", file=sys.stderr, flush=True)
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._pause_s()):
+            key.data()
+        while self._timers and (self._timers[0][2].action is None or self._timers[0][0] <= self.now_s()):
+            action = heapq.heappop(self._timers)[2].action
+            if action is not None:
+                action()
+        # No more than there are now: what they ask for comes after what else is waiting.
+        for _ in range(len(self._soon)):
+            self._soon.popleft()()
 
     def _pause_s(self) -> float:
         if self._soon:
