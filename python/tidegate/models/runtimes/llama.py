@@ -79,7 +79,7 @@ class LlamaModel:
         params = call.llama_model_default_params()
         params.gpu_layers = 0
         params.load_mode = _MMAP
-        params.check_tensors = True
+        # Not `check_tensors`: it would look for numbers that are none, with a thread for each tensor.
         # Repacked weights would be a second copy, in memory that cannot be given back.
         params.extra_buffers = False
         model = call.llama_model_load_from_file(str(path).encode(), params)

@@ -104,7 +104,7 @@ class Spoken:
         value = _object(data)
         if "error" in value:
             raise Nonsense("it broke its answer off with an error of its own")
-        choice = _first_choice(value)
+        choice = _first_choice(value) if "choices" in value or "usage" not in value else None
         if choice is None:
             # Usage comes without a choice.
             self._count(value)
