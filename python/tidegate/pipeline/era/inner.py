@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamError, UpstreamProtocol
-from tidegate.pipeline.codec import Envelope, patch_object, scan
+from tidegate.pipeline.codec import Envelope, find_member, patch_object, scan
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.principal import Principal
@@ -117,9 +117,11 @@ class InnerExchange(Exchange):
 
     def send_notification(self, message: bytes, envelope: Envelope) -> None:
         """Of what comes before the result, progress is heard, by whoever wants to."""
-        span = envelope.params_span
-        if self._progressed is not None and span is not None and envelope.method == "notifications/progress":
-            self._progressed(message[span[0] : span[1]])
+        if self._progressed is not None and envelope.method == "notifications/progress":
+            # The token was written anew since `envelope` was made, so its offsets may be off.
+            span = find_member(message, "params")
+            if span is not None:
+                self._progressed(message[span[0] : span[1]])
 
     def send_result(self, message: bytes, envelope: Envelope, id_edit: tuple[int, int, bytes]) -> None:
         span = envelope.result_span
