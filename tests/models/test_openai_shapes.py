@@ -19,10 +19,22 @@ VALUES = some.recursive(
     max_leaves=8,
 )
 NAMES = some.sampled_from(
-    (
-        "choices message delta content finish_reason stop_reason usage prompt_tokens completion_tokens model data "
-        "embedding index error"
-    ).split()
+    [
+        "choices",
+        "message",
+        "delta",
+        "content",
+        "finish_reason",
+        "stop_reason",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "model",
+        "data",
+        "embedding",
+        "index",
+        "error",
+    ]
 )
 NEAR = some.recursive(
     VALUES | some.just("stop") | some.just([0.5, 1]),
