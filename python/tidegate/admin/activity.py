@@ -7,6 +7,7 @@ the time between them are all that a rate needs, and the daemon keeps nothing fo
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 from typing import Any
 
 from tidegate import __version__
@@ -51,7 +52,10 @@ class ActivityPage:
                 "bounds_s": BOUNDS_S,
                 "calls": list(self._metrics.rows()),
                 "backends": [_backend(backend, limits.get(str(backend.get("backend")))) for backend in backends],
-                "children": [_child(backend, slot, link) for backend, slot, link in links],
+                "children": [
+                    _child(backend, slot, link, limits.get(str(backend.get("backend"))))
+                    for backend, slot, link in links
+                ],
             },
         )
 
@@ -71,7 +75,8 @@ def _backend(backend: dict[str, Any], config: Any) -> dict[str, object]:
     }
 
 
-def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any]) -> dict[str, object]:
+def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any], configured: Any) -> dict[str, object]:
+    config = configured.get(str(backend.get("backend")))
     pid = link.get("pid")
     used = tree_usage(pid) if isinstance(pid, int) else None
     return {
@@ -82,4 +87,5 @@ def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any]) 
         "memory_bytes": used.memory_bytes if used is not None else link.get("memory_bytes"),
         "processes": used.processes if used is not None else None,
         "restarts": slot.get("restarts"),
+        "models": [PurePath(model.path).name for model in getattr(config, "models", ())],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from tidegate import __version__
@@ -53,7 +54,10 @@ class FactPages:
         limits = self._daemon.snapshot.limits
         configured = {backend.name: backend for backend in self._daemon.snapshot.backends}
         for backend in dicts(statistics.get("backends")):
-            backend["limits"] = _limits(configured.get(str(backend.get("backend"))))
+            config = configured.get(str(backend.get("backend")))
+            backend["limits"] = _limits(config)
+            if config is not None and config.models:
+                backend["models"] = [asdict(model) for model in config.models]
         answer(
             request,
             200,

@@ -6,6 +6,7 @@ here that a schema says plainly (type, choice, required, unknown); the rest is t
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from tidegate.cli.schema_words import (
     properties_of,
     required_of,
     resolve,
+    takes_base64,
     type_words,
     types_of,
 )
@@ -49,9 +51,9 @@ def read_arguments(tokens: Sequence[str], schema: object, base: str | None) -> t
         key, operator, text = split_token(token)
         if (warning := _unknown_key(key, schema)) is not None:
             warnings.append(warning)
-        if "@" in operator:
-            text = _file_text(key, text)
         part = properties_of(schema).get(key)
+        if "@" in operator:
+            text = _file_text(key, text, as_base64=operator == "=@" and takes_base64(part, schema))
         if operator.startswith(":="):
             values[key] = _json(key, text)
         elif "array" in types_of(part, schema) and not text.lstrip().startswith("["):
@@ -131,12 +133,13 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
-def _file_text(key: str, name: str) -> str:
+def _file_text(key: str, name: str, *, as_base64: bool) -> str:
     path = Path(name).expanduser()
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise BadArguments(f"`{key}`: `{name}` has over {_MAX_FILE_BYTES} bytes")
-        return path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
+        return base64.b64encode(content).decode() if as_base64 else content.decode("utf-8")
     except OSError as error:
         raise BadArguments(f"`{key}`: `{name}` cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -19,13 +19,14 @@ arguments:
   key=value     by the type the tool asks for: text as it is, numbers, true, false, JSON for lists and objects;
                 a list may also be given item by item: key=a key=b
   key:=JSON     exactly this JSON
-  key=@FILE     the content of a file; key:=@FILE where it is JSON
+  key=@FILE     the content of a file, in base64 where the tool asks for that; key:=@FILE where it is JSON
   -             a JSON object on stdin, before the others
 
 examples:
   tidegate call overview
   tidegate call processes sort=memory limit=5
   tidegate call files__write path=notes.txt content=@notes.txt
+  tidegate call ocr__read image=@page.png
   echo '{{"limit": 5}}' | tidegate call processes -
   tidegate call camera__shoot --output pictures
 

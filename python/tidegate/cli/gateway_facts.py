@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from tidegate.cli.plain_values import count_of, items, mapping, number, text, whole
@@ -42,6 +43,19 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Model:
+    """One that a worker runs."""
+
+    path: str
+    shipped: bool
+
+    @property
+    def name(self) -> str:
+        """By its folder, which may be on another box."""
+        return PurePath(self.path).name
+
+
+@dataclass(frozen=True)
 class Backend:
     """One configured server."""
 
@@ -57,6 +71,14 @@ class Backend:
     max_in_flight: int | None
     max_queued: int | None
     warnings: tuple[str, ...]
+    models: tuple[Model, ...] = ()
+    """Of a worker that runs them."""
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """Of its children."""
+        found = [slot.memory_bytes for slot in self.slots if slot.memory_bytes is not None]
+        return sum(found) if found else None
 
     @property
     def state(self) -> str:
@@ -202,9 +224,11 @@ def _backend(row: Mapping[str, Any]) -> Backend:
     limits = mapping(row.get("limits"))
     most, replicas = whole(limits.get("max_in_flight")), len(dicts(row.get("replicas")))
     warnings = dict.fromkeys(text(line) for slot in raw for line in items(slot.get("warnings")))
+    named = [(text(one.get("path")), one.get("shipped") is True) for one in dicts(row.get("models"))]
+    models = tuple(Model(path, shipped) for path, shipped in named if path)
     return Backend(
         name=text(row.get("backend")) or "?",
-        transport=text(row.get("transport")) or "?",
+        transport="models" if models else text(row.get("transport")) or "?",
         slots=slots,
         replicas=replicas,
         remembered=row.get("catalogue") == "remembered",
@@ -213,6 +237,7 @@ def _backend(row: Mapping[str, Any]) -> Backend:
         max_in_flight=most * max(replicas, 1) if most is not None else None,
         max_queued=whole(limits.get("max_queued")),
         warnings=tuple(line for line in warnings if line),
+        models=models,
     )
 
 

@@ -115,6 +115,15 @@ def types_of(part: object, root: object, depth: int = 0) -> frozenset[str]:
     return frozenset(("array",)) if "items" in schema else frozenset()
 
 
+def takes_base64(part: object, root: object, depth: int = 0) -> bool:
+    """Whether text for it is the base64 of something, in one of its forms."""
+    schema = resolve(part, root)
+    if schema.get("contentEncoding") == "base64":
+        return "string" in types_of(schema, root) or "type" not in schema
+    options = [option for key in ("anyOf", "oneOf") if isinstance(found := schema.get(key), list) for option in found]
+    return depth < _MAX_REFERENCES and any(takes_base64(option, root, depth + 1) for option in options)
+
+
 def choices_of(part: object, root: object) -> list[Any]:
     """The values of an enumeration; empty when it is none."""
     schema = resolve(part, root)

@@ -15,6 +15,7 @@ from tidegate.cli import admin_listener, exit_codes, flows, status_tables
 from tidegate.cli.admin_listener import NobodyThere, Unanswered
 from tidegate.cli.colours import Line, colours_on, painted
 from tidegate.cli.gateway_facts import Gateway, read
+from tidegate.cli.model.running import models
 from tidegate.cli.screen import Screen
 from tidegate.cli.sharing import sharing
 from tidegate.cli.status_words import sentences
@@ -82,7 +83,11 @@ def run(args: argparse.Namespace) -> int:
 def picture(statistics: Mapping[str, Any], found: Gateway, room: int | None) -> list[Line]:
     """Everything, for a window of so many columns."""
     lines = list(status_tables.words(sentences(found), room))
-    for part in (status_tables.backends(found, room), list(status_tables.stderr(found, room))):
+    for part in (
+        status_tables.backends(found, room),
+        models(found, room),
+        list(status_tables.stderr(found, room)),
+    ):
         if part:
             lines += [[], *part]
     lines += [[], *status_tables.gateway(found, room)]

@@ -41,7 +41,7 @@ _COLUMNS: Final = (
     Column("TOOLS", 5, right=True),
     Column("CONNECTIONS", 6, right=True),
 )
-_MAX_NAME_COLUMNS: Final = 40
+MAX_NAME_COLUMNS: Final = 40
 _MAX_LABEL_COLUMNS: Final = 16
 _STDERR_WELL: Final = 1
 _STDERR_BROKEN: Final = 4
@@ -83,7 +83,7 @@ def _row(backend: Backend) -> list[Span]:
     tools = max((slot.tools for slot in ready), default=None)
     restarts = str(backend.restarts) if backend.slots else "-"
     return [
-        Span(backend.name[:_MAX_NAME_COLUMNS]),
+        Span(backend.name[:MAX_NAME_COLUMNS]),
         Span(state, STATE_STYLE[state]),
         Span("-" if since_s is None else stretch(since_s)),
         Span(", ".join(dict.fromkeys(slot.era for slot in ready if slot.era)) or "-"),
@@ -107,7 +107,7 @@ def stderr(gateway: Gateway, room: int | None) -> Iterator[Line]:
         most = _STDERR_WELL if backend.works and not backend.of(*TROUBLE) else _STDERR_BROKEN
         for slot in sorted(backend.slots, key=_trouble)[:3]:
             for at, line in enumerate(slot.stderr[-most:]):
-                rows.append([Span(backend.name[:_MAX_NAME_COLUMNS] if at == 0 else "", "dim"), Span(line)])
+                rows.append([Span(backend.name[:MAX_NAME_COLUMNS] if at == 0 else "", "dim"), Span(line)])
     if rows:
         yield from table((Column("STDERR", least=12), Column("LAST LINES", least=10)), rows, room)
 

@@ -200,7 +200,7 @@ def _process(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float
         share = max(0.0, used - (used_before or 0.0)) / seconds
     return Process(
         backend=text(after.get("backend")),
-        serves=text(after.get("serves")),
+        serves=", ".join(filter(None, map(text, items(after.get("models"))))) or text(after.get("serves")),
         pid=whole(after.get("pid")),
         cpu_share=share,
         memory_bytes=number(after.get("memory_bytes")),

@@ -52,7 +52,7 @@ def binary_schema(what: str, *block_types: str) -> Json:
             "required": ["type", "uri"],
         },
     ]
-    spelled = {"type": "string", "description": "base64 text, or a `data:` URI."}
+    spelled = {"type": "string", "contentEncoding": "base64", "description": "base64 text, or a `data:` URI."}
     return {"description": what, "anyOf": [spelled, *blocks]}
 
 

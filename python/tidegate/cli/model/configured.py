@@ -13,7 +13,7 @@ from tidegate.cli.refused import Refused
 from tidegate.config.shipped_models import shipped_model_folder
 from tidegate.config.snapshot import Backend, Model, Snapshot
 from tidegate.errors import ModelFailed
-from tidegate.models.manifest import read_manifest
+from tidegate.models.manifest import ModelManifest, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,14 @@ def model_of(home: Home, named: str) -> Configured:
     raise Refused(f"no model `{named}` in {home.where}; {hint}")
 
 
-def _name(model: Model) -> str:
+def read_or_none(model: Model) -> ModelManifest | None:
+    """Its manifest, pinned or not; None where that cannot be read."""
     folder = folder_of(model)
     with suppress(ModelFailed):
-        if folder is not None:
-            return read_manifest(folder).name
-    return Path(model.path).name
+        return read_manifest(folder) if folder is not None else None
+    return None
+
+
+def _name(model: Model) -> str:
+    manifest = read_or_none(model)
+    return manifest.name if manifest is not None else Path(model.path).name

@@ -79,15 +79,10 @@ def _worker_words(worker: Seen | None) -> str:
     """Running or not, and how large."""
     if worker is None:
         return "-"
-    memory_bytes = _memory_bytes(worker)
+    memory_bytes = worker.memory_bytes
     if worker.state == "ready" and memory_bytes is not None:
         return f"running, {size(memory_bytes)}"
     return {"ready": "running", "idle": "stopped"}.get(worker.state, worker.state)
-
-
-def _memory_bytes(worker: Seen) -> float | None:
-    found = [slot.memory_bytes for slot in worker.slots if slot.memory_bytes is not None]
-    return sum(found) if found else None
 
 
 def _unused_row(name: str) -> tuple[str, ...]:
@@ -119,7 +114,7 @@ def _values(one: Configured, state: State, worker: Seen | None) -> dict[str, Any
         "version": manifest.version if manifest is not None else None,
         "needs_bytes": manifest.limits.memory_bytes if manifest is not None else None,
         "enabled": one.backend.enabled,
-        "worker": {"state": worker.state, "memory_bytes": _memory_bytes(worker)} if worker is not None else None,
+        "worker": {"state": worker.state, "memory_bytes": worker.memory_bytes} if worker is not None else None,
         "usable": state.usable,
         "missing": list(state.missing),
         "state": state.words,
