@@ -45,11 +45,12 @@ _NO_MEMORY: Final = ("failed to allocate", "bad_alloc", "bad allocation", "out o
 class OnnxSession:
     """One opened model. Not for two threads at once."""
 
-    def __init__(self, name: str, session: Any, limits: ModelLimits) -> None:
+    def __init__(self, name: str, session: Any, limits: ModelLimits, giving_back: Any) -> None:
         self.name = name
         """Of the file, for messages."""
         self._session = session
         self._limits = limits
+        self._giving_back = giving_back
         self.inputs: tuple[Tensor, ...] = tuple(_tensor(node) for node in session.get_inputs())
         self.outputs: tuple[Tensor, ...] = tuple(_tensor(node) for node in session.get_outputs())
         self._by_name = {tensor.name: tensor for tensor in self.inputs}
@@ -84,7 +85,10 @@ class OnnxSession:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except (Exception, MemoryError) as error:
             raise _opening(name, facts.opset, error) from None
-        opened = cls(name, session, limits)
+        giving_back = onnxruntime.RunOptions()  # an arena keeps the memory of the largest call for good, unless told so
+        giving_back.log_severity_level = 4
+        giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        opened = cls(name, session, limits, giving_back)
         opened._check(file)
         return opened
 
@@ -104,7 +108,7 @@ class OnnxSession:
             if wrong:
                 raise ModelFailed(f"`{self.name}`: {wrong}")
         try:
-            results = self._session.run(None, dict(feeds))
+            results = self._session.run(None, dict(feeds), self._giving_back)
         except (Exception, MemoryError) as error:
             if _is_memory(error):
                 raise ModelOutOfMemory(f"`{self.name}` ran out of memory while computing") from None
@@ -194,7 +198,6 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False  # an arena keeps the memory of the largest call for good
     options.add_session_config_entry(
         "session.intra_op.allow_spinning", "0"
     )  # a waiting thread costs a small box its core
