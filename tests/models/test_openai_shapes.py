@@ -18,24 +18,9 @@ VALUES = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = some.sampled_from(
-    [
-        "choices",
-        "message",
-        "delta",
-        "content",
-        "finish_reason",
-        "stop_reason",
-        "usage",
-        "prompt_tokens",
-        "completion_tokens",
-        "model",
-        "data",
-        "embedding",
-        "index",
-        "error",
-    ]
-)
+_CHAT = ("choices", "message", "delta", "content", "finish_reason", "stop_reason")
+_OTHER = ("usage", "prompt_tokens", "completion_tokens", "model", "data", "embedding", "index", "error")
+NAMES = some.sampled_from((*_CHAT, *_OTHER))
 NEAR = some.recursive(
     VALUES | some.just("stop") | some.just([0.5, 1]),
     lambda inner: some.lists(inner, max_size=2) | some.dictionaries(NAMES, inner, max_size=5),
