@@ -37,7 +37,7 @@ def ocr() -> Iterator[TextRecognition]:
 
 
 def page(ink: str = "black", paper: str = "white") -> Any:
-    """The lines at 40, 100, 160 and 220 pixels from the top. The font that Pillow carries has narrow spaces: two each."""
+    """The lines at 40, 100, 160 and 220 pixels from the top; two spaces each, for those of Pillow's font are narrow"""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("RGB", SIZE, paper)
