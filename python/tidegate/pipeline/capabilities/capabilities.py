@@ -96,6 +96,9 @@ class Capabilities:
             Hearing(services, client, most_s, done)
         return bool(services)
 
+    def begun(self, backend: str, tool: str, most_s: float) -> None:
+        self._recent.begun(backend, tool, most_s)
+
     def ended(self, backend: str, tool: str, how: Ended) -> None:
         self._recent.ended(backend, tool, how)
 

@@ -1,7 +1,8 @@
 """What went wrong with tools not long ago, and until when that is held against them.
 
 The way to a server is one for all its tools; what a tool itself could not do is its own. Each further failure is held
-against it for longer, up to a minute; one success, and all is forgotten.
+against it for longer, up to a minute. Then one call finds out how it is now, while others are still kept from it; one
+answer, and all is forgotten.
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ _MOST_KEPT: Final = 1024
 class _Trouble:
     """Of one backend or tool."""
 
-    __slots__ = ("backoff", "until_s")
+    __slots__ = ("_backoff", "probed", "until_s")
 
     def __init__(self) -> None:
-        self.backoff = Backoff(_FIRST_S, _MOST_S)
+        self._backoff = Backoff(_FIRST_S, _MOST_S)
         self.until_s = 0.0
+        self.probed = False
+        """A call finds out whether it is over."""
+
+    def again(self, now_s: float) -> None:
+        if self.probed or now_s >= self.until_s:
+            # Several calls that were under way tell of the same outage.
+            self.until_s = now_s + self._backoff.next_s()
+            self.probed = False
 
 
 class Recent:
@@ -39,27 +48,36 @@ class Recent:
         self._memory: dict[str, float] = {}
 
     def unreached_until_s(self, backend: str, tool: str) -> float:
-        return max(
-            (found.until_s for found in (self._backends.get(backend), self._tools.get(tool)) if found is not None),
-            default=0.0,
-        )
+        return max((one.until_s for one in self._of(backend, tool)), default=0.0)
 
     def memory_until_s(self, tool: str) -> float:
         return self._memory.get(tool, 0.0)
 
+    def begun(self, backend: str, tool: str, most_s: float) -> None:
+        """An attempt has, which takes at most so long."""
+        now_s = self._clock.now_s()
+        for one in self._of(backend, tool):
+            if now_s >= one.until_s:
+                one.until_s, one.probed = now_s + most_s, True
+
     def ended(self, backend: str, tool: str, how: Ended) -> None:
-        """An attempt has."""
+        """An attempt has. `withdrawn`: without finding anything out."""
+        now_s = self._clock.now_s()
         if how == "unreached":
-            self._note(self._backends, backend)
+            _at(self._backends, backend).again(now_s)
         elif how == "timeout":
-            self._note(self._tools, tool)
-        elif how == "no_memory":
-            _make_room(self._memory, tool)
-            self._memory[tool] = self._clock.now_s() + _MEMORY_S
-        elif how in ("answered", "tool_failed"):
+            _at(self._tools, tool).again(now_s)
+        elif how == "withdrawn":
+            for one in self._of(backend, tool):
+                if one.probed:
+                    one.until_s, one.probed = now_s, False
+        else:
             self._backends.pop(backend, None)
             self._tools.pop(tool, None)
             self._memory.pop(tool, None)
+            if how == "no_memory":
+                _make_room(self._memory, tool)
+                self._memory[tool] = now_s + _MEMORY_S
 
     def forget(self) -> None:
         """Another configuration: what a name means may be another thing."""
@@ -75,13 +93,14 @@ class Recent:
         memory = {name: round(until_s - now_s, 1) for name, until_s in self._memory.items() if until_s > now_s}
         return {"unreached_s": unreached, "no_memory_s": memory}
 
-    def _note(self, table: dict[str, _Trouble], key: str) -> None:
-        _make_room(table, key)
-        trouble = table.setdefault(key, _Trouble())
-        now_s = self._clock.now_s()
-        if now_s >= trouble.until_s:
-            # Several calls that were under way tell of the same outage.
-            trouble.until_s = now_s + trouble.backoff.next_s()
+    def _of(self, backend: str, tool: str) -> list[_Trouble]:
+        found = (self._backends.get(backend), self._tools.get(tool))
+        return [one for one in found if one is not None]
+
+
+def _at(table: dict[str, _Trouble], key: str) -> _Trouble:
+    _make_room(table, key)
+    return table.setdefault(key, _Trouble())
 
 
 def _make_room(table: dict[str, _Trouble] | dict[str, float], key: str) -> None:

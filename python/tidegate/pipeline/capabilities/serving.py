@@ -68,6 +68,9 @@ class Bench(Protocol):
     def hear(self, client: ClientView, tools: list[str], most_s: float, done: Callable[[], None]) -> bool:
         """Waits until the backends were heard that may have these tools. False: there is none of them to wait for."""
 
+    def begun(self, backend: str, tool: str, most_s: float) -> None:
+        """An attempt has, which takes at most so long. `ended` follows."""
+
     def ended(self, backend: str, tool: str, how: Ended) -> None: ...
 
     def lists_output(self, capability: str) -> bool:
@@ -172,7 +175,10 @@ class Serving:
     def cancel(self) -> None:
         """The client gave up, or its time is over. Nothing more is said."""
         self._over = True
+        running = self._running
         self._stop()
+        if running is not None:
+            self._bench.ended(running.found.backend, running.step.tool, "withdrawn")
 
     def _stop(self) -> None:
         running, self._running = self._running, None
@@ -245,6 +251,7 @@ class Serving:
         running.timer = loop.call_later(step.timeout_s, self._timed_out, running)
         if step.patience_ms is not None:
             running.patience = loop.call_later(step.patience_ms / 1000, self._waited, running)
+        bench.begun(found.backend, step.tool, step.timeout_s)
         bench.dispatch(exchange)
 
     def _waited(self, running: _Running) -> None:
@@ -319,9 +326,10 @@ class Serving:
         took_s = self._bench.clock.now_s() - running.began_s
         self._tried.append(Tried(tool, how, confidence))
         self._attempts.append(EndedAttempt(tool, found.backend, found.where, outcome, took_s, result, error))
-        if how != "timeout" or error is None or running.step.timeout_s == self._rules.attempt_timeout_s:
+        if how == "timeout" and running.step.timeout_s < self._rules.attempt_timeout_s:
             # That the call had little time left is not the tool's doing.
-            self._bench.ended(found.backend, tool, how)
+            how = "withdrawn"
+        self._bench.ended(found.backend, tool, how)
 
     def _noticed(self, running: _Running, message: bytes, envelope: Envelope) -> None:
         if running is not self._running or self._over:
