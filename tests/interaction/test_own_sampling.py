@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import pytest
+from clients import Pending
 from gateway import House, house
 from heard import Json, until, within
+from judge import PASS, Judge, ask, guarded
 from scripted_server import Received, ScriptedServer, tool
 from test_filters import take_up
 
@@ -573,3 +575,42 @@ async def test_garbled_questions_end_the_call() -> None:
             call = await home.server.next_call()
             call.reply({"resultType": "input_required", "inputRequests": requests})
             assert "backend `one`" in (await pending.reply()).error["message"]
+
+
+@pytest.mark.parametrize("era", ["session", "modern"])
+async def test_a_filter_a_person_and_a_model_have_their_say_in_turn(era: str) -> None:
+    """The filter wants an approval of the call; the server asks a person and a model; the filter sees the chat, too."""
+    judge = Judge(lambda seen: PASS if seen.call["approved"] or seen.call["tool"] == "chat" else ask("Go on?"))
+    chat = ScriptedServer("modern", "chat", tools=(tool("chat"),))
+    servers = (ScriptedServer("modern"), chat)
+    fields: list[Json] = [{"prefix": ""}, {"prefix": ""}]
+    more: Json = {"transport": ["http", "tcp"], "fields": fields, "sampling": CHAT}
+    async with guarded(*servers, judges={"judge": judge}, **more) as home:
+        client = await home.client("http", era, capabilities={"elicitation": {}})
+        pending = client.tool("echo")
+
+        async def answer(pending: Pending, number: int) -> tuple[Pending, str]:
+            """What the person was asked, and the call as it goes on."""
+            if era == "session":
+                question = await client.questions.wait(lambda item: True, skip=number)
+                client.answer(question, ACCEPT)
+                return pending, question["params"]["message"]
+            result = (await pending.reply()).result
+            ((key, request),) = result["inputRequests"].items()
+            params = {"name": "echo", "arguments": {}, "inputResponses": {key: ACCEPT}}
+            retry = client.begin("tools/call", params | {"requestState": result["requestState"]})
+            return retry, request["params"]["message"]
+
+        pending, message = await answer(pending, 0)
+        assert message.startswith("Go on?")
+        call = await home.server.next_call()
+        call.reply(wanting(("a", "elicitation/create", FORM), ("b", "sampling/createMessage", ASKED)))
+        says(await chat.next_call("tools/call"))
+        pending, message = await answer(pending, 1)
+        assert message == "Name?"
+        call = await home.server.next_call()
+        assert call.params["requestState"] == "s"
+        assert call.params["inputResponses"] == {"a": ACCEPT, "b": ANSWER}
+        call.text("done")
+        assert (await pending.reply()).text == "done"
+        assert "chat" in [seen.call["tool"] for seen in judge.seen]
