@@ -17,6 +17,7 @@ SHOWN_TO_PEOPLE = {
     "control/telemetry/log_ring.py",
     "pipeline/era/bridge/tasks/kept_task.py",
     "pipeline/era/bridge/tasks/polled_requests.py",
+    "pipeline/era/openai/endpoint.py",
 }
 """Write the time of day into what is shown, and compare it with nothing."""
 OF_DAY = {("time", "time"), ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("loop", "wall_s")}
