@@ -1,6 +1,6 @@
-"""An MCP server with tools in the shapes of local models, which answers as its arguments say. Told how by the prompt.
+"""An MCP server with tools in the shapes of local models, which does what the last message says.
 
-Runs alone, by `python -I -S`: a server of 2026-07-28 on stdio.
+Runs alone, by `python -I -S`: a server of 2026-07-28 on stdio. What it is told to stop goes into a file, its argument.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 _OUT = threading.Lock()
 _CANCELLED: dict[Any, threading.Event] = {}
+LISTED = {"ttlMs": 0, "cacheScope": "private"}
 TOOLS = ("chat", "embed", "secret_chat", "echo")
 
 
@@ -60,7 +62,8 @@ def chat(request: Json) -> None:
     said: list[str] = []
     for number, piece in enumerate(pieces):
         if gone.is_set():
-            print("cancelled", file=sys.stderr, flush=True)
+            with Path(sys.argv[1]).open("a", encoding="utf-8") as told:
+                told.write(f"{asked}\n")
             return
         if token is not None and asked != "silent":
             progress = {"progressToken": token, "progress": number + 1, "message": piece}
@@ -70,7 +73,7 @@ def chat(request: Json) -> None:
             say(
                 {
                     "id": request["id"],
-                    "error": {"code": -32603, "message": "it broke", "data": {"slug": "model_failed"}},
+                    "error": {"code": -32603, "message": "it broke", "data": {"slug": "model_busy"}},
                 }
             )
             return
@@ -102,7 +105,8 @@ def embed(request: Json) -> None:
     if "other model" in texts:
         model = "other"
     body = {"model": model, "dimensions": 3, "embeddings": rows, "usage": {"input_tokens": len(texts)}}
-    result(request, {"content": [{"type": "text", "text": "embedded"}], "structuredContent": body})
+    failed = {"isError": True} if "fail" in texts else {}
+    result(request, {"content": [{"type": "text", "text": "embedded"}], "structuredContent": body, **failed})
 
 
 def echo(request: Json) -> None:
@@ -124,7 +128,7 @@ def serve() -> None:
             result(request, {**body, "_meta": meta})
         elif method == "tools/list":
             tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
-            result(request, {"tools": tools, "ttlMs": 60000, "cacheScope": "private"})
+            result(request, {"tools": tools, **LISTED})
         elif method == "tools/call":
             _CANCELLED[request["id"]] = threading.Event()
             work = {"embed": embed, "echo": echo}.get(request["params"]["name"], chat)
