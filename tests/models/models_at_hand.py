@@ -49,7 +49,7 @@ def shipped(name: str) -> ModelManifest:
         table["task"],
         tuple(
             ModelFile(role, entry["path"], entry["sha256"], entry.get("package", ""))
-            for role, entry in table["files"].items()
+            for role, entry in table.get("files", {}).items()
         ),
         folder,
         "sha256:" + hashlib.sha256(raw).hexdigest(),
