@@ -124,19 +124,17 @@ tools = ["chat"]
 
 [filters.safety]
 wasm = "safety-envelope"
-tools = ["chat"]
+tools = ["secret_chat"]
 
 [filters.safety.grants]
 time = true
 store_bytes = 65536
 
 [[filters.safety.settings.tools]]
-tool = "chat"
+tool = "secret_chat"
 
 [[filters.safety.settings.tools.arguments]]
 pointer = "/max_tokens"
-optional = true
-min = 1
 max = 100
 """
 
@@ -150,7 +148,7 @@ def test_filters_see_these_calls_and_what_is_streamed(tmp_path: Any) -> None:
         assert "[email]" in streamed
         assert "lovelace" not in streamed
         for stream in (False, True):
-            status, _, answer = guarded.say(text, max_tokens=101, stream=stream)
+            status, _, answer = guarded.say(text, model="secret", stream=stream)
             assert (status, answer["error"]["code"]) == (403, "refused")
             assert "filter `safety` refused this call" in answer["error"]["message"]
 
