@@ -68,6 +68,18 @@ class Settings:
             self.refuse(key, f"is not a number from {low:g} to {high:g}")
         return float(value)
 
+    def numbers(self, key: str, default: tuple[float, ...], *, low: float, high: float) -> tuple[float, ...]:
+        """As many as the default has; one number stands for all."""
+        value = self._take(key)
+        if value is _ABSENT:
+            return default
+        listed = value if isinstance(value, list) else [value] * len(default)
+        if len(listed) != len(default) or not all(
+            isinstance(entry, int | float) and not isinstance(entry, bool) and low <= entry <= high for entry in listed
+        ):
+            self.refuse(key, f"is not a list of {len(default)} numbers from {low:g} to {high:g}")
+        return tuple(float(entry) for entry in listed)
+
     def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         value = self._take(key)
         if value is _ABSENT:
