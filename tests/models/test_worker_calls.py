@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -389,3 +390,39 @@ def test_calls_in_flight_may_finish_when_the_input_ends_but_not_for_long(make: M
     occupied(hasty)
     hasty.close_input()
     assert hasty.hear() is None
+
+
+def test_what_was_answered_before_the_end_of_input_is_still_delivered(make: Make) -> None:
+    bench = make(linger_s=WAIT_S)
+    ids = [bench.call(f"t{number}", bytes=700_000, alone=True) for number in range(6)]
+    bench.close_input()
+    assert [len(said(answer)) for answer in bench.answers(*ids)] == [700_000] * 6
+    assert bench.hear() is None
+
+
+def test_a_model_gets_the_threads_of_the_profile_and_others_when_that_changes(make: Make) -> None:
+    profile = {"profile": "saver"}
+    bench = make(power=profile)
+    bench.echo("a")
+    bench.echo("b")
+    toy = bench.toys["toy"]
+    assert toy.loads == [1]
+    lane = bench.worker._lanes["toy"]
+    lane._power = lambda: SimpleNamespace(threads=3, batch_wait_factor=1.0)  # type: ignore[assignment,return-value]
+    bench.echo("c")
+    bench.echo("d")
+    assert toy.loads == [1, 3]
+    assert toy.unloads == 1
+
+
+def test_memory_that_ran_out_is_given_back(make: Make) -> None:
+    bench = make()
+    assert reason(bench.echo("a", **{"raise": "memory"})) == "model_out_of_memory"
+    assert said(bench.echo("b")) == "b"
+    assert len(bench.toys["toy"].loads) == 2
+
+
+def test_an_answer_too_deep_to_be_written_harms_nobody(make: Make) -> None:
+    bench = make()
+    assert reason(bench.echo("a", deep=True)) == "model_failed"
+    assert said(bench.echo("b")) == "b"

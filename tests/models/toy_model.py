@@ -119,6 +119,11 @@ class Toy:
         said: Json = {"said": text, "number": len(self.batches)}
         if how.get("not_json"):
             said["said"] = float("nan")
+        if how.get("deep"):
+            nested: list[Any] = []
+            for _ in range(100_000):
+                nested = [nested]
+            said["said"] = nested
         if how.get("bytes"):
             said["said"] = "x" * how["bytes"]
         return Answer(said, text)

@@ -40,7 +40,7 @@ options:
 """
 
 _BAD_USAGE: Final = 2
-_STACK_BYTES: Final = 2 << 20
+_STACK_BYTES: Final = 4 << 20
 """Of a computing thread's: 8 MB each would be counted as memory that is used."""
 
 

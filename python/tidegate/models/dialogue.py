@@ -179,7 +179,7 @@ class Dialogue:
             if isinstance(came, BadInput):
                 return self._member(_said_bad(came))
             member = self._member(_said(came))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             return _encoded_error(ModelFailed(f"model `{model}` failed: its answer is not JSON: {str(error)[:200]}"))
         except MemoryError:
             return _encoded_error(NoMemory(f"no memory is left for the answer of model `{model}`"))

@@ -73,6 +73,7 @@ class Lane:
         self._waiting_bytes = 0
         self._held = False
         self._to_unload = False
+        self._loaded_threads = 0
         self._thread: threading.Thread | None = None
 
     # -- main thread ------------------------------------------------------------------------------------------
@@ -153,16 +154,18 @@ class Lane:
 
     def _live(self) -> None:
         while True:
-            work = self._next()
-            if work is None:
-                return
+            work: Work | None = None
             try:
+                work = self._next()
+                if work is None:
+                    return
                 if self._prepare(work) and self._load(work):
                     self._compute(self._gather(work))
-            finally:
-                self.used_s = time.monotonic()
-                self.busy = False
-                del work
+            except Exception as error:  # the thread must live, whatever was not foreseen: no memory, above all
+                if work is not None:
+                    self._finish(work, as_failure(self.manifest.name, error))
+            self.used_s = time.monotonic()
+            self.busy = False
 
     def _next(self) -> Work | None:
         """What is to be done next; None when the thread is not needed any more."""
@@ -233,8 +236,12 @@ class Lane:
 
     def _load(self, work: Work) -> bool:
         """Whether the model is there; if not, whoever waits for it was told why."""
+        threads = self._power().threads
         if self.loaded:
-            return True
+            if threads == self._loaded_threads:
+                return True
+            # The box got hot, or cool: what is loaded keeps its threads for as long as it is.
+            self._unload()
         name = self.manifest.name
         try:
             if not self._residency.enter(self, lambda: work.gone):
@@ -244,7 +251,7 @@ class Lane:
             self._fail_all(work, error)
             return False
         try:
-            self.task.load(self._power().threads)
+            self.task.load(threads)
             self.files.still_those()
         except Exception as error:
             self._drop()
@@ -252,6 +259,7 @@ class Lane:
             self._fail_all(work, as_failure(name, error))
             return False
         self.loaded = True
+        self._loaded_threads = threads
         self._residency.entered(self)
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 from collections import deque
@@ -11,6 +13,8 @@ from typing import Final
 from tidegate.models.turns import Turns
 
 _BLOCK: Final = 1 << 18
+_PIPE_BYTES: Final = 1 << 20
+"""As much as an unprivileged process may ask for by default."""
 _FULL_BYTES: Final = 1 << 20
 """That nobody has read yet: from here on nothing new is taken in and nothing new is computed."""
 
@@ -37,6 +41,7 @@ class LinesIn:
         self._skipping = False
         self._paused = True
         self._is_file = False
+        _widen(descriptor)
 
     def start(self) -> None:
         self._paused = False
@@ -118,11 +123,14 @@ class BytesOut:
         self._lost = lost
         self._waiting: deque[memoryview] = deque()
         self.waiting_bytes = 0
+        self.when_empty: Callable[[], None] | None = None
+        """Called when everything has gone."""
         self._was_full = False
         self._gone = False
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
             os.set_blocking(descriptor, False)
+        _widen(descriptor)
 
     def write(self, data: bytes) -> None:
         if self._gone:
@@ -165,3 +173,11 @@ class BytesOut:
         if full != self._was_full and (full or self.waiting_bytes < _FULL_BYTES // 2):
             self._was_full = full
             self._full(full)
+        if not self._waiting and self.when_empty is not None:
+            self.when_empty()
+
+
+def _widen(descriptor: int) -> None:
+    """A picture or a tensor goes through a pipe in few pieces, if it is one and the box allows that."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

@@ -1,6 +1,7 @@
 """Who may be in memory: the models of a set share one budget, and the one not used for longest makes room.
 
-What a model takes is what its manifest says until it is loaded, then what the process grew by if that is more.
+What a model takes is what its manifest says, or what the process grew by when it was loaded if that is more; and what
+the process really has counts, if that is more again.
 """
 
 from __future__ import annotations
@@ -77,7 +78,11 @@ class Residency:
             self._changed.notify_all()
 
     def _has_room(self, needs: int) -> bool:
-        return not self._budget or not self._takes or self._own + sum(self._takes.values()) + needs <= self._budget
+        if not self._budget or not self._takes:
+            return True
+        # A model may have grown since it was loaded.
+        used = max(self._own + sum(self._takes.values()), self._resident())
+        return used + needs <= self._budget
 
     def _oldest(self) -> Resident:
         return min(self._takes, key=lambda model: model.used_s)

@@ -148,8 +148,10 @@ class Worker:
             lane.hold(full)
 
     def _input_ended(self) -> None:
-        self._calls.when_none = self._turns.end
-        if self._calls.in_flight == 0 or self._linger_s <= 0:
+        self._calls.when_none = self._output.when_empty = self._end_if_done
+        self._turns.at(self._turns.now_s() + self._linger_s, self._turns.end)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._calls.in_flight == 0 and self._output.waiting_bytes == 0:
             self._turns.end()
-        else:
-            self._turns.at(self._turns.now_s() + self._linger_s, self._turns.end)
