@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+# Small model files are made there.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "models"))
+
 from running_gateway import Running, gateway, workshop_config
 
 

@@ -88,6 +88,12 @@ CONDITIONS = {
     ),
     "partly": statistics(backend("web", slot(restarts=3, since_s=60.0), DOWN, slot("starting", since_s=3.0))),
     "starting": statistics(backend("web", slot("starting", since_s=4.0)), backend("idle")),
+    "models": statistics(
+        backend(
+            "vision", slot(), models=[{"path": f"/no/such/{name}", "shipped": False} for name in ("a", WIDE, ESCAPE)]
+        ),
+        backend("texts", models=[{"path": "no-such-model", "shipped": True}]),
+    ),
     "stopping": statistics(backend("files", slot()), ready=False),
 }
 
@@ -140,6 +146,9 @@ _backends = st.fixed_dictionaries(
         "queued": _mostly(st.integers(0, 1000)),
         "limits": _mostly(st.fixed_dictionaries({"max_in_flight": st.integers(0, 99), "max_queued": _odd})),
         "slots": _mostly(st.lists(_mostly(_slots), max_size=3)),
+        "models": _mostly(
+            st.lists(_mostly(st.fixed_dictionaries({"path": st.text(max_size=9), "shipped": _odd})), max_size=2)
+        ),
     },
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,35 @@ def test_references_that_go_round_in_circles_end() -> None:
     assert types_of(nest, {"$defs": {"n": nest}}) == frozenset()
     deep: dict[str, Any] = {"type": "array", "items": {"$ref": "#/$defs/d"}}
     assert type_words(deep, {"$defs": {"d": deep}}).startswith("array of array")
+
+
+@pytest.mark.parametrize(
+    ("part", "sent"),
+    [
+        ({"type": "string"}, '"a tide"'),
+        ({}, '"a tide"'),
+        ({"type": "string", "contentEncoding": "base64"}, '"YSB0aWRl"'),
+        ({"anyOf": [{"type": "object"}, {"type": "string", "contentEncoding": "base64"}]}, '"YSB0aWRl"'),
+        ({"$ref": "#/$defs/b"}, '"YSB0aWRl"'),
+        ({"type": "object", "contentEncoding": "base64"}, None),
+    ],
+)
+def test_the_content_of_a_file_is_sent_in_the_encoding_that_is_asked_for(tmp_path: Path, part: Any, sent: Any) -> None:
+    (tmp_path / "f").write_bytes(b"a tide")
+    asked = schema(x=part) | {"$defs": {"b": {"oneOf": [{"contentEncoding": "base64"}]}}}
+    if sent is None:
+        with pytest.raises(BadArguments):
+            read_arguments([f"x=@{tmp_path}/f"], asked, None)
+    else:
+        assert read_arguments([f"x=@{tmp_path}/f"], asked, None)[0] == f'{{"x":{sent}}}'
+
+
+def test_a_file_that_is_no_text_is_sent_where_bytes_are_asked_for_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"\xff\x00")
+    asked = schema(x={"type": "string", "contentEncoding": "base64"}, y={"type": "string"})
+    assert read_arguments([f"x=@{tmp_path}/f"], asked, None)[0] == '{"x":"/wA="}'
+    with pytest.raises(BadArguments, match="is no UTF-8 text"):
+        read_arguments([f"y=@{tmp_path}/f"], asked, None)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from gateway_states import CONDITIONS, DOWN, ESCAPE, PARKED, WIDE, backend, odd_statistics, slot, statistics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_model import write_model
 
 from tidegate.cli.colours import painted
 from tidegate.cli.gateway_facts import read
@@ -141,6 +145,17 @@ def test_a_configuration_that_was_refused_is_said() -> None:
     )
     applied = {"files": ["a.toml"], "last_reload": {**last, "result": "applied", "error": None}}
     assert len(sentences(read(statistics(backend("files", slot()), configuration=applied)))) == 1
+
+
+def test_workers_are_shown_with_what_they_run_even_where_its_manifest_is_elsewhere(tmp_path: Path) -> None:
+    folder, _ = write_model(tmp_path / "words", limits={"memory_bytes": 3 << 20})
+    models = [{"path": str(folder), "shipped": False}, {"path": "/elsewhere/far", "shipped": False}]
+    found = statistics(backend("texts", slot(), models=models), backend("files", slot()))
+    text = "\n".join(painted(line, None, colours=False) for line in picture(found, read(found), None))
+    assert re.search(r"texts +ready .* models +4711", text)
+    assert re.search(r"files +ready .* stdio +4711", text)
+    assert re.search(r"words +texts +text-classification +3\.0 MiB +running", text)
+    assert re.search(r"far +texts +- +- +running", text)
 
 
 @pytest.mark.parametrize("room", [40, 80, 200])

@@ -87,7 +87,7 @@ AFTER = reading(
     [row("files", "read", 300), row("web", "get", 10, 4, tool_error=2, upstream_timeout=2), row("files", "new", 1)],
     cpu_s=1.5,
     refused=3,
-    children=[child("files", 10, 6.0), child("web", 11, 50.0)],
+    children=[child("files", 10, 6.0), {**child("web", 11, 50.0), "models": ["ocr", "voice"]}],
 )
 
 
@@ -147,6 +147,7 @@ def test_the_picture_has_everything_that_was_asked_for() -> None:
     assert "tidegate 0.1.0, up 1 min 40 s, 1 of 2 servers usable, 1 out of order (see `tidegate status`)" in text
     assert "102 requests/s, 2.00 errors/s" in text
     assert "3 sessions, 4 of 2048 connections, 2 in flight, 0 queued, memory 38.1 MiB, CPU 25 %, 3 refused" in text
+    assert "ocr, voice" in next(line for line in shown if line.startswith("web  ") and " 11 " in line)
     for title in ("BACKEND", "CALLS/S", "ERRORS/S", "P50", "P99", "IN FLIGHT", "QUEUED", "RESTARTS", "TOOL", "PID"):
         assert title in text
 

@@ -7,6 +7,7 @@ the time between them are all that a rate needs, and the daemon keeps nothing fo
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +15,7 @@ from tidegate import __version__
 from tidegate.admin.answer import answer
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
+from tidegate.config.snapshot import Backend
 from tidegate.control.telemetry.backend_state import backend_state, backend_up, children, dicts
 from tidegate.control.telemetry.latencies import BOUNDS_S
 from tidegate.control.telemetry.metrics import Metrics
@@ -52,10 +54,7 @@ class ActivityPage:
                 "bounds_s": BOUNDS_S,
                 "calls": list(self._metrics.rows()),
                 "backends": [_backend(backend, limits.get(str(backend.get("backend")))) for backend in backends],
-                "children": [
-                    _child(backend, slot, link, limits.get(str(backend.get("backend"))))
-                    for backend, slot, link in links
-                ],
+                "children": [_child(backend, slot, link, limits) for backend, slot, link in links],
             },
         )
 
@@ -75,7 +74,9 @@ def _backend(backend: dict[str, Any], config: Any) -> dict[str, object]:
     }
 
 
-def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any], configured: Any) -> dict[str, object]:
+def _child(
+    backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any], configured: Mapping[str, Backend]
+) -> dict[str, object]:
     config = configured.get(str(backend.get("backend")))
     pid = link.get("pid")
     used = tree_usage(pid) if isinstance(pid, int) else None
@@ -87,5 +88,5 @@ def _child(backend: dict[str, Any], slot: dict[str, Any], link: dict[str, Any], 
         "memory_bytes": used.memory_bytes if used is not None else link.get("memory_bytes"),
         "processes": used.processes if used is not None else None,
         "restarts": slot.get("restarts"),
-        "models": [PurePath(model.path).name for model in getattr(config, "models", ())],
+        "models": [PurePath(model.path).name for model in config.models] if config is not None else [],
     }

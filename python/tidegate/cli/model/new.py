@@ -64,7 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write a model.toml for a model file of your own, with digests and what the file declares."
     parser.epilog = _EPILOG
     parser.add_argument("directory", metavar="DIR", help="where; its last part is the model's name")
-    parser.add_argument("--task", choices=sorted(TASKS), required=True, help="what it is for")
+    tasks = sorted(TASKS)
+    parser.add_argument(
+        "--task", choices=tasks, metavar="TASK", required=True, help=f"what it is for: {', '.join(tasks)}"
+    )
     parser.add_argument(
         "--file", action="append", metavar="[ROLE=]FILE", required=True, help="of the model; may be repeated"
     )

@@ -1,6 +1,6 @@
 """The models of a running gateway, as a table of `tidegate status`.
 
-The gateway says which folders its workers have; what stands in their manifests is read here, where they are on this box.
+The gateway says which folders its workers have; what stands in their manifests is read here, if they are on this box.
 """
 
 from __future__ import annotations
