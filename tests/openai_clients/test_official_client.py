@@ -139,10 +139,11 @@ def test_texts_become_numbers(client: OpenAI) -> None:
 
 
 def test_models_are_those_that_lead_somewhere(client: OpenAI) -> None:
-    # Of `gpt-*` nobody could choose one, so its tool stands for it only where it is a model's name, too.
-    assert [model.id for model in client.models.list()] == ["embedder", "secret"]
+    # Of `gpt-*` nobody could choose one, so the tool's own name stands there.
+    assert [model.id for model in client.models.list()] == ["chat", "embedder", "secret"]
+    assert client.chat.completions.create(model="chat", messages=asked("hi")).model == "chat"
     assert client.models.retrieve("gpt-4o/mini").id == "gpt-4o/mini"
-    for absent in ("gone", "nobody"):
+    for absent in ("gone", "nobody", "missing", "echo"):
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve(absent)
 

@@ -1,4 +1,6 @@
-"""Which tool a model's name stands for: the first glob of the configuration that matches it."""
+"""Which tool a model's name stands for: that of the first glob that matches it. Failing all, a tool that models lead to
+may be named itself.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,14 @@ def tool_of(models: Models, model: str) -> str:
         for pattern, tool in models:
             if fnmatchcase(model, pattern):
                 return tool
+        if any(model == tool for _, tool in models):
+            return model
     raise UnknownModel(model)
 
 
 def listed(models: Models, tools: Container[str]) -> list[str]:
     """Names to choose from, each of which leads to one of `tools`: those that the configuration spells out, and, where
-    it has only a glob for a tool, the tool's own.
+    it has a glob for a tool, the tool's own.
     """
     found: dict[str, None] = {}
     for pattern, tool in models:
