@@ -15,8 +15,9 @@ from judge import PASS, Judge, ask, guarded
 from scripted_server import Received, ScriptedServer, tool
 from test_filters import take_up
 
+from tidegate.config.model_workers import capabilities_backend
+from tidegate.config.snapshot import Capability, Limits, Sampling
 from tidegate.config.snapshot import Client as TokenOwner
-from tidegate.config.snapshot import Limits, Sampling
 from tidegate.events import Event, ExchangeDone
 
 pytestmark = pytest.mark.anyio
@@ -130,10 +131,14 @@ async def test_a_tool_answers_for_a_client_that_cannot(era: str, way_in: str, se
             assert answer == ANSWER
             asked = chat.said("tools/call")[-1].params
             assert (asked["name"], asked["arguments"]) == ("chat", ARGUMENTS)
+            call.progress(1)
             call.progress(2)
             call.text("done")
             assert (await pending.reply()).text == "done"
         assert not len(client.questions)
+        # To the client all rounds are one request, whose progress rises.
+        heard = [notice["params"]["progress"] for notice in client.notices]
+        assert heard == ([1, 1, 2] if server_era == "session" else [1, 2]) * 3
         assert home.daemon.gateway.admission.in_flight == 0
 
 
@@ -614,3 +619,45 @@ async def test_a_filter_a_person_and_a_model_have_their_say_in_turn(era: str) ->
         call.text("done")
         assert (await pending.reply()).text == "done"
         assert "chat" in [seen.call["tool"] for seen in judge.seen]
+
+
+@four
+async def test_a_capability_samples_here_or_in_the_cloud_and_what_must_stay_stays(
+    era: str, way_in: str, server_era: str, way_out: str
+) -> None:
+    here = ScriptedServer("modern", "here", tools=(tool("chat"),))
+    cloud = ScriptedServer("modern", "cloud", tools=(tool("chat"),))
+    chat = Capability("chat", order=("here__chat", "cloud__chat"), stay=("patient",))
+    async with house(
+        ScriptedServer(server_era),
+        here,
+        cloud,
+        transport=[way_out, "tcp", "tcp"],
+        fields=[{"prefix": ""}, {}, {"remote": True}],
+        backends=[capabilities_backend((chat,))],
+        sampling=CHAT,
+    ) as home:
+        client = await home.client(way_in, era)
+        for classes in ({}, {DATA_CLASS: "patient"}):
+            pending = client.tool("echo", meta=classes)
+            call = await home.server.next_call()
+            answer: asyncio.Future[Json] | None = None
+            if server_era == "session":
+                answer = call.ask("sampling/createMessage", ASKED)
+            else:
+                call.reply(wanting(("k", "sampling/createMessage", ASKED)))
+            (await here.next_call("tools/call")).fail(-32603, "out of memory")
+            if not classes:
+                says(await cloud.next_call("tools/call"))
+            if answer is not None:
+                said = await within(answer)
+                assert ("error" in said) is bool(classes)
+                call.text("done")
+            elif not classes:
+                (await home.server.next_call()).text("done")
+            reply = await pending.reply()
+            if server_era == "session" or not classes:
+                assert reply.text == "done"
+            else:
+                assert reply.error["data"]["method"] == "sampling/createMessage"
+        assert len(cloud.calls) == 1

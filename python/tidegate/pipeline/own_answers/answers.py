@@ -143,9 +143,9 @@ class OwnAnswers:
 
     def concerns(self, exchange: Exchange, service: Service) -> bool:
         """Whether the result of this request to a stateless server may have a question for the gateway."""
-        if exchange.envelope.method not in ASKABLE:
+        if not (self.on or service.config.models) or exchange.envelope.method not in ASKABLE:
             return False
-        return bool(service.config.models) or (self.on and self.samples_for(exchange.client))
+        return bool(service.config.models) or self.samples_for(exchange.client)
 
     def answers(self, method: str, exchange: Exchange, service: Service) -> bool:
         """Whether a question in a result is the gateway's."""
