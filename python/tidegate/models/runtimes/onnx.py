@@ -128,7 +128,7 @@ class OnnxSession:
             if size > self._limits.memory_bytes:
                 mib = self._limits.memory_bytes >> 20
                 raise ModelRefused(
-                    f"`{self.name}` declares `{tensor.name}` of {size} bytes; it may use {mib} MiB in all"
+                    f"`{self.name}` declares `{tensor.name}` of {size} bytes or more; it may use {mib} MiB"
                 )
         if file.inputs and {tensor.name for tensor in file.inputs} != self._by_name.keys():
             declared = _names({tensor.name: tensor for tensor in file.inputs})
@@ -186,9 +186,7 @@ def _outside(location: str, beside: Mapping[str, Path], name: str) -> Path:
     """Raises: ModelRefused, for any place but a file that the manifest pins by exactly this path."""
     path = beside.get(location)
     if path is None:
-        raise ModelRefused(
-            f"`{name}` keeps weights in `{location}`, which its manifest does not name as a file of its own"
-        )
+        raise ModelRefused(f"`{name}` keeps weights in `{location}`, which is none of the files in its manifest")
     return path
 
 
