@@ -143,7 +143,7 @@ def test_a_model_that_makes_no_sense_is_refused_with_the_reason(
     assert capfd.readouterr() == ("", "")
 
 
-# -- weights outside ----------------------------------------------------------------------------------------------------
+# -- weights outside ---------------------------------------------------------------------------------------------------
 
 
 def in_a_constant(weights: bytes) -> bytes:
@@ -204,7 +204,7 @@ def test_a_pinned_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, weights, beside={"weights.bin": tmp_path / "short.bin"})
 
 
-# -- sizes, operators, depth --------------------------------------------------------------------------------------------
+# -- sizes, operators, depth -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [[1 << 40], [1 << 20, 1 << 20], [1 << 62, 4]])

@@ -89,21 +89,6 @@ def binary(arguments: Json, name: str, max_bytes: int) -> bytes:
     raise BadInput(f"`{name}` {missing}: {_WHAT_TO_SEND}")
 
 
-def text(arguments: Json, name: str, max_bytes: int) -> str:
-    """The text of the argument `name`, which may not be empty. Raises: BadInput."""
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value:
-        said = "is missing or empty" if value in (None, "") else f"is {_kind(value)}"
-        raise BadInput(f"`{name}` {said}: send it as text")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise BadInput(f"`{name}` has half of a surrogate pair in it: send whole characters") from None
-    if size > max_bytes:
-        raise BadInput(f"`{name}` has {size} bytes and may have {max_bytes}: send less, or in parts")
-    return value
-
-
 def only(arguments: Json, known: frozenset[str]) -> None:
     """Raises: BadInput, for an argument that there is none of: a misspelt one would be passed over in silence."""
     for name in arguments:
