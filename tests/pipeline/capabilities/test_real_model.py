@@ -112,16 +112,20 @@ async def test_a_worker_that_is_killed_in_the_middle_loses_the_call_to_the_cloud
         assert now.worker != pid
 
 
-async def test_a_worker_that_stands_still_is_busy_and_the_cloud_has_the_call() -> None:
+async def test_a_worker_that_does_not_begin_is_busy_and_the_cloud_has_the_call() -> None:
     async with box(busy_ms=100) as now:
         await until_local(now)
         os.kill(now.worker, signal.SIGSTOP)
         try:
-            pending = now.begin(GERMAN + " Noch einer.")
+            first = now.begin(GERMAN)
+            service = next(one for one in now.house.daemon.gateway.services if one.name == "text")
+            await until(lambda: any(slot.connection and slot.connection.working for slot in service.slots.values()))
+            second = now.begin(GERMAN + " Noch einer.")
             reply_with(await now.cloud.next_call("tools/call"), "cloud", confidence=0.9)
-            assert served_by(await pending.reply())["why"] == "busy"
+            assert served_by(await second.reply())["why"] == "busy"
         finally:
             os.kill(now.worker, signal.SIGCONT)
+        assert served_by(await first.reply())["where"] == "local"
 
 
 async def until_local(now: Box) -> None:

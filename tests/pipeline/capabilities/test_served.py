@@ -309,6 +309,22 @@ def piece(asked: Received, number: int, text: str) -> None:
     asked.notify("notifications/progress", {"progressToken": asked.token, "progress": number, "message": text})
 
 
+@pytest.mark.parametrize("token", [1, "a-token-far-longer-than-the-one-that-the-server-has"])
+async def test_pieces_of_an_answer_reach_the_client_however_long_its_token_is(token: int | str) -> None:
+    async with stage() as now:
+        client = await now.house.client("tcp", "modern")
+        pending = now.begin(client, {"progressToken": token}, {"messages": [{"role": "user", "content": "hello"}]})
+        asked = await now.here.next_call("tools/call")
+        for number, text in enumerate(("Once", " upon", " a time"), 1):
+            piece(asked, number, text)
+        reply_with(asked, "Once upon a time")
+        await pending.reply()
+        told = [one["params"] for one in client.notices if one["method"] == "notifications/progress"]
+        assert [(one["progressToken"], one["message"]) for one in told] == [
+            (token, "Once"), (token, " upon"), (token, " a time")
+        ]  # fmt: skip
+
+
 @eras
 async def test_an_answer_whose_beginning_the_client_has_is_finished_by_nobody_else(client_era: str) -> None:
     async with stage() as now:

@@ -15,7 +15,6 @@ from tidegate.pipeline.capabilities.locality import where_is
 from tidegate.pipeline.capabilities.recent import Recent
 from tidegate.pipeline.catalogues import Catalogues, service_of
 from tidegate.pipeline.exchange import ClientView
-from tidegate.pipeline.route.catalog import Route
 from tidegate.pipeline.upstream.service import Service
 
 FiltersOf = Callable[[str], Iterable[Filter]]
@@ -38,11 +37,13 @@ class PowerState(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A tool as it is now. `service` and `route` are None for one that no backend has."""
+    """A tool as it is now. `service` is None for one that no backend has."""
 
     facts: Facts
     service: Service | None = None
-    route: Route | None = None
+    may_queue: bool = False
+    """It has a queue of its own, behind the gateway's, and may have something in it: that a model has a call does not
+    mean that it is at it."""
 
     @property
     def where(self) -> Where:
@@ -84,7 +85,13 @@ class Lookout:
             memory_until_s=self._recent.memory_until_s(tool),
             unreached_until_s=self._recent.unreached_until_s(service.name, tool),
         )
-        return Found(facts, service, route)
+        models = bool(service.config.models)
+        return Found(facts, service, models and (_is_used(service, client) or not self._recent.is_warm(tool)))
+
+
+def _is_used(service: Service, client: ClientView) -> bool:
+    slot = service.existing_slot(client)
+    return slot is not None and slot.connection is not None and slot.connection.working > 0
 
 
 def _state(service: Service, client: ClientView) -> tuple[State, float]:

@@ -17,6 +17,8 @@ _FIRST_S: Final = 4.0
 _MOST_S: Final = 60.0
 _MEMORY_S: Final = 10.0
 """A model is unloaded, or another one is, and there is room again."""
+_WARM_S: Final = 10.0
+"""A model that was used is not unloaded sooner, unless memory is scarce."""
 _MOST_KEPT: Final = 1024
 
 
@@ -46,12 +48,18 @@ class Recent:
         self._backends: dict[str, _Trouble] = {}
         self._tools: dict[str, _Trouble] = {}
         self._memory: dict[str, float] = {}
+        self._warm: dict[str, float] = {}
+        """Until when."""
 
     def unreached_until_s(self, backend: str, tool: str) -> float:
         return max((one.until_s for one in self._of(backend, tool)), default=0.0)
 
     def memory_until_s(self, tool: str) -> float:
         return self._memory.get(tool, 0.0)
+
+    def is_warm(self, tool: str) -> bool:
+        """It answered not long ago: there is nothing to be loaded for it."""
+        return self._clock.now_s() < self._warm.get(tool, 0.0)
 
     def begun(self, backend: str, tool: str, most_s: float) -> None:
         """An attempt has, which takes at most so long."""
@@ -75,6 +83,9 @@ class Recent:
             self._backends.pop(backend, None)
             self._tools.pop(tool, None)
             self._memory.pop(tool, None)
+            if how == "answered":
+                _make_room(self._warm, tool)
+                self._warm[tool] = now_s + _WARM_S
             if how == "no_memory":
                 _make_room(self._memory, tool)
                 self._memory[tool] = now_s + _MEMORY_S
@@ -84,6 +95,7 @@ class Recent:
         self._backends.clear()
         self._tools.clear()
         self._memory.clear()
+        self._warm.clear()
 
     def statistics(self) -> dict[str, object]:
         """What is held against whom, and for how many more seconds."""

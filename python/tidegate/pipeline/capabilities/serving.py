@@ -92,7 +92,7 @@ class _Running:
         self.timer: asyncio.TimerHandle | None = None
         self.patience: asyncio.TimerHandle | None = None
         self.sign = False
-        """The tool has shown that it works on it."""
+        """The tool has shown that it works on it, or does so as soon as it has it."""
 
     def stop(self) -> None:
         """Its timers."""
@@ -144,6 +144,8 @@ class Serving:
             attempt_timeout_s=capability.attempt_timeout_s,
         )
         self._found: dict[str, Found] = {}
+        self._looked = False
+        """Nothing has happened since."""
         self._tried: list[Tried] = []
         self._attempts: list[EndedAttempt] = []
         self._running: _Running | None = None
@@ -156,16 +158,21 @@ class Serving:
         self._progress = -1.0
 
     def start(self) -> None:
-        unknown = [tool for tool in self._rules.order if not self._bench.find(self._client, tool).facts.listed]
-        if unknown and self._bench.hear(self._client, unknown, self._patience_s(unknown), self._step):
+        self._look()
+        unknown = [tool for tool, found in self._found.items() if not found.facts.listed]
+        if unknown and self._bench.hear(self._client, unknown, self._patience_s(unknown), self._heard):
             return
+        self._step()
+
+    def _heard(self) -> None:
+        self._looked = False
         self._step()
 
     def _patience_s(self, unknown: list[str]) -> float:
         """How long to wait for what is still to be heard: not long if somebody else could be asked meanwhile."""
-        known = [tool for tool in self._rules.order if tool not in unknown]
+        known = [tool for tool in self._found if tool not in unknown]
         if self._stays_for:
-            known = [tool for tool in known if self._bench.find(self._client, tool).where == "local"]
+            known = [tool for tool in known if self._found[tool].where == "local"]
         most_s = self._rules.busy_ms / 1000 if known else self._rules.attempt_timeout_s
         return max(0.0, min(most_s, self._remaining_s()))
 
@@ -189,6 +196,11 @@ class Serving:
 
     # -- step by step -------------------------------------------------------------------------------------------
 
+    def _look(self) -> None:
+        """At the tools as they are now."""
+        self._found = {tool: self._bench.find(self._client, tool) for tool in self._rules.order}
+        self._looked = True
+
     def _step(self) -> None:
         """Goes on until something is under way, or all is over."""
         if self._stepping:
@@ -205,7 +217,9 @@ class Serving:
         if self._principal.revoked:
             self._fail(Unauthorized("the token of this request is not valid any more"))
             return
-        self._found = {tool: bench.find(self._client, tool) for tool in self._rules.order}
+        if not self._looked:
+            self._look()
+        self._looked = False
         facts: dict[str, Facts] = {tool: found.facts for tool, found in self._found.items()}
         power = bench.power
         now = Now(
@@ -228,7 +242,8 @@ class Serving:
         found = self._found[step.tool]
         running = self._running = _Running(step, found, bench.clock.now_s())
         # One with a queue of its own says by its progress that it has begun.
-        waits = step.patience_ms is not None and _has_queue(found)
+        waits = step.patience_ms is not None and found.may_queue
+        running.sign = not waits
         try:
             exchange = AttemptExchange(
                 step.tool,
@@ -259,7 +274,7 @@ class Serving:
         exchange = running.exchange
         if running is not self._running or exchange is None:
             return
-        if exchange.sent and (running.sign or not _has_queue(running.found)):
+        if exchange.sent and running.sign:
             return
         self._stop()
         self._note(running, "withdrawn", "busy", None, None)
@@ -311,6 +326,8 @@ class Serving:
             # It lacks what clients were told that they get; better than nothing, and worse than all else.
             confidence = _UNFIT
         unsure = confidence is not None and confidence < self._rules.min_confidence
+        # There is nothing left to find out.
+        self._looked = not unsure
         self._note(running, "answered", "unsure" if unsure else "ok", result, None, confidence)
 
     def _note(
@@ -336,7 +353,8 @@ class Serving:
             return
         running.sign = True
         told = self._progressed
-        span = envelope.params_span
+        # The token was written anew since the message was scanned, so offsets of then may be off.
+        span = find_member(message, "params")
         if told is None or span is None:
             return
         at = find_member(message, "message", *span) if self._streams else None
@@ -395,11 +413,6 @@ class Serving:
                 attempts=len(self._attempts),
             )
         )
-
-
-def _has_queue(found: Found) -> bool:
-    """Of its own, beside the gateway's: a model begins with a call when it says so, not when it gets it."""
-    return found.service is not None and bool(found.service.config.models)
 
 
 def _how(slug: str) -> Ended:
