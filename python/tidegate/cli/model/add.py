@@ -193,7 +193,7 @@ def _install(args: argparse.Namespace, opened: Opened) -> None:
 def _check_files(opened: Opened) -> int:
     """Raises: Refused."""
     try:
-        return opened.check_files()
+        return sum(path.stat().st_size for path in opened.check_files().values())
     except ModelFailed as error:
         raise Refused(f"{error}; nothing was added") from error
 

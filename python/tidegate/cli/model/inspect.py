@@ -101,6 +101,10 @@ def _print(configured: Configured | None, state: State, tools: Tried | str, snap
         say(advice(opened, state.missing))
 
 
+def _place(state: State, role: str) -> str | None:
+    return str(state.places[role]) if role in state.places else None
+
+
 def _values(configured: Configured | None, state: State, tools: Tried | str) -> dict[str, Any]:
     found: dict[str, Any] = {"state": state.words, "usable": state.usable, "missing": list(state.missing)}
     if state.opened is not None:
@@ -114,7 +118,7 @@ def _values(configured: Configured | None, state: State, tools: Tried | str) -> 
             "folder": str(manifest.folder),
             "shipped": bool(state.opened.shipped),
             "digest": manifest.digest,
-            "files": [asdict(file) for file in manifest.files],
+            "files": [{**asdict(file), "place": _place(state, file.role)} for file in manifest.files],
             "install": list(manifest.install),
             "limits": asdict(manifest.limits),
             "settings": manifest.settings,

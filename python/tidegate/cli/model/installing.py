@@ -6,6 +6,7 @@ installed. What a model of somebody else wants is only named: which version to t
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from tidegate.cli.model.opened import Opened
 from tidegate.cli.refused import Refused
-from tidegate.cli.terminal import say
+from tidegate.cli.terminal import is_person, say
 from tidegate.config.shipped_models import REQUIREMENTS
 
 _WHY_LINES = 4
@@ -30,11 +31,9 @@ def install_command(opened: Opened) -> str:
 def advice(opened: Opened, missing: tuple[str, ...]) -> str:
     """A sentence that says what to do about it."""
     packages = f"it needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-    if opened.shipped:
-        return (
-            f"{packages}; `tidegate model add {opened.shipped} --install` installs it, by `{install_command(opened)}`"
-        )
-    return f"{packages}; `{install_command(opened)}` installs it"
+    if not opened.shipped:
+        return f"{packages}: `{install_command(opened)}`"
+    return f"{packages}: `tidegate model add {opened.shipped} --install`, which runs `{install_command(opened)}`"
 
 
 def install(opened: Opened, missing: tuple[str, ...]) -> None:
@@ -59,10 +58,22 @@ def install(opened: Opened, missing: tuple[str, ...]) -> None:
             f"`{command} --break-system-packages`"
         )
     say(f"installing {', '.join(missing)}: {command}")
-    done = subprocess.run(_command(opened), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 (our own file)
+    heard = not is_person(sys.stderr)  # a person sees what pip says while it says it
+    # What lies in the directory that a person happens to be in is not imported.
+    environ = {**os.environ, "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(  # noqa: S603 (our own file)
+        _command(opened),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if heard else sys.stderr,
+        stderr=subprocess.PIPE if heard else None,
+        text=True,
+        check=False,
+        env=environ,
+    )
     if done.returncode != 0:
-        why = "\n".join(done.stderr.strip().splitlines()[-_WHY_LINES:])
-        raise Refused(f"pip ended with {done.returncode}; nothing was added. It said:\n{why}")
+        why = "\n".join((done.stderr or "").strip().splitlines()[-_WHY_LINES:])
+        said = f". It said:\n{why}" if why else ""
+        raise Refused(f"pip ended with {done.returncode}; nothing was added{said}")
     invalidate_caches()
     if left := opened.missing():
         raise Refused(f"pip is done, and {', '.join(left)} cannot be found all the same; nothing was added")

@@ -34,10 +34,10 @@ class Opened:
         """Packages that it needs and that are not installed."""
         return missing_packages(self.folder)
 
-    def check_files(self) -> int:
-        """Bytes of all its files, which are what the manifest says. Reads all of them. Raises: ModelFailed."""
+    def check_files(self) -> dict[str, Path]:
+        """Where its files are, by role, all of which are what the manifest says. Reads them. Raises: ModelFailed."""
         files = ModelFiles(self.manifest)
-        return sum(files.place(file.role).stat().st_size for file in self.manifest.files)
+        return {file.role: files.place(file.role) for file in self.manifest.files}
 
 
 def find_folder(named: str) -> tuple[Path, str]:

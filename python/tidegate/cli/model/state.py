@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tidegate.cli.model.configured import Configured
@@ -25,6 +27,8 @@ class State:
     opened: Opened | None = None
     missing: tuple[str, ...] = ()
     """Packages."""
+    places: Mapping[str, Path] = field(default_factory=dict)
+    """Of its files, by role; only where they were looked at and are right."""
 
     @property
     def usable(self) -> bool:
@@ -57,9 +61,9 @@ def opened_state(opened: Opened, *, thorough: bool) -> State:
         ]
         return State(f"{gone[0]} is missing", "gone", opened) if gone else State("ready", opened=opened)
     try:
-        opened.check_files()
+        places = opened.check_files()
     except ModelMissing as error:
         return State(str(error), "gone", opened)
     except ModelFailed as error:
         return State(str(error), "digest", opened)
-    return State("ready", opened=opened)
+    return State("ready", opened=opened, places=places)
