@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,11 +17,15 @@ from running_gateway import gateway
 from small_model import MODEL, VECTORS, write_model
 
 from tidegate.cli import exit_codes, main
+from tidegate.cli.arguments import read_arguments
 from tidegate.cli.model import child, installing
+from tidegate.cli.model.described import example_call
 from tidegate.config import shipped_models
 from tidegate.config.embedded import default_snapshot
 from tidegate.config.load import load
 from tidegate.config.shipped_models import is_installed, shipped_model_folder
+from tidegate.models.catalogue import make_task
+from tidegate.models.files import ModelFiles
 from tidegate.models.manifest import read_manifest
 
 needs_language = pytest.mark.skipif(not is_installed("language"), reason="its packages are not installed")
@@ -346,3 +351,16 @@ def test_what_comes_with_tidegate_can_be_read_and_installed(name: str) -> None:
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
     assert {one.lower().replace("_", "-") for one in manifest.install} <= pinned
     assert "://" not in (folder / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("name", shipped_models.shipped_models())
+def test_the_call_that_is_proposed_has_everything_that_the_tool_asks_for(name: str, box: Path) -> None:
+    folder = shipped_model_folder(name)
+    assert folder is not None
+    manifest = read_manifest(folder)
+    for tool in make_task(manifest, ModelFiles(manifest).place).tools:
+        words = shlex.split(
+            example_call({"inputSchema": tool.input_schema}, "x").replace("@FILE", f"@{folder}/model.toml")
+        )
+        assert words[:3] == ["tidegate", "call", "x"]
+        read_arguments(words[3:], tool.input_schema, None)

@@ -209,10 +209,11 @@ def _tried(args: argparse.Namespace, request: Request, home: Home) -> Tried:
 
 def _show(request: Request, found: Tried, file_bytes: int) -> None:
     width = max(len(label) for label, _ in rows(request.opened))
-    print(f"  {'files':<{width}}  {size(file_bytes)}, their digests are right")
+    if request.opened.manifest.files:
+        print(f"  {'files':<{width}}  {size(file_bytes)}, their digests are right")
     if found.load_ms is not None:
         takes = f", takes {size(found.memory_bytes)}" if found.memory_bytes is not None else ""
-        print(f"  {'loaded':<{width}}  in {found.load_ms / 1000:.2g} s{takes}")
+        print(f"  {'loaded':<{width}}  in {max(found.load_ms / 1000, 0.01):.2g} s{takes}")
         declared = request.opened.manifest.limits.memory_bytes
         if found.memory_bytes is not None and found.memory_bytes > declared:
             print(f"  its manifest says that it takes {size(declared)}: `limits.memory_bytes` is too low")
