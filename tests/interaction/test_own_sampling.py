@@ -661,3 +661,90 @@ async def test_a_capability_samples_here_or_in_the_cloud_and_what_must_stay_stay
             else:
                 assert reply.error["data"]["method"] == "sampling/createMessage"
         assert len(cloud.calls) == 1
+
+
+@four
+async def test_what_must_stay_is_not_sampled_elsewhere(era: str, way_in: str, server_era: str, way_out: str) -> None:
+    """The server serves a capability whose data must stay, and the tool that samples is in the cloud."""
+    cloud = ScriptedServer("modern", "cloud", tools=(tool("chat"),))
+    capability = Capability("ocr", order=("echo",), stay=("patient",))
+    async with house(
+        ScriptedServer(server_era),
+        cloud,
+        transport=[way_out, "tcp"],
+        fields=[{"prefix": ""}, {"remote": True}],
+        backends=[capabilities_backend((capability,))],
+        sampling=Sampling("cloud__chat"),
+    ) as home:
+        client = await home.client(way_in, era)
+        for classes in ({DATA_CLASS: "patient"}, {}):
+            pending = client.tool("ocr", meta=classes)
+            call = await home.server.next_call()
+            if server_era == "session":
+                answer = call.ask("sampling/createMessage", ASKED)
+                if not classes:
+                    says(await cloud.next_call("tools/call"))
+                assert ("error" in await within(answer)) is bool(classes)
+                call.text("done")
+            else:
+                call.reply(wanting(("k", "sampling/createMessage", ASKED)))
+                if not classes:
+                    says(await cloud.next_call("tools/call"))
+                    (await home.server.next_call()).text("done")
+            reply = await pending.reply()
+            assert ("result" in reply.message) is (server_era == "session" or not classes)
+        assert len(cloud.calls) == 1
+
+
+@pytest.mark.parametrize(("who", "answered"), [("ada", True), ("bob", False)])
+async def test_a_late_question_may_belong_to_what_another_gave_up(who: str, answered: bool) -> None:
+    owners = [TokenOwner(name, sha256(name.encode()).hexdigest()) for name in ("ada", "bob")]
+    async with asking_house("session", "stdio", owners=owners) as (home, chat):
+        ada = await home.client("tcp", "session", token="ada")
+        pending = ada.tool("echo")
+        await home.server.next_call()
+        ada.cancel(pending)
+        await home.server.wait_heard("notifications/cancelled")
+        other = await home.client("tcp", "session", token=who)
+        pending = other.tool("echo")
+        call = await home.server.next_call()
+        answer = call.ask("sampling/createMessage", ASKED)
+        if answered:
+            says(await chat.next_call("tools/call"))
+        assert ("result" in await within(answer)) is answered
+        call.text("done")
+        assert (await pending.reply()).text == "done"
+
+
+@pytest.mark.parametrize(("era", "way_out"), [("session", "stdio"), ("modern", "stdio"), ("modern", "http")])
+async def test_a_call_waits_for_the_model_and_then_its_deadline_holds_again(era: str, way_out: str) -> None:
+    servers = (ScriptedServer("session"), ScriptedServer("modern", "chat", tools=(tool("chat"),)))
+    fields: list[Json] = [{"prefix": "", "call_timeout_s": 0.3}, {"prefix": ""}]
+    async with house(*servers, transport=[way_out, "tcp"], fields=fields, sampling=CHAT) as home:
+        client = await home.client("http", era)
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        answer = call.ask("sampling/createMessage", ASKED)
+        chatting = await servers[1].next_call("tools/call")
+        # Longer than any deadline of the call: nothing but time can show it.
+        await asyncio.sleep(0.5)
+        says(chatting)
+        assert (await within(answer))["result"] == ANSWER
+        assert "within 0.3 s" in (await pending.reply()).error["message"]
+
+
+async def test_answers_that_wait_outlive_a_reload() -> None:
+    async with asking_house("modern", "http") as (home, chat):
+        client = await home.client("http", "modern", capabilities={"elicitation": {}})
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        call.reply(wanting(("a", "elicitation/create", FORM), ("b", "sampling/createMessage", ASKED)))
+        says(await chat.next_call("tools/call"))
+        asked = (await pending.reply()).result
+        take_up(home, sampling=Sampling())
+        params = {"name": "echo", "arguments": {}, "inputResponses": {"a": ACCEPT}}
+        last = client.begin("tools/call", params | {"requestState": asked["requestState"]})
+        call = await home.server.next_call()
+        assert (call.params["requestState"], call.params["inputResponses"]) == ("s", {"a": ACCEPT, "b": ANSWER})
+        call.text("done")
+        assert (await last.reply()).text == "done"

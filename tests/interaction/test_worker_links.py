@@ -12,7 +12,7 @@ from heard import Json, until
 from scripted_server import ScriptedServer, tool
 
 from tidegate.config.snapshot import Client as TokenOwner
-from tidegate.config.snapshot import Limits, Model
+from tidegate.config.snapshot import Limits, Model, Sampling
 from tidegate.events import Event, ExchangeDone
 
 pytestmark = pytest.mark.anyio
@@ -133,8 +133,9 @@ async def test_what_is_too_large_ends_the_call(era: str, way_in: str) -> None:
 
 
 @ERAS
-async def test_only_workers_may_want_that(era: str, way_in: str) -> None:
-    async with worker_house(models=False) as (home, files):
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling("read")], ids=["alone", "one that may ask for a model"])
+async def test_only_workers_may_want_that(era: str, way_in: str, sampling: Sampling) -> None:
+    async with worker_house(models=False, sampling=sampling) as (home, files):
         client = await home.client(way_in, era)
         pending = client.tool("read")
         (await home.server.next_call()).reply(wanting(URI))
