@@ -71,6 +71,6 @@ class House:
 def house(folder: Path, more: str) -> Iterator[House]:
     command = json.dumps([sys.executable, "-I", "-S", str(_HERE / "fake_models.py"), str(folder / "stopped")])
     config = folder / "tidegate.toml"
-    config.write_text(f"[backends.fake]\ncommand = {command}\n{LIMITS}{more}", encoding="utf-8")
+    config.write_text(f'[backends.fake]\nprefix = ""\ncommand = {command}\n{LIMITS}{more}', encoding="utf-8")
     with daemon(folder, config) as process:
         yield House(folder, process.ready["http"][0].removesuffix("/mcp"))

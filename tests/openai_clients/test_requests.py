@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,25 @@ def test_the_answer_says_who_served(open_house: House) -> None:
     assert answer["tidegate"]["served_by"]["where"] == "cloud"
 
 
+def test_a_capability_says_who_served_and_why(tmp_path: Path) -> None:
+    routed = """
+[capabilities.talk]
+order = ["gone__chat", "chat"]
+[openai]
+models = { "gpt-*" = "talk" }
+"""
+    with house(tmp_path, routed) as here:
+        _, headers, answer = here.say("hi")
+        assert headers["x-tidegate-served-by"].startswith("local chat; why=")
+        served_by = answer["tidegate"]["served_by"]
+        assert (served_by["tool"], served_by["where"]) == ("chat", "local")
+        assert served_by["attempts"][-1]["outcome"] == "ok"
+        stream = exchange(here, raw({"model": "gpt-x", "messages": USER, "stream": True}, "1.0"))
+        assert said_in(stream) == "hi "
+        assert b'"where":"local"' in stream
+        assert here.ask("GET", "/v1/models")[2]["data"][0]["id"] == "talk"
+
+
 ODD_BODIES = {
     "nothing": (b"", 400, "not_json"),
     "no JSON": (b"{", 400, "not_json"),
@@ -257,7 +277,7 @@ def test_a_reader_that_does_not_read_is_cut_off_and_its_call_stops(open_house: H
         assert b'"error"' not in told
 
 
-def test_off_unless_it_is_configured(tmp_path: Any) -> None:
+def test_off_unless_it_is_configured(tmp_path: Path) -> None:
     with house(tmp_path, "") as closed:
         for method, path in (
             ("POST", CHAT),
