@@ -119,16 +119,6 @@ def test_nothing_is_written_on_stdout(capfd: pytest.CaptureFixture[str]) -> None
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model"])
-def test_a_file_that_is_no_fasttext_model_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "broken.ftz"
-    path.write_bytes(content)
-    task = TextClassification(manifest("text-classification", [file(path)], tmp_path), lambda role: path)
-    with pytest.raises(ModelRefused, match=r"Model `probe`: `broken\.ftz`"):
-        task.load(1)
-    task.unload()
-
-
 def test_a_setting_that_it_does_not_know_refuses_the_model(tmp_path: Path) -> None:
     path = tmp_path / "model.ftz"
     path.write_bytes(b"")

@@ -297,7 +297,7 @@ def test_more_than_an_answer_may_hold_is_refused(tmp_path: Path) -> None:
         [task.prepare("run", {"inputs": {"x": {"dtype": "float32", "data": [[1] * 5]}}})], [Silence()]
     )
     assert isinstance(outcome, ModelFailed)
-    assert str(outcome) == "Model `probe` gave arrays of 20 bytes; its `output_bytes` is 16"
+    assert str(outcome) == "model `probe` gave arrays of 20 bytes; its `output_bytes` is 16"
 
 
 def test_a_model_that_asks_for_more_memory_than_there_is_fails_by_name(tmp_path: Path) -> None:

@@ -44,22 +44,22 @@ class TextEncoder:
         if _IDS not in inputs or not inputs.keys() <= {_IDS, _MASK, _TYPES}:
             names = ", ".join(f"`{name}`" for name in inputs)
             raise ModelRefused(
-                f"Model `{manifest.name}` takes {names}; a text model takes `{_IDS}`, `{_MASK}` and `{_TYPES}`"
+                f"model `{manifest.name}` takes {names}; a text model takes `{_IDS}`, `{_MASK}` and `{_TYPES}`"
             )
         for tensor in inputs.values():
             if tensor.dtype not in ("int64", "int32") or len(tensor.shape) != 2:
                 raise ModelRefused(
-                    f"Model `{manifest.name}`: `{tensor.name}` is not two-dimensional and of int64 or int32"
+                    f"model `{manifest.name}`: `{tensor.name}` is not two-dimensional and of int64 or int32"
                 )
         self._inputs: list[Tensor] = list(inputs.values())
         self._rows, self._length = inputs[_IDS].shape
         """As the file fixes them; -1: free."""
         if self._length != -1 and self._length < tokens.max_tokens:
             raise ModelRefused(
-                f"Model `{manifest.name}` takes {self._length} tokens; `max_tokens` is {tokens.max_tokens}"
+                f"model `{manifest.name}` takes {self._length} tokens; `max_tokens` is {tokens.max_tokens}"
             )
         if output and output not in {tensor.name for tensor in session.outputs}:
-            raise ModelRefused(f"Model `{manifest.name}` has no output `{output}`")
+            raise ModelRefused(f"model `{manifest.name}` has no output `{output}`")
         self.output = next(tensor for tensor in session.outputs if not output or tensor.name == output)
 
     @classmethod
@@ -126,5 +126,5 @@ def the_file(manifest: ModelManifest, role: str) -> ModelFile:
     """Raises: ModelRefused when the manifest names none for `role`."""
     found = next((file for file in manifest.files if file.role == role), None)
     if found is None:
-        raise ModelRefused(f"Model `{manifest.name}`: the task `{manifest.task}` needs `[files.{role}]`")
+        raise ModelRefused(f"model `{manifest.name}`: the task `{manifest.task}` needs `[files.{role}]`")
     return found

@@ -35,7 +35,7 @@ class SeriesModel:
         self.window = window
         self._scaling = scaling
         if len(session.inputs) != 1 or session.inputs[0].dtype not in ("float32", "float64"):
-            raise ModelRefused(f"Model `{self._model}` must take one array of floating-point numbers")
+            raise ModelRefused(f"model `{self._model}` must take one array of floating-point numbers")
         self._input = session.inputs[0]
         shape = self._input.shape
         self._layout: tuple[int, ...] = (window,)
@@ -45,7 +45,7 @@ class SeriesModel:
             size in (-1, mine) for size, mine in zip(shape[1:], self._layout, strict=True)
         )
         if not fits:
-            raise ModelRefused(f"Model `{self._model}` takes the shape {list(shape)}, not windows of {window} values")
+            raise ModelRefused(f"model `{self._model}` takes the shape {list(shape)}, not windows of {window} values")
         self._rows = shape[0]
 
     def errors(self, values: Array, wanted: Callable[[], bool]) -> Array:
@@ -63,7 +63,7 @@ class SeriesModel:
         step = ROWS if self._rows == -1 else self._rows
         for start in range(0, count, step):
             if not wanted():
-                raise ModelFailed(f"Model `{self._model}`: nobody waits for the answer")
+                raise ModelFailed(f"model `{self._model}`: nobody waits for the answer")
             block = windows[start : start + step]
             centre, scale = self._scaling.of(block)
             given = self._computed(np, (block - centre) / scale, step)
@@ -91,11 +91,11 @@ class SeriesModel:
         wanted = 1 if self._forecasts else self.window
         if given.size < len(block) * wanted or given.size % len(block) or not np.isfinite(given).all():
             raise ModelFailed(
-                f"Model `{self._model}` gave {given.size} numbers for {len(block)} windows, or some are none"
+                f"model `{self._model}` gave {given.size} numbers for {len(block)} windows, or some are none"
             )
         given = given.reshape(len(block), -1)[:rows].astype(np.float64)
         if not self._forecasts and given.shape[1] != self.window:
-            raise ModelFailed(f"Model `{self._model}` gave {given.shape[1]} values back for {self.window}")
+            raise ModelFailed(f"model `{self._model}` gave {given.shape[1]} values back for {self.window}")
         return given
 
 

@@ -108,7 +108,7 @@ class Settings:
             self.refuse(key, f"is not one of its task, which knows {known}")
 
     def refuse(self, key: str, why: str) -> NoReturn:
-        raise ModelRefused(f"Model `{self._model}`: the setting `{key}` {why}")
+        raise ModelRefused(f"model `{self._model}`: the setting `{key}` {why}")
 
     def _take(self, key: str) -> Any:
         self._taken.add(key)

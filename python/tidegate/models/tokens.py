@@ -46,11 +46,11 @@ class Tokens:
             import tokenizers
         except ImportError:
             raise ModelMissing(
-                f"Model `{manifest.name}` needs the package `tokenizers`: pip install --no-deps tokenizers"
+                f"model `{manifest.name}` needs the package `tokenizers`: pip install --no-deps tokenizers"
             ) from None
         try:
             if path.stat().st_size > LARGEST_FILE:
-                raise ModelRefused(f"Model `{manifest.name}`: `{path.name}` is larger than {LARGEST_FILE >> 20} MiB")
+                raise ModelRefused(f"model `{manifest.name}`: `{path.name}` is larger than {LARGEST_FILE >> 20} MiB")
             text = path.read_text(encoding="utf-8")
             json = path.suffix == ".json"
             tokenizer = tokenizers.Tokenizer.from_str(text) if json else _word_pieces(text, lowercase)
@@ -61,11 +61,11 @@ class Tokens:
             raise
         except Exception as error:  # the library raises bare `Exception`
             raise ModelRefused(
-                f"Model `{manifest.name}`: `{path.name}` is not a vocabulary: {str(error)[:200]}"
+                f"model `{manifest.name}`: `{path.name}` is not a vocabulary: {str(error)[:200]}"
             ) from None
         pad = next((found for word in ("[PAD]", "<pad>") if (found := tokenizer.token_to_id(word)) is not None), 0)
         if max_tokens <= tokenizer.num_special_tokens_to_add(False):
-            raise ModelRefused(f"Model `{manifest.name}`: with `max_tokens` = {max_tokens} nothing of a text is left")
+            raise ModelRefused(f"model `{manifest.name}`: with `max_tokens` = {max_tokens} nothing of a text is left")
         return cls(tokenizer, max_tokens, pad)
 
     def encode(self, text: str) -> Encoded:

@@ -1,5 +1,5 @@
 """Classifiers made by fastText (`.bin`, `.ftz`), by the package fasttext-predict: a C++ reader without bounds checks,
-so only files whose digest was checked come here, and only in the worker.
+so only files whose digest was checked come here, only in the worker, and `fasttext_file.py` looks at them before.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tidegate.errors import ModelMissing, ModelRefused
 from tidegate.models.manifest import ModelManifest
+from tidegate.models.runtimes.fasttext_file import BrokenFastText, check_fasttext
 
 _BREAKS: Final = str.maketrans(dict.fromkeys("\n\r\v\f\t\0", " "))
 """What fastText takes for white space; a newline would end the text."""
@@ -29,14 +30,20 @@ class FastTextClassifier:
             import fasttext  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             raise ModelMissing(
-                f"Model `{manifest.name}` needs the package `fasttext-predict`: pip install --no-deps fasttext-predict"
+                f"model `{manifest.name}` needs the package `fasttext-predict`: pip install --no-deps fasttext-predict"
             ) from None
+        try:
+            check_fasttext(path)
+        except OSError as error:
+            raise ModelRefused(f"model `{manifest.name}`: `{path.name}` cannot be read: {error.strerror}") from None
+        except BrokenFastText as error:
+            raise ModelRefused(f"model `{manifest.name}`: `{path.name}` is no fastText model: {error}") from None
         # The native object: its Python wrapper adds only a check and a print.
         model = fasttext.FastText.fasttext.fasttext()
         try:
             model.loadModel(str(path))
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise ModelRefused(f"Model `{manifest.name}`: `{path.name}` is not a fastText model: {error}") from None
+            raise ModelRefused(f"model `{manifest.name}`: `{path.name}` is no fastText model: {error}") from None
         return cls(model)
 
     def scores(self, text: str, top: int) -> list[tuple[str, float]]:

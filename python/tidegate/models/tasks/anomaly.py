@@ -113,7 +113,7 @@ class Anomaly:
         if window < 2:
             session.close()
             raise ModelRefused(
-                f"Model `{self._manifest.name}`: its file does not fix the window; the setting `window` must"
+                f"model `{self._manifest.name}`: its file does not fix the window; the setting `window` must"
             )
         self._model = SeriesModel(self._manifest, session, self._method, window, self._scaling)
 
@@ -139,7 +139,7 @@ class Anomaly:
             scores.append(_score(far, self._half))
             if len(scores) % _LOOK_UP_EVERY == 0:
                 if ear.gone:
-                    raise ModelFailed(f"Model `{self._manifest.name}`: nobody waits for the answer")
+                    raise ModelFailed(f"model `{self._manifest.name}`: nobody waits for the answer")
                 ear.progress(len(scores), len(values))
         return scores
 

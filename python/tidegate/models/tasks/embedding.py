@@ -110,9 +110,9 @@ class Embedding:
             end = start + len(job.payload[0])
             mine = [vector for vector in vectors[start:end] if vector is not None]
             if len(mine) < end - start:
-                outcomes.append(ModelFailed(f"Model `{self._manifest.name}`: nobody waits for the answer"))
+                outcomes.append(ModelFailed(f"model `{self._manifest.name}`: nobody waits for the answer"))
             elif not all(np.isfinite(vector).all() for vector in mine):
-                outcomes.append(ModelFailed(f"Model `{self._manifest.name}` gave numbers that are none"))
+                outcomes.append(ModelFailed(f"model `{self._manifest.name}` gave numbers that are none"))
             else:
                 outcomes.append(self._answer(job, mine, rows[start:end]))
             start = end
@@ -123,7 +123,7 @@ class Embedding:
         hidden = hidden.astype(np.float32, copy=False)
         if hidden.ndim != (2 if self._pooling == "none" else 3):
             raise ModelFailed(
-                f"Model `{self._manifest.name}` gives an array of {hidden.ndim} dimensions,"
+                f"model `{self._manifest.name}` gives an array of {hidden.ndim} dimensions,"
                 f" which does not go with pooling `{self._pooling}`"
             )
         if self._pooling == "mean":

@@ -79,7 +79,7 @@ class TensorRun:
             if tensor.dtype not in WIDTHS:
                 session.close()
                 raise ModelRefused(
-                    f"Model `{self._manifest.name}` gives `{tensor.name}` as `{tensor.dtype}`, not as an array"
+                    f"model `{self._manifest.name}` gives `{tensor.name}` as `{tensor.dtype}`, not as an array"
                 )
         self._session = session
 
@@ -128,7 +128,7 @@ class TensorRun:
         size = sum(output.nbytes for output in outputs.values())
         if size > self._output_bytes:
             return ModelFailed(
-                f"Model `{self._manifest.name}` gave arrays of {size} bytes; its `output_bytes` is {self._output_bytes}"
+                f"model `{self._manifest.name}` gave arrays of {size} bytes; its `output_bytes` is {self._output_bytes}"
             )
         if encoding == "numbers" and any(output.size > MOST_SHOWN for output in outputs.values()):
             return BadInput(f"more than {MOST_SHOWN} elements are not spelled out: ask for `base64`")

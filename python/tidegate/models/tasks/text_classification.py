@@ -62,7 +62,7 @@ class _ByOnnx:
         shape = encoder.output.shape
         if len(shape) != 2 or shape[1] not in (-1, len(labels)):
             raise ModelRefused(
-                f"Model `{model}`: {len(labels)} labels do not go with an output of the shape {list(shape)}"
+                f"model `{model}`: {len(labels)} labels do not go with an output of the shape {list(shape)}"
             )
 
     def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
@@ -73,7 +73,7 @@ class _ByOnnx:
             scores = self._activated(np, logits.astype(np.float64))
             if scores.shape != (len(batch), len(self._labels)) or not np.isfinite(scores).all():
                 raise ModelFailed(
-                    f"Model `{self._model}` did not give one number for each of its {len(self._labels)} labels"
+                    f"model `{self._model}` did not give one number for each of its {len(self._labels)} labels"
                 )
             for index, row in zip(batch, scores, strict=True):
                 best = np.argsort(-row, kind="stable")[:MOST]
@@ -162,7 +162,7 @@ class TextClassification:
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
         assert self._classifier is not None
         scored = self._classifier.score([job.payload[0] for job in jobs], lambda index: not ears[index].gone)
-        gone = ModelFailed(f"Model `{self._manifest.name}`: nobody waits for the answer")
+        gone = ModelFailed(f"model `{self._manifest.name}`: nobody waits for the answer")
         return [
             gone if found is None else self._answer(found[: job.payload[1]])
             for found, job in zip(scored, jobs, strict=True)
