@@ -200,7 +200,11 @@ def test_odd_bodies_get_an_answer_in_the_clients_shape(open_house: House, why: s
 def test_a_body_over_the_limit_is_too_large(open_house: House) -> None:
     status, _, answer = open_house.ask("POST", CHAT, b'{"model":"' + b"x" * 100_000 + b'"}')
     assert status == 413
+    assert answer["error"]["code"] == "too_large"
     assert "body_bytes" in answer["error"]["message"]
+    status, _, answer = open_house.ask("POST", CHAT, b"no gzip", {"content-encoding": "gzip"})
+    assert (status, answer["error"]["code"]) == (400, "bad_encoding")
+    assert open_house.ask("POST", "/mcp", b"x" * 100_001)[2]["jsonrpc"] == "2.0"
 
 
 def test_paths_and_methods(open_house: House) -> None:

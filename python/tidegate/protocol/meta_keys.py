@@ -38,3 +38,5 @@ HEADER_LAST_EVENT: Final = "last-event-id"
 
 ENDPOINT: Final = "/mcp"
 """Path of the Streamable HTTP endpoint: one for both eras."""
+OPENAI_PATH: Final = "/v1/"
+"""Below it is what clients of OpenAI's HTTP interface ask for."""

@@ -86,6 +86,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_registry",
         "_request",
         "_serve",
+        "_target",
         "_transport",
         "_unsent_seen",
         "_writable",
@@ -117,6 +118,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._pending = b""
         """Received, not yet understood."""
         self._head: RequestHead | None = None
+        self._target = ""
+        """Of the last request whose head was read: whoever sent it knows errors of one shape."""
         self._body = bytearray()
         self._body_missing = 0
         self._chunks: ChunkDecoder | None = None
@@ -346,6 +349,7 @@ class HttpServerProtocol(asyncio.Protocol):
     def _begin(self, head: RequestHead) -> None:
         """A head is complete. Serves the request if its body is here too, else awaits that."""
         self._keep_alive = head.keep_alive and not self._registry.draining
+        self._target = head.target
         pending, start = self._pending, head.head_len
         if head.chunked:
             self._chunks = ChunkDecoder(self._limits.body_bytes)
@@ -439,7 +443,7 @@ class HttpServerProtocol(asyncio.Protocol):
             return
         self._drop_partial()
         self._pending = b""
-        body = refusal_body(error)
+        body = refusal_body(error, self._target)
         retry = "retry-after: 1\r\n" if error.status == 503 else ""
         phrase = _PHRASES.get(error.status, "")
         transport.write(

@@ -15,6 +15,7 @@ from tidegate.errors import BadEncoding, BadHttp, TidegateError, TooLarge
 from tidegate.pipeline.accept.peer_address import Address
 from tidegate.pipeline.codec import RequestHead, compress, inflate
 from tidegate.pipeline.relay.origin import ReplyForm
+from tidegate.protocol.meta_keys import OPENAI_PATH
 
 Headers = Sequence[tuple[str, str]]
 
@@ -200,8 +201,8 @@ class HttpRequest:
         return "zstd" if self.accepts("zstd") else "gzip" if self.accepts("gzip") else ""
 
     def refuse(self, error: TidegateError, headers: Headers = ()) -> None:
-        """Answers with a JSON-RPC error that belongs to no request id."""
-        self.respond(error.status, (*headers, ("content-type", "application/json")), refusal_body(error))
+        """Answers with an error that belongs to no request id; see `refusal_body`."""
+        self.respond(error.status, (*headers, ("content-type", "application/json")), refusal_body(error, self.path))
 
     def start_stream(self, status: int = 200, headers: Headers = ()) -> HttpStream:
         """Sends the head now and the body as it comes: chunked, or until close for HTTP/1.0."""
@@ -305,8 +306,14 @@ def body_too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"the request body is over `body_bytes` ({max_bytes} bytes)")
 
 
-def refusal_body(error: TidegateError) -> bytes:
-    """The JSON-RPC error object of `error`, with id null."""
+def refusal_body(error: TidegateError, target: str = "") -> bytes:
+    """The JSON-RPC error object of `error`, with id null; for clients of OpenAI's interface, by their `target`, as they
+    know it.
+    """
+    if target.startswith(OPENAI_PATH):
+        blame = "server_error" if error.status >= 500 else "invalid_request_error"
+        body: dict[str, object] = {"message": str(error), "type": blame, "code": error.slug, "param": None}
+        return json.dumps({"error": body}, separators=(",", ":")).encode()
     shown: dict[str, object] = {"code": error.code, "message": str(error)}
     if error.data is not None:
         shown["data"] = error.data

@@ -49,6 +49,7 @@ from tidegate.protocol.meta_keys import (
     HEADER_PARAM,
     HEADER_SESSION,
     HEADER_VERSION,
+    OPENAI_PATH,
 )
 from tidegate.protocol.methods import METHODS
 from tidegate.protocol.param_headers import decode_value
@@ -57,7 +58,6 @@ from tidegate.protocol.revisions import BATCHING, LEGACY, MODERN, PRIMING, SUPPO
 if TYPE_CHECKING:
     from tidegate.pipeline.era.openai.endpoint import OpenAIEndpoint
 
-OPENAI_PATH: Final = "/v1/"
 SSE_PATH: Final = "/sse"
 MESSAGES_PATH: Final = "/messages"
 _MIRRORED: Final = (HEADER_VERSION, HEADER_SESSION, HEADER_METHOD, HEADER_NAME)
