@@ -143,6 +143,14 @@ def test_a_model_that_makes_no_sense_is_refused_with_the_reason(
     assert capfd.readouterr() == ("", "")
 
 
+def test_names_that_are_no_text_are_refused_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The worker's stdout speaks MCP, and onnxruntime's Python likes to print there."""
+    for name in (b"two", b"y", b"x", b"Mul", b"rows"):
+        with pytest.raises(ModelRefused):
+            opened(tmp_path, doubling().replace(name, b"\xff" * len(name)))
+    assert capfd.readouterr() == ("", "")
+
+
 # -- weights outside ---------------------------------------------------------------------------------------------------
 
 

@@ -82,13 +82,11 @@ class OnnxSession:
             if outside:
                 sizes = [len(buffer) for buffer in buffers]
                 options.add_external_initializers_from_files_in_memory(list(outside), buffers, sizes)
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            # without "fallback", which would print to stdout and open the same file a second time
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            opened = cls(name, session, limits, _giving_back(onnxruntime))
         except (Exception, MemoryError) as error:
             raise _opening(name, facts.opset, error) from None
-        giving_back = onnxruntime.RunOptions()  # an arena keeps the memory of the largest call for good, unless told so
-        giving_back.log_severity_level = 4
-        giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        opened = cls(name, session, limits, giving_back)
         opened._check(file)
         return opened
 
@@ -201,6 +199,14 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     )  # a waiting thread costs a small box its core
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.load_model_format", "ONNX")  # not what the file's first bytes claim
+    return options
+
+
+def _giving_back(onnxruntime: Any) -> Any:
+    """Options of a run after which its memory goes back: an arena keeps that of the largest call for good otherwise."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 4
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
 
