@@ -111,7 +111,8 @@ def test_what_is_beyond_the_longest_text_is_not_read(tmp_path: Path) -> None:
     task = made(tmp_path, summing(), "text-classification", labels=LABELS, max_tokens=4)
     task.load(1)
     cut, whole_text = call(task, "classify", {"text": "leak pump " + "quiet " * 100}, {"text": "leak pump"})
-    assert cut.structured == whole_text.structured
+    assert cut.structured == {**whole_text.structured, "truncated": True}
+    assert cut.text == f"{whole_text.text} (by its beginning: the text is too long)"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ By a fastText file or by an ONNX file with a tokenizer; the ending of the file's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -28,9 +29,19 @@ MOST: Final = 100
 Scored = list[tuple[str, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found out about one text."""
+
+    labels: Scored
+    """The `MOST` likeliest, best first."""
+    cut: bool = False
+    """Whether only its beginning was read."""
+
+
 class _Classifier(Protocol):
-    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
-        """The `MOST` likeliest labels of each text, best first; None for one that is not `wanted` any more."""
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[_Found | None]:
+        """For each text; None for one that is not `wanted` any more."""
 
     def close(self) -> None: ...
 
@@ -41,8 +52,8 @@ class _ByFastText:
         self._prefix = prefix
         self._lower_capitals = lower_capitals
 
-    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
-        return [self._one(text) if wanted(index) else None for index, text in enumerate(texts)]
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[_Found | None]:
+        return [_Found(self._one(text)) if wanted(index) else None for index, text in enumerate(texts)]
 
     def _one(self, text: str) -> Scored:
         if self._lower_capitals and text.isupper():
@@ -65,11 +76,12 @@ class _ByOnnx:
                 f"model `{model}`: {len(labels)} labels do not go with an output of the shape {list(shape)}"
             )
 
-    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[Scored | None]:
+    def score(self, texts: Sequence[str], wanted: Callable[[int], bool]) -> Sequence[_Found | None]:
         import numpy as np
 
-        found: list[Scored | None] = [None] * len(texts)
-        for batch, logits, _mask in self._encoder.batches(self._encoder.encode(texts), wanted):
+        found: list[_Found | None] = [None] * len(texts)
+        rows = self._encoder.encode(texts)
+        for batch, logits, _mask in self._encoder.batches(rows, wanted):
             scores = self._activated(np, logits.astype(np.float64))
             if scores.shape != (len(batch), len(self._labels)) or not np.isfinite(scores).all():
                 raise ModelFailed(
@@ -77,7 +89,8 @@ class _ByOnnx:
                 )
             for index, row in zip(batch, scores, strict=True):
                 best = np.argsort(-row, kind="stable")[:MOST]
-                found[index] = [(self._labels[place], float(row[place])) for place in best]
+                labels = [(self._labels[place], float(row[place])) for place in best]
+                found[index] = _Found(labels, rows[index].tokens > len(rows[index].ids))
         return found
 
     def _activated(self, np: Any, logits: NDArray[Any]) -> NDArray[Any]:
@@ -164,11 +177,11 @@ class TextClassification:
         scored = self._classifier.score([job.payload[0] for job in jobs], lambda index: not ears[index].gone)
         gone = ModelFailed(f"model `{self._manifest.name}`: nobody waits for the answer")
         return [
-            gone if found is None else self._answer(found[: job.payload[1]])
+            gone if found is None else self._answer(found.labels[: job.payload[1]], found.cut)
             for found, job in zip(scored, jobs, strict=True)
         ]
 
-    def _answer(self, found: Scored) -> Answer:
+    def _answer(self, found: Scored, cut: bool) -> Answer:
         structured: dict[str, Any] = {
             "labels": [{"label": label, "score": round(score, 6)} for label, score in found],
             "label": found[0][0] if found else "",
@@ -176,8 +189,11 @@ class TextClassification:
         }
         if found and found[0][0] in self._names:
             structured["name"] = self._names[found[0][0]]
+        if cut:
+            structured["truncated"] = True
         words = ", ".join(f"{self._names.get(label, label)} {score:.1%}" for label, score in found)
-        return Answer(structured, words or "No label fits")
+        note = " (by its beginning: the text is too long)" if cut else ""
+        return Answer(structured, (words or "No label fits") + note)
 
 
 def _tool(named: bool) -> Tool:
@@ -194,6 +210,7 @@ def _tool(named: bool) -> Tool:
         },
         "label": {"type": "string", "description": "The likeliest label; empty when none fits"},
         "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "Score of that label"},
+        "truncated": {"type": "boolean", "description": "Whether the text was too long and only its beginning counts"},
     }
     if named:
         outputs["name"] = {"type": "string", "description": "What that label means, in English"}
