@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clients import Client, Pending, Reply
 from gateway import House, house
@@ -67,12 +67,13 @@ async def stage(
     fields: Sequence[Json] = ({}, {}),
     limits: Limits | None = None,
     more: Sequence[Backend] = (),
+    call_timeout_s: float = 300.0,
     **others: Json,
 ) -> AsyncIterator[Stage]:
     """`fields`: of the backends `here` and `cloud`."""
     here = ScriptedServer(eras[0], "here", tools=(reading("here"),))
     cloud = ScriptedServer(eras[1], "cloud", tools=(reading("in the cloud"),))
-    backend = capabilities_backend(capabilities or (capability(),))
+    backend = replace(capabilities_backend(capabilities or (capability(),)), call_timeout_s=call_timeout_s)
     async with house(
         here,
         cloud,

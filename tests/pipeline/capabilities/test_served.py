@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import pytest
 from heard import Json, until, within
@@ -418,6 +419,83 @@ async def test_while_the_cloud_is_down_calls_come_back_and_go_there_again_when_i
         reply_with(await now.here.next_call("tools/call"), "here", confidence=0.1)
         reply_with(await now.cloud.next_call("tools/call"), "cloud", confidence=0.8)
         assert served_by(await pending.reply())["where"] == "cloud"
+
+
+async def test_when_the_time_of_the_call_is_up_what_there_is_is_the_answer() -> None:
+    async with stage(capability(min_confidence=0.6), call_timeout_s=0.3) as now:
+        client = await now.house.client("tcp", "modern")
+        pending = now.begin(client)
+        reply_with(await now.here.next_call("tools/call"), "here", confidence=0.1)
+        await now.cloud.next_call("tools/call")
+        reply = await pending.reply()
+        assert (reply.text, served_by(reply)["attempts"][1]["outcome"]) == ("here", "timeout")
+        await now.cloud.wait_heard("notifications/cancelled")
+        # That the call had no more time is not held against the cloud.
+        pending = now.begin(client)
+        await now.here.next_call("tools/call")
+        error = (await pending.reply()).error
+        assert error["data"]["reason"] == "capability_deadline"
+        pending = now.begin(client)
+        reply_with(await now.here.next_call("tools/call"), "here", confidence=0.1)
+        reply_with(await now.cloud.next_call("tools/call"), "cloud", confidence=0.9)
+        assert (await pending.reply()).text == "cloud"
+
+
+async def test_a_cloud_that_nobody_reached_yet_is_waited_for_by_nobody_who_does_not_need_it() -> None:
+    async with stage() as now:
+        now.cloud.silent.add("server/discover")
+        client = await now.house.client("tcp", "modern")
+        pending = now.begin(client)
+        reply_with(await now.here.next_call("tools/call"), "here")
+        assert (await pending.reply()).text == "here"
+
+
+async def test_what_is_preferred_and_not_heard_yet_is_waited_for_not_longer_than_one_is_patient() -> None:
+    rules = capability(order=("cloud__read", "here__read"), busy_ms=50)
+    async with stage(rules, fields=({}, {"start_timeout_s": 0.5, "probe_timeout_s": 0.5})) as now:
+        now.cloud.silent.update(("server/discover", "initialize"))
+        client = await now.house.client("tcp", "modern")
+        for _ in range(2):
+            pending = now.begin(client)
+            reply_with(await now.here.next_call("tools/call"), "here")
+            assert served_by(await pending.reply())["why"] == "missing"
+
+
+async def test_many_calls_and_any_end_of_them_leave_nothing_behind() -> None:
+    chance = random.Random(7)
+    async with stage(capability(busy_ms=20, attempt_timeout_s=0.2, min_confidence=0.5)) as now:
+        gateway = now.house.daemon.gateway
+
+        async def play(server: Json, count: int) -> None:
+            for _ in range(count):
+                asked = await server.calls.wait(lambda item: True, skip=seen[server.name])
+                seen[server.name] = server.calls.items.index(asked) + 1
+                end = chance.randrange(5)
+                if end == 0:
+                    asked.fail(-32603, "no", {"reason": chance.choice(["model_busy", "model_missing", "other"])})
+                elif end == 1:
+                    asked.reply(b"[]")
+                elif end > 2:
+                    reply_with(asked, "yes", confidence=chance.random())
+
+        seen = {"here": 0, "cloud": 0}
+        players = [asyncio.ensure_future(play(server, 1000)) for server in (now.here, now.cloud)]
+        client = await now.house.client("tcp", "modern")
+        pending = []
+        for number in range(120):
+            pending.append(now.begin(client))
+            if number % 5 == 0:
+                client.cancel(chance.choice(pending))
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+        await until(lambda: gateway.admission.in_flight == 0)
+        for player in players:
+            player.cancel()
+        await asyncio.gather(*players, return_exceptions=True)
+        assert all(not link._servings for link in gateway.capabilities._open)
+        answered = sum(one.answer.done() for one in pending)
+        assert answered == len(now.served)
+        assert answered >= 96
 
 
 async def test_capabilities_come_change_and_go_with_the_configuration() -> None:

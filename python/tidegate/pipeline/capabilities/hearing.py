@@ -19,7 +19,7 @@ def unheard(services: Sequence[Service], client: ClientView, tools: Sequence[str
         for service in services
         if service.config.transport != "capability"
         and service.offers.shown_to(client) is None
-        and not service.is_down(client)
+        and not _was_tried(service, client)
         and any(_may_have(service, tool, sole=len(services) == 1) for tool in tools)
     ]
 
@@ -53,6 +53,12 @@ class Hearing:
         done, self._done = self._done, None
         if done is not None:
             done()
+
+
+def _was_tried(service: Service, client: ClientView) -> bool:
+    """And is not there. Whoever waited for it again would do so each time that it is tried again."""
+    slot = service.existing_slot(client)
+    return slot is not None and slot.error is not None
 
 
 def _may_have(service: Service, tool: str, *, sole: bool) -> bool:

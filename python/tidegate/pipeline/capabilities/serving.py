@@ -23,6 +23,7 @@ from tidegate.pipeline.capabilities.decision import (
     Now,
     Refuse,
     Rules,
+    Step,
     Tried,
     Try,
     Why,
@@ -144,8 +145,9 @@ class Serving:
             attempt_timeout_s=capability.attempt_timeout_s,
         )
         self._found: dict[str, Found] = {}
+        self._planned: Step | None = None
         self._looked = False
-        """Nothing has happened since."""
+        """Nothing has happened since, or nothing that matters any more."""
         self._tried: list[Tried] = []
         self._attempts: list[EndedAttempt] = []
         self._running: _Running | None = None
@@ -158,23 +160,19 @@ class Serving:
         self._progress = -1.0
 
     def start(self) -> None:
-        self._look()
-        unknown = [tool for tool, found in self._found.items() if not found.facts.listed]
-        if unknown and self._bench.hear(self._client, unknown, self._patience_s(unknown), self._heard):
-            return
-        self._step()
-
-    def _heard(self) -> None:
-        self._looked = False
-        self._step()
-
-    def _patience_s(self, unknown: list[str]) -> float:
-        """How long to wait for what is still to be heard: not long if somebody else could be asked meanwhile."""
-        known = [tool for tool in self._found if tool not in unknown]
-        if self._stays_for:
-            known = [tool for tool in known if self._found[tool].where == "local"]
-        most_s = self._rules.busy_ms / 1000 if known else self._rules.attempt_timeout_s
-        return max(0.0, min(most_s, self._remaining_s()))
+        """First waits for backends that nobody has heard yet, if what they may have is preferred to what there is; not
+        for long, if there is something.
+        """
+        step = self._next_step()
+        tools = list(self._found)
+        if isinstance(step, Try):
+            tools = tools[: tools.index(step.tool)]
+        most_s = self._rules.busy_ms / 1000 if isinstance(step, Try) else self._rules.attempt_timeout_s
+        unknown = [tool for tool in tools if not self._found[tool].facts.listed]
+        most_s = max(0.0, min(most_s, self._remaining_s()))
+        if not unknown or not self._bench.hear(self._client, unknown, most_s, self._step):
+            self._planned = step
+            self._step()
 
     def _remaining_s(self) -> float:
         return self._deadline_s - _MARGIN_S - self._bench.clock.now_s()
@@ -191,15 +189,11 @@ class Serving:
         running, self._running = self._running, None
         if running is not None:
             running.stop()
-            if running.exchange is not None:
-                running.exchange.forget()
+            exchange, running.exchange = running.exchange, None
+            if exchange is not None:
+                exchange.forget()
 
     # -- step by step -------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """At the tools as they are now."""
-        self._found = {tool: self._bench.find(self._client, tool) for tool in self._rules.order}
-        self._looked = True
 
     def _step(self) -> None:
         """Goes on until something is under way, or all is over."""
@@ -213,12 +207,21 @@ class Serving:
             self._stepping = False
 
     def _decide(self) -> None:
-        bench = self._bench
         if self._principal.revoked:
             self._fail(Unauthorized("the token of this request is not valid any more"))
             return
+        step, self._planned = self._planned or self._next_step(), None
+        if isinstance(step, Try):
+            self._begin(step)
+        elif isinstance(step, Answer):
+            self._answer(self._attempts[step.attempt], step.why)
+        else:
+            self._refuse(step)
+
+    def _next_step(self) -> Step:
+        bench = self._bench
         if not self._looked:
-            self._look()
+            self._found = {tool: bench.find(self._client, tool) for tool in self._rules.order}
         self._looked = False
         facts: dict[str, Facts] = {tool: found.facts for tool, found in self._found.items()}
         power = bench.power
@@ -229,13 +232,7 @@ class Serving:
             hot=power.hot,
             preference=power.preference,
         )
-        step = next_step(self._rules, facts, now, self._tried)
-        if isinstance(step, Try):
-            self._begin(step)
-        elif isinstance(step, Answer):
-            self._answer(self._attempts[step.attempt], step.why)
-        else:
-            self._refuse(step)
+        return next_step(self._rules, facts, now, self._tried)
 
     def _begin(self, step: Try) -> None:
         bench = self._bench
@@ -296,7 +293,7 @@ class Serving:
             return
         self._running = None
         running.stop()
-        exchange = running.exchange
+        exchange, running.exchange = running.exchange, None
         filtered = exchange is not None and bool(exchange.refused_by)
         if result is not None:
             self._judge(running, result, final=filtered)
@@ -326,7 +323,6 @@ class Serving:
             # It lacks what clients were told that they get; better than nothing, and worse than all else.
             confidence = _UNFIT
         unsure = confidence is not None and confidence < self._rules.min_confidence
-        # There is nothing left to find out.
         self._looked = not unsure
         self._note(running, "answered", "unsure" if unsure else "ok", result, None, confidence)
 
