@@ -72,7 +72,7 @@ class OnnxSession:
         facts = read_onnx_facts(data, name)
         outside = {place: _outside(place, beside or {}, name) for place in sorted(facts.external)}
         try:
-            import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+            import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError:
             raise ModelMissing("onnxruntime is not installed: `pip install onnxruntime`") from None
         onnxruntime.set_default_logger_severity(4)
