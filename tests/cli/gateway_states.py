@@ -146,6 +146,7 @@ _backends = st.fixed_dictionaries(
         "queued": _mostly(st.integers(0, 1000)),
         "limits": _mostly(st.fixed_dictionaries({"max_in_flight": st.integers(0, 99), "max_queued": _odd})),
         "slots": _mostly(st.lists(_mostly(_slots), max_size=3)),
+        "at_work": _mostly(st.lists(_mostly(st.text(max_size=15)), max_size=2)),
         "models": _mostly(
             st.lists(_mostly(st.fixed_dictionaries({"path": st.text(max_size=9), "shipped": _odd})), max_size=2)
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -332,11 +333,12 @@ def test_a_running_gateway_takes_a_model_up_and_shows_it(
         assert main(["model", "list", "--json"]) == exit_codes.OK
         (listed,) = json.loads(capsys.readouterr().out)["models"]
         assert listed["worker"]["state"] == "ready"
+        assert listed["loaded"] is True
         assert listed["worker"]["memory_bytes"] > 0
         assert main(["status"]) == exit_codes.OK
         shown = capsys.readouterr().out
         assert "MODEL" in shown
-        assert "language  language  text-classification" in shown
+        assert re.search(r"language +language +text-classification +16.0 MiB +loaded", shown)
         assert main(["model", "remove", "language"]) == exit_codes.OK
         assert main(["call", "language__identify", "text=x"]) == exit_codes.FAILED
 

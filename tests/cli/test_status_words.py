@@ -150,12 +150,12 @@ def test_a_configuration_that_was_refused_is_said() -> None:
 def test_workers_are_shown_with_what_they_run_even_where_its_manifest_is_elsewhere(tmp_path: Path) -> None:
     folder, _ = write_model(tmp_path / "words", limits={"memory_bytes": 3 << 20})
     models = [{"path": str(folder), "shipped": False}, {"path": "/elsewhere/far", "shipped": False}]
-    found = statistics(backend("texts", slot(), models=models), backend("files", slot()))
+    found = statistics(backend("texts", slot(), models=models, at_work=["m:words"]), backend("files", slot()))
     text = "\n".join(painted(line, None, colours=False) for line in picture(found, read(found), None))
     assert re.search(r"texts +ready .* models +4711", text)
     assert re.search(r"files +ready .* stdio +4711", text)
-    assert re.search(r"words +texts +text-classification +3\.0 MiB +running", text)
-    assert re.search(r"far +texts +- +- +running", text)
+    assert re.search(r"words +texts +text-classification +3\.0 MiB +loaded", text)
+    assert re.search(r"far +texts +- +- +not loaded", text)
 
 
 @pytest.mark.parametrize("room", [40, 80, 200])

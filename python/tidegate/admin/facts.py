@@ -11,8 +11,9 @@ from tidegate.admin.answer import answer
 from tidegate.admin.observed import Observed
 from tidegate.admin.redaction import Redaction
 from tidegate.config.snapshot import Backend
-from tidegate.control.telemetry.backend_state import dicts
+from tidegate.control.telemetry.backend_state import children, dicts
 from tidegate.control.telemetry.process import resident_bytes
+from tidegate.models.thread_label import labels_in
 from tidegate.pipeline.accept.http_request import HttpRequest
 from tidegate.protocol.revisions import SUPPORTED
 
@@ -58,6 +59,7 @@ class FactPages:
             backend["limits"] = _limits(config)
             if config is not None and config.models:
                 backend["models"] = [asdict(model) for model in config.models]
+                backend["at_work"] = sorted({label for _, link in children(backend) for label in _labels(link)})
         answer(
             request,
             200,
@@ -69,6 +71,12 @@ class FactPages:
                 **statistics,
             },
         )
+
+
+def _labels(link: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of models that a worker has loaded, or works at."""
+    pid = link.get("pid")
+    return labels_in(pid) if isinstance(pid, int) else ()
 
 
 def _limits(config: Backend | None) -> dict[str, object]:

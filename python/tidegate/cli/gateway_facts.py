@@ -14,6 +14,7 @@ from typing import Any
 
 from tidegate.cli.plain_values import count_of, items, mapping, number, text, whole
 from tidegate.control.telemetry.backend_state import STATES, TROUBLE, dicts, slot_state, state_of
+from tidegate.models.thread_label import label_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,14 @@ class Backend:
     warnings: tuple[str, ...]
     models: tuple[Model, ...] = ()
     """Of a worker that runs them."""
+    at_work: frozenset[str] = frozenset()
+    """Labels of those that are loaded, or worked at."""
+
+    def model_state(self, name: str) -> str:
+        """Of one of its models, in a word."""
+        if self.state == "ready":
+            return "loaded" if label_of(name) in self.at_work else "not loaded"
+        return {"idle": "stopped"}.get(self.state, self.state)
 
     @property
     def memory_bytes(self) -> float | None:
@@ -238,6 +247,7 @@ def _backend(row: Mapping[str, Any]) -> Backend:
         max_queued=whole(limits.get("max_queued")),
         warnings=tuple(line for line in warnings if line),
         models=models,
+        at_work=frozenset(filter(None, map(text, items(row.get("at_work"))))),
     )
 
 

@@ -22,6 +22,7 @@ from tidegate.models.manifest import ModelManifest
 from tidegate.models.residency import Residency
 from tidegate.models.resource_links import LinksToRead, links_among
 from tidegate.models.task import Answer, BadInput, Job, Task
+from tidegate.models.thread_label import label_this_thread
 from tidegate.models.work import Caller, Work
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Lane:
     # -- computing thread ---------------------------------------------------------------------------------------
 
     def _live(self) -> None:
+        label_this_thread(self.manifest.name)
         while True:
             work: Work | None = None
             try:

@@ -28,7 +28,7 @@ inspect NAME` does, and the worker whenever it loads them.
 
 {exit_codes.describe(exit_codes.OK, exit_codes.FAILED, exit_codes.USAGE)}"""
 
-_HEAD = ("MODEL", "SET", "TASK", "VERSION", "NEEDS", "WORKER", "STATE")
+_HEAD = ("MODEL", "SET", "TASK", "VERSION", "NEEDS", "WORKER HAS", "STATE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,17 +72,10 @@ def _row(one: Configured, state: State, worker: Seen | None) -> tuple[str, ...]:
     if manifest is not None:
         task, version, needs = manifest.task, manifest.version, size(manifest.limits.memory_bytes)
     words = state.words if one.backend.enabled else f"switched off; {state.words}"
-    return clean(one.name), one.set, task, version, needs, _worker_words(worker), clean(words)
-
-
-def _worker_words(worker: Seen | None) -> str:
-    """Running or not, and how large."""
-    if worker is None:
-        return "-"
-    memory_bytes = worker.memory_bytes
-    if worker.state == "ready" and memory_bytes is not None:
-        return f"running, {size(memory_bytes)}"
-    return {"ready": "running", "idle": "stopped"}.get(worker.state, worker.state)
+    if worker is not None and state.usable:
+        words = worker.model_state(manifest.name if manifest is not None else one.name)
+    memory = size(worker.memory_bytes) if worker is not None and worker.memory_bytes is not None else "-"
+    return clean(one.name), one.set, task, version, needs, memory, clean(words)
 
 
 def _unused_row(name: str) -> tuple[str, ...]:
@@ -114,6 +107,7 @@ def _values(one: Configured, state: State, worker: Seen | None) -> dict[str, Any
         "version": manifest.version if manifest is not None else None,
         "needs_bytes": manifest.limits.memory_bytes if manifest is not None else None,
         "enabled": one.backend.enabled,
+        "loaded": worker.model_state(one.name) == "loaded" if worker is not None else None,
         "worker": {"state": worker.state, "memory_bytes": worker.memory_bytes} if worker is not None else None,
         "usable": state.usable,
         "missing": list(state.missing),

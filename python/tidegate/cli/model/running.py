@@ -21,7 +21,7 @@ _COLUMNS: Final = (
     Column("SET", 0, least=8),
     Column("TASK", 1),
     Column("NEEDS", 2, right=True),
-    Column("WORKER"),
+    Column("STATE"),
 )
 
 
@@ -33,11 +33,11 @@ def models(gateway: Gateway, room: int | None) -> list[Line]:
 
 def _model_row(backend: Backend, model: Seen) -> list[Span]:
     manifest = read_or_none(Model(model.path, model.shipped))
-    worker = {"ready": "running", "idle": "stopped"}.get(backend.state, backend.state)
+    name = model.name if manifest is None else manifest.name
     return [
-        Span((model.name if manifest is None else manifest.name)[:MAX_NAME_COLUMNS]),
+        Span(name[:MAX_NAME_COLUMNS]),
         Span(backend.name[:MAX_NAME_COLUMNS]),
         Span("-" if manifest is None else manifest.task),
         Span("-" if manifest is None else size(manifest.limits.memory_bytes)),
-        Span(worker, STATE_STYLE[backend.state]),
+        Span(backend.model_state(name), STATE_STYLE[backend.state]),
     ]
