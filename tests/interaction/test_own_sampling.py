@@ -748,3 +748,35 @@ async def test_answers_that_wait_outlive_a_reload() -> None:
         assert (call.params["requestState"], call.params["inputResponses"]) == ("s", {"a": ACCEPT, "b": ANSWER})
         call.text("done")
         assert (await last.reply()).text == "done"
+
+
+@pytest.mark.parametrize("way_out", ["stdio", "http"])
+@pytest.mark.parametrize("era", ["session", "modern"])
+async def test_a_person_has_time_while_and_after_the_model_answers(era: str, way_out: str) -> None:
+    """A session server asks both of one call."""
+    servers = (ScriptedServer("session"), ScriptedServer("modern", "chat", tools=(tool("chat"),)))
+    fields: list[Json] = [{"prefix": "", "call_timeout_s": 0.3}, {"prefix": ""}]
+    async with house(*servers, transport=[way_out, "tcp"], fields=fields, sampling=CHAT) as home:
+        client = await home.client("http", era, capabilities={"elicitation": {}})
+        pending = client.tool("echo")
+        call = await home.server.next_call()
+        assert set(call.channel.capabilities) == {"elicitation", "sampling"}
+        sampled, elicited = call.ask("sampling/createMessage", ASKED), call.ask("elicitation/create", FORM)
+        asked = (await pending.reply()).result if era == "modern" else {}
+        says(await servers[1].next_call("tools/call"))
+        assert (await within(sampled))["result"] == ANSWER
+        second = call.ask("sampling/createMessage", ASKED)
+        says(await servers[1].next_call("tools/call"))
+        assert (await within(second))["result"] == ANSWER
+        # Longer than any deadline of the call: nothing but time can show it.
+        await asyncio.sleep(0.5)
+        if era == "session":
+            client.answer(await client.questions.wait(lambda item: True), ACCEPT)
+        else:
+            ((key, request),) = asked["inputRequests"].items()
+            assert request["method"] == "elicitation/create"
+            params = {"name": "echo", "arguments": {}, "inputResponses": {key: ACCEPT}}
+            pending = client.begin("tools/call", params | {"requestState": asked["requestState"]})
+        assert (await within(elicited))["result"] == ACCEPT
+        call.text("done")
+        assert (await pending.reply()).text == "done"

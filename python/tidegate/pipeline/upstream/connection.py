@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from tidegate.clock import Clock
@@ -739,8 +740,11 @@ class Connection:
         return True
 
     def _wait_for(self, question: Question, asking: list[Call], waiting: list[Call]) -> None:
-        """Whatever made the server ask has more time. Notes in `waiting` what that is."""
-        waiting.extend(held for held in asking if held.method in ASKABLE and held.timeout_s > 0)
+        """Whatever made the server ask has more time. Notes in `waiting` what that is. A call whose own client is away
+        to answer something has all the time already.
+        """
+        timed = (held for held in asking if held.timeout_s > 0 and held.deadline_s < inf)
+        waiting.extend(held for held in timed if held.method in ASKABLE)
         for held in waiting:
             self._be_patient(held)
 
@@ -754,7 +758,7 @@ class Connection:
     def _hurry(self, call: Call) -> None:
         """The answer is there: the server has all its time again."""
         call.questions -= 1
-        if call.questions == 0 and call.id in self._pending:
+        if call.questions == 0 and call.id in self._pending and call.deadline_s < inf:
             self.set_deadline(call, call.usual_timeout_s)
 
     def _question_withdrawn(self, message: bytes, envelope: Envelope) -> None:
