@@ -42,6 +42,11 @@ def test_what_is_encoded_is_the_same_value(value: Any) -> None:
     assert json.loads(encode(value)) == value
 
 
+def test_json_on_several_lines_is_sent_on_one() -> None:
+    raw = members('{"a": [1,\r\n2], "b": "\\n"}')
+    assert encode(raw) == '{"a":[1,  2],"b":"\\n"}'
+
+
 @pytest.mark.parametrize("text", ["", "[", "{", "{]", '{"a"}', '{"a":1,}', '{"a":1}x', "[1,]", "[1 2]", "1"])
 def test_what_is_no_object_or_array_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -67,9 +67,10 @@ def parse(text: str) -> object:
 
 
 def encode(value: object) -> str:
-    """Compact JSON of plain values with `Raw` ones anywhere in them."""
+    """Compact JSON of plain values with `Raw` ones anywhere in them, on one line: that is what is sent."""
     if isinstance(value, Raw):
-        return value
+        # Between tokens only, since no JSON string has one as it is.
+        return value.replace("\n", " ").replace("\r", " ")
     if isinstance(value, dict):
         return encode_object(value.items())
     if isinstance(value, list):
