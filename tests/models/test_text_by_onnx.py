@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,36 @@ def test_a_broken_vocabulary_is_refused(tmp_path: Path, name: str, content: byte
     of = manifest("embedding", [file(tmp_path / "model.onnx"), file(tmp_path / name, "tokenizer")], tmp_path)
     task = Embedding(of, lambda role: tmp_path / ("model.onnx" if role == "model" else name))
     with pytest.raises(ModelRefused, match=says):
+        task.load(1)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"), [({}, "[UNK]"), ({"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}}, "nowhere")]
+)
+def test_a_tokenizer_that_contradicts_itself_is_refused(tmp_path: Path, known: dict[str, Any], unknown: str) -> None:
+    """The library loads both. At a text it panics over the first, which is no `Exception`, and raises at the second."""
+    pieces = {word: number for number, word in enumerate(WORDS)}
+    start = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    pair = [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}]
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [],
+        "model": {
+            "type": "WordPiece",
+            "unk_token": unknown,
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": pieces,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing", "single": start, "pair": pair, "special_tokens": known},
+    }
+    (tmp_path / "model.onnx").write_bytes(summing())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    files = [file(tmp_path / "model.onnx"), file(tmp_path / "tokenizer.json", "tokenizer")]
+    of = manifest("embedding", files, tmp_path, pooling="none")
+    task = Embedding(of, lambda role: tmp_path / ("model.onnx" if role == "model" else "tokenizer.json"))
+    with pytest.raises(ModelRefused, match=r"model `probe`: `tokenizer\.json` is not a vocabulary"):
         task.load(1)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidegate.errors import ModelMissing, ModelRefused
+from tidegate.errors import ModelFailed, ModelMissing, ModelRefused
 from tidegate.models.manifest import ModelManifest
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LARGEST_FILE: Final = 64 * 1024 * 1024
 """Bytes; the vocabularies of the largest multilingual models take a third of it."""
+
+
+_SAMPLE: Final = "a word, Ω and 水"
+"""Read once at loading: some files contradict themselves in a way that shows only at a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Encoded:
 class Tokens:
     """One loaded vocabulary and its rules."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, pad: int) -> None:
+    def __init__(self, model: str, tokenizer: Tokenizer, max_tokens: int, pad: int) -> None:
+        self._model = model
         self._tokenizer = tokenizer
         self.max_tokens = max_tokens
         """Of one text, start and end included; what is beyond is cut."""
@@ -57,18 +62,32 @@ class Tokens:
             # Whatever the file says about these two is its exporter's; each row is padded to its own neighbours here.
             tokenizer.no_padding()
             tokenizer.no_truncation()
+            tokenizer.encode(_SAMPLE)
         except ModelRefused:
             raise
-        except Exception as error:  # the library raises bare `Exception`
+        except BaseException as error:
+            if not _is_the_librarys(error):
+                raise
             raise ModelRefused(
                 f"model `{manifest.name}`: `{path.name}` is not a vocabulary: {str(error)[:200]}"
             ) from None
         pad = next((found for word in ("[PAD]", "<pad>") if (found := tokenizer.token_to_id(word)) is not None), 0)
         if max_tokens <= tokenizer.num_special_tokens_to_add(False):
             raise ModelRefused(f"model `{manifest.name}`: with `max_tokens` = {max_tokens} nothing of a text is left")
-        return cls(tokenizer, max_tokens, pad)
+        return cls(manifest.name, tokenizer, max_tokens, pad)
 
     def encode(self, text: str) -> Encoded:
+        """Raises: ModelFailed, when the file turns out to contradict itself."""
+        try:
+            return self._encoded(text)
+        except BaseException as error:
+            if not _is_the_librarys(error):
+                raise
+            raise ModelFailed(
+                f"model `{self._model}`: its tokenizer could not read a text: {str(error)[:200]}"
+            ) from None
+
+    def _encoded(self, text: str) -> Encoded:
         whole = self._tokenizer.encode(text)
         tokens = len(whole.ids)
         if tokens > self.max_tokens:
@@ -76,6 +95,11 @@ class Tokens:
             bare.truncate(self.max_tokens - (tokens - len(bare.ids)))
             whole = self._tokenizer.post_process(bare)
         return Encoded(whole.ids, tokens)
+
+
+def _is_the_librarys(error: BaseException) -> bool:
+    """It raises bare `Exception`; and what Rust calls a panic, which by its class is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _word_pieces(text: str, lowercase: bool) -> Tokenizer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from tidegate.errors import ModelMissing, ModelRefused
+from tidegate.errors import ModelMissing, ModelOutOfMemory, ModelRefused
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.fasttext_file import BrokenFastText, check_fasttext
 
@@ -25,7 +25,7 @@ class FastTextClassifier:
 
     @classmethod
     def open(cls, manifest: ModelManifest, path: Path) -> FastTextClassifier:
-        """Raises: ModelMissing, ModelRefused."""
+        """Raises: ModelMissing, ModelRefused, ModelOutOfMemory."""
         try:
             import fasttext  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
@@ -42,7 +42,9 @@ class FastTextClassifier:
         model = fasttext.FastText.fasttext.fasttext()
         try:
             model.loadModel(str(path))
-        except (ValueError, RuntimeError, MemoryError) as error:
+        except MemoryError:
+            raise ModelOutOfMemory(f"model `{manifest.name}`: there is no memory to load `{path.name}`") from None
+        except (ValueError, RuntimeError) as error:
             raise ModelRefused(f"model `{manifest.name}`: `{path.name}` is no fastText model: {error}") from None
         return cls(model)
 
@@ -51,5 +53,5 @@ class FastTextClassifier:
         classifier that knows nothing of the text.
         """
         # fastText adds a small constant before it takes logarithms, so a certain label may come out above 1.
-        found = self._model.predict(text.translate(_BREAKS) + "\n", top, 0.0, "strict")
+        found = self._model.predict(text.translate(_BREAKS) + "\n", top, 0.0, "replace")
         return [(label, min(1.0, max(0.0, score))) for score, label in found]
