@@ -89,6 +89,8 @@ class Toy:
         return [self._one(*job.payload, ear) for job, ear in zip(jobs, ears, strict=True)]
 
     def _one(self, text: str, how: dict[str, Any], ear: Ear) -> Outcome:
+        for number, piece in enumerate(how.get("pieces", [])):
+            ear.progress(number + 1, None, piece)
         if how.get("wait"):
             self.begun.release()
             if not self.gate.wait(WAIT_S):
@@ -112,8 +114,6 @@ class Toy:
         if how.get("print"):
             os.write(1, b"a library talks\n")
             print("so does Python", flush=True)
-        for number, piece in enumerate(how.get("pieces", [])):
-            ear.progress(number + 1, None, piece)
         for number in range(how.get("steps", 0)):
             ear.progress(number + 1, how["steps"])
         said: Json = {"said": text, "number": len(self.batches)}

@@ -72,6 +72,9 @@ class Calls:
         except TidegateError:
             del self._callers[caller.key]
             raise
+        if caller.work.computed and token is not None and self.voice is not None:
+            # It joined a call whose others were told before that it has begun.
+            self.voice.tell_progress(token, 0.0, None, "")
         caller.timer = self._turns.at(deadline_s, lambda: self._expire(caller, lane))
 
     def cancel(self, request_id: object) -> None:

@@ -24,6 +24,7 @@ from tidegate.errors import (
     UnsupportedProtocolVersion,
 )
 from tidegate.models.calls import Calls
+from tidegate.models.failing import named
 from tidegate.models.model_set import ModelSet
 from tidegate.models.resource_links import LinksToRead, responses_of
 from tidegate.models.task import Answer, BadInput, Json, Tool
@@ -173,7 +174,7 @@ class Dialogue:
         """What a call came to, as the member of its answer. On the computing thread."""
         try:
             if isinstance(came, TidegateError):
-                return _encoded_error(came)
+                return _encoded_error(named(model, came))
             if isinstance(came, LinksToRead):
                 return self._member(_encoded({"resultType": "input_required", "inputRequests": came.requests})[1:-1])
             if isinstance(came, BadInput):

@@ -18,7 +18,7 @@ _MAX_CHARS: Final = 300
 def as_failure(model: str, error: BaseException) -> TidegateError:
     """What callers of the model are told. What nobody foresaw goes to stderr with its origin."""
     if isinstance(error, TidegateError):
-        return error
+        return named(model, error)
     said = " ".join(str(error).split())[:_MAX_CHARS]
     no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if no_memory or any(words in said.lower() for words in _NO_MEMORY):
@@ -26,3 +26,10 @@ def as_failure(model: str, error: BaseException) -> TidegateError:
     with contextlib.suppress(MemoryError):
         traceback.print_exception(error, limit=-12, file=sys.stderr)
     return ModelFailed(f"model `{model}` failed: {type(error).__name__}: {said}")
+
+
+def named(model: str, error: TidegateError) -> TidegateError:
+    """The same, with the model's name: a runtime knows only its file."""
+    if not isinstance(error, ModelFailed) or f"`{model}`" in str(error):
+        return error
+    return type(error)(f"model `{model}`: {error}", data=error.data)

@@ -114,7 +114,7 @@ class Lane:
         if other.gone or (other.job is not None and not other.job.deterministic):
             return False
         # What was said of it so far cannot be said again.
-        return not (other.begun and caller.token is not None)
+        return not (other.spoke and caller.token is not None)
 
     def discard(self, work: Work) -> None:
         """Nobody waits for it any more: what is not begun never will be."""
@@ -166,7 +166,6 @@ class Lane:
             except Exception as error:  # the thread must live, whatever was not foreseen: no memory, above all
                 if work is not None:
                     self._finish(work, as_failure(self.manifest.name, error))
-            self.used_s = time.monotonic()
             self.busy = False
 
     def _next(self) -> Work | None:
@@ -177,6 +176,7 @@ class Lane:
                     if not self._held and (work := self._take()) is not None:
                         self.busy = True
                         self.run += 1
+                        self.used_s = time.monotonic()
                         return work
                     if not self.loaded and not self._waiting and not self._ready:
                         self._thread = None
@@ -324,6 +324,7 @@ class Lane:
         if not batch:
             return
         for work in batch:
+            work.computed = True
             # It has begun: who waits for a turn for too long may go elsewhere, and need not any more.
             work.progress(0.0)
         self._pace.most_wait_s = self.manifest.limits.batch_wait_ms / 1000 * self._power().batch_wait_factor
@@ -338,6 +339,8 @@ class Lane:
                 came = [self._run_alone(work) for work in batch]
         else:
             self._pace.computed(len(batch), time.monotonic() - began_s, len(self._waiting) + len(self._ready))
+        # Before anybody hears of it: what is called next may need the room.
+        self.used_s = time.monotonic()
         for work, outcome in zip(batch, came, strict=True):
             self._finish(work, outcome)
             if isinstance(outcome, ModelOutOfMemory):

@@ -9,11 +9,14 @@ import gc
 import os
 import resource
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _NICE: Final = 5
 _OOM_SCORE: Final = 500
 """Of 1000: before the gateway, and before other children, of which each has 300."""
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+"""Of glibc's `malloc.h`."""
 _LEAST_BYTES: Final = 64 << 20
 """Below it not even the libraries could be imported."""
 
@@ -51,6 +54,18 @@ def be_frugal() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def keep_memory_together() -> None:
+    """For what is loaded from now on: few heaps, and none of the large blocks in them.
+
+    Measured with text recognition: a tenth less at the peak and a quarter less afterwards, for the same processor time;
+    and after memory ran out the next try has as much as the first, not only what lies between the pieces.
+    """
+    library = _c_library()
+    if library is not None:
+        library.mallopt(_M_ARENA_MAX, 2)
+        library.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
+
+
 def resident_bytes() -> int:
     """0 where /proc is not to be read."""
     try:
@@ -63,9 +78,17 @@ def resident_bytes() -> int:
 def give_back_memory() -> None:
     """What was freed goes back to the box."""
     gc.collect()
+    library = _c_library()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def _c_library() -> Any:
+    """None where it is not glibc. Imported late: an idle worker has no use for it."""
     try:
         import ctypes
 
-        ctypes.CDLL(None).malloc_trim(0)
-    except (ImportError, OSError, AttributeError, MemoryError):
-        pass  # another C library than glibc
+        library = ctypes.CDLL(None)
+        return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None
+    except (ImportError, OSError, MemoryError):
+        return None

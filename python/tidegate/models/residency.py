@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from tidegate.errors import ModelOutOfMemory
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.process import give_back_memory, resident_bytes
+from tidegate.models.process import give_back_memory, keep_memory_together, resident_bytes
 
 _LOOK_S: Final = 0.25
 """How often one that waits for room looks whether anybody still waits for it."""
@@ -35,6 +35,8 @@ class Residency:
         self._resident = resident
         self._own = resident()
         """What the process has without models."""
+        self._begun = False
+        """Something was loaded."""
         self._before = 0
         self._takes: dict[Resident, int] = {}
         self._loading: Resident | None = None
@@ -48,7 +50,7 @@ class Residency:
         if self._budget and needs + self._own > self._budget:
             raise ModelOutOfMemory(
                 f"model `{model.manifest.name}` needs {needs} bytes beside the {self._own} of its worker, "
-                f"and {self._budget} are allowed"
+                f"and {self._budget} are allowed: `memory_bytes` of `[models]` or of its backend allows more"
             )
         with self._changed:
             while self._loading is not None or not self._has_room(needs):
@@ -58,6 +60,9 @@ class Residency:
                     return False
                 self._changed.wait(_LOOK_S)
             self._loading = model
+            if not self._begun:
+                self._begun = True
+                keep_memory_together()
             self._takes[model] = needs
             self._before = self._resident()
         return True

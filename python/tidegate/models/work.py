@@ -44,9 +44,11 @@ class Work:
         "arguments",
         "begun",
         "callers",
+        "computed",
         "job",
         "resources",
         "size",
+        "spoke",
         "tool",
     )
 
@@ -65,6 +67,10 @@ class Work:
         """Once it is prepared."""
         self.begun = False
         """The model's thread has it."""
+        self.computed = False
+        """The model is at it."""
+        self.spoke = False
+        """Some of its text was told already."""
         self._told = told
         self._heard: deque[tuple[float, float | None, str]] = deque()
         self._next_s = 0.0
@@ -88,6 +94,8 @@ class Work:
             if now_s < self._next_s:
                 return
             self._next_s = now_s + _BETWEEN_S
+        else:
+            self.spoke = True
         self._heard.append((done, total, message))
         if len(self._heard) == 1:
             self._told(self)
