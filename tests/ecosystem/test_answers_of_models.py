@@ -1,4 +1,4 @@
-"""Servers of the official Python SDK that sample, for clients of it that cannot: a tool answers."""
+"""Servers and clients of the official Python SDK, and what the gateway answers between them: sampling, and links."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from everything import STDIO, everything_http
 from fronts import Front, client_transport
 from gateway_process import UNHURRIED, Gateway, backend, gateway
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 from sdk_session import elicited, roots
 
 CHAT = [sys.executable, str(Path(__file__).with_name("chat_server.py"))]
@@ -76,3 +77,25 @@ def test_a_model_on_the_box_answers() -> None:
 
     with gateway(config) as daemon:
         assert anyio.run(ask, daemon) == ["LLM response: The capital of France is Paris."] * 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("magika") is None, reason="the package magika is not installed")
+def test_a_model_on_the_box_is_given_what_a_link_names() -> None:
+    config = UNHURRIED + backend("everything", command=STDIO, prefix="")
+    config += '[backends.kinds]\nmodels = [{ path = "content-type" }]\nprefix = ""\n'
+
+    async def identified(daemon: Gateway) -> list[object]:
+        said: list[object] = []
+        with anyio.fail_after(60):
+            for mode in MODES:
+                async with Client(client_transport("http", daemon), mode=mode) as client:
+                    for uri in ("test://static-binary", "test://static-text"):
+                        link = {"type": "resource_link", "uri": uri, "name": "it"}
+                        result = await client.call_tool("identify", {"file": link})
+                        said.append((result.structured_content or {})["label"])
+                    with pytest.raises(MCPError, match="Resource not found: `file:///etc/passwd`"):
+                        await client.call_tool("identify", {"file": link | {"uri": "file:///etc/passwd"}})
+        return said
+
+    with gateway(config) as daemon:
+        assert anyio.run(identified, daemon) == ["png", "txt"] * 2
