@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from models_at_hand import Silence, call, file, manifest, shipped
@@ -126,6 +126,7 @@ def test_the_first_values_cannot_be_judged() -> None:
     assert score(made(window=40, warm_up=30), values).structured["scores"][:30] == [0.0] * 30
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=60))
 def test_the_median_deviation_is_that_of_the_definition(values: list[float]) -> None:
     ordered = sorted(values)
@@ -134,6 +135,7 @@ def test_the_median_deviation_is_that_of_the_definition(values: list[float]) -> 
     assert _median_deviation(ordered, centre) == sorted(abs(value - centre) for value in values)[half]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.none() | st.floats(-1e149, 1e149) | st.integers(-(10**6), 10**6), min_size=1, max_size=200),
     st.sampled_from(["range", "robust"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded_power import LAPTOP, PI, SERVER, write_sysfs
 
@@ -169,6 +169,7 @@ configured = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(boxes, min_size=1, max_size=20), configured)
 def test_what_holds_for_every_box(seen: list[PowerReadings], settings: Settings) -> None:
     power = None
@@ -191,6 +192,7 @@ def test_what_holds_for_every_box(seen: list[PowerReadings], settings: Settings)
         assert decide(found, settings, power) == power
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.floats(40, 90), st.floats(5, 20))
 def test_heat_that_stays_within_a_quarter_of_the_bounds_changes_the_profile_at_most_twice(
     wobble: list[float], base: float, span: float

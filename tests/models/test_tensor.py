@@ -337,7 +337,7 @@ elements = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 anything = st.recursive(elements, lambda inner: st.lists(inner, max_size=4), max_leaves=20)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {},
