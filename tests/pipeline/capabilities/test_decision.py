@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.pipeline.capabilities.decision import (
@@ -95,6 +95,7 @@ def play(rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behavi
         tried.append(cast[step.tool].end(step))
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_data_that_must_stay_is_given_to_no_tool_but_local_ones(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -105,6 +106,7 @@ def test_data_that_must_stay_is_given_to_no_tool_but_local_ones(
             assert facts[step.tool].where == "local"
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_each_tool_runs_at_most_once_and_waits_at_most_twice(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -117,6 +119,7 @@ def test_each_tool_runs_at_most_once_and_waits_at_most_twice(
     assert all(facts[one.tool].listed and one.tool in rules.order for one in tried)
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_while_any_allowed_tool_would_answer_the_call_is_not_refused(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -140,6 +143,7 @@ def test_while_any_allowed_tool_would_answer_the_call_is_not_refused(
         assert end.error in get_args(Refusal)
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_no_given_answer_is_less_sure_than_one_that_was_had(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -153,6 +157,7 @@ def test_no_given_answer_is_less_sure_than_one_that_was_had(
         assert (1.0 if given is None else given) == max(had)
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_the_reason_is_always_one_of_the_words_for_it(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -162,6 +167,7 @@ def test_the_reason_is_always_one_of_the_words_for_it(
             assert step.why in WHYS
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, nows, casts)
 def test_attempts_fit_into_what_time_is_left(
     rules: Rules, facts: dict[str, Facts], now: Now, cast: dict[str, Behaviour]
@@ -171,6 +177,7 @@ def test_attempts_fit_into_what_time_is_left(
             assert 0 < step.timeout_s <= min(now.remaining_s, rules.attempt_timeout_s)
 
 
+@settings(deadline=None)
 @given(all_rules, casts)
 def test_where_nothing_stands_against_any_tool_they_are_asked_in_order(
     rules: Rules, cast: dict[str, Behaviour]
@@ -181,6 +188,7 @@ def test_where_nothing_stands_against_any_tool_they_are_asked_in_order(
     assert firsts == list(dict.fromkeys(rules.order))[: len(firsts)]
 
 
+@settings(deadline=None)
 @given(all_rules, worlds, casts)
 def test_a_preference_for_the_cloud_asks_it_first_and_never_what_must_stay(
     rules: Rules, facts: dict[str, Facts], cast: dict[str, Behaviour]

@@ -128,6 +128,39 @@ async def test_a_worker_that_does_not_begin_is_busy_and_the_cloud_has_the_call()
         assert served_by(await first.reply())["where"] == "local"
 
 
+@pytest.mark.skipif(not installed("chat"), reason="the packages of the model chat are not installed")
+async def test_a_chat_is_streamed_from_the_box_and_is_cut_when_its_worker_dies() -> None:
+    limits = Limits(rate_per_s=0, drain_s=0.0)
+    models = Backend("box", "stdio", models=(Model("chat", shipped=True),))
+    (worker,) = with_workers(Snapshot(backends=(models,), limits=limits)).backends
+    rules = Capability("chat", ("box__chat", "cloud__chat"), busy_ms=60_000)
+    cloud = ScriptedServer("modern", "cloud", tools=(tool("chat"),))
+    backends = (worker, capabilities_backend([rules]))
+    async with house(cloud, fields=({"remote": True},), backends=backends, limits=limits) as home:
+        client = await home.client("tcp", "modern")
+        question: Json = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
+        reply = await client.tool("chat", {**question, "max_tokens": 12}, meta={"progressToken": "t"}).reply()
+        said = reply.result["structuredContent"]["content"]
+        assert "Paris" in said
+        assert served_by(reply)["where"] == "local"
+        told = [one["params"] for one in client.notices if one["method"] == "notifications/progress"]
+        assert "".join(one.get("message", "") for one in told).strip() == said.strip()
+        numbers = [one["progress"] for one in told]
+        assert numbers == sorted(set(numbers))
+
+        skip = len(client.notices.items)
+        story: Json = {"messages": [{"role": "user", "content": "Tell me a long story about the sea."}]}
+        pending = client.tool("chat", {**story, "max_tokens": 400}, meta={"progressToken": "u"})
+        await client.notices.wait(lambda one: bool(one["params"].get("message")), skip=skip)
+        service = next(one for one in home.daemon.gateway.services if one.name == "box")
+        connection = service.slots["stateless"].connection
+        assert connection is not None
+        os.kill(connection.link.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        error = (await pending.reply()).error
+        assert error["data"]["reason"] == "answer_cut"
+        assert cloud.said("tools/call") == []
+
+
 async def until_local(now: Box) -> None:
     """Until the model is loaded, which takes longer than its callers are patient here."""
     reply = await now.begin(GERMAN, {DATA_CLASS: "patient"}).reply()
