@@ -7,16 +7,15 @@ what this says is `files.py`, whether the settings make sense is the task's.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.config.untrusted_toml import NotAcceptable, read_untrusted
 from tidegate.errors import ModelRefused
 
 MANIFEST: Final = "model.toml"
@@ -26,8 +25,6 @@ _MAX_FILES: Final = 32
 _MAX_TENSORS: Final = 64
 """Inputs, or outputs, of one file."""
 _MAX_RANK: Final = 16
-_MAX_DEPTH: Final = 16
-"""Of tables and lists."""
 _MAX_PACKAGES: Final = 32
 _MAX_TEXT: Final = 16 * 1024
 """Characters of a description; models read all of them at every turn."""
@@ -35,12 +32,6 @@ _MAX_LINE: Final = 256
 """Characters of a title, a licence, a version."""
 _MAX_PATH: Final = 1024
 _MAX_DIMENSION: Final = 1 << 31
-_MAX_INTEGER: Final = (1 << 63) - 1
-
-_MAX_DOTS: Final = 16
-_KEY_PART: Final = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
-_LONG_KEY: Final = re.compile(rf"""(?<![\w"'-])(?:{_KEY_PART}){{{_MAX_DOTS + 1}}}""")
-"""A key of very many parts keeps the TOML parser busy for minutes."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TASK: Final = re.compile(r"[a-z][a-z-]{0,31}")
@@ -156,7 +147,10 @@ def digest_of(text: bytes) -> str:
 
 def parse_manifest(text: bytes, folder: Path) -> ModelManifest:
     """Raises: BrokenManifest, whatever the bytes are."""
-    tree = _parsed(text)
+    try:
+        tree = read_untrusted(text, MAX_MANIFEST_BYTES)
+    except NotAcceptable as error:
+        raise BrokenManifest(str(error)) from error
     known = "name version description licence task install files settings tools limits"
     _known(tree, "", known.split())
     files = _table(tree, "files")
@@ -185,46 +179,6 @@ def _read(place: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BrokenManifest("it is no plain file")
         return stream.read(MAX_MANIFEST_BYTES + 1)
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise BrokenManifest(f"expected at most {MAX_MANIFEST_BYTES} bytes of manifest")
-    try:
-        decoded = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BrokenManifest("it is not UTF-8 text") from None
-    if _LONG_KEY.search(decoded):
-        raise BrokenManifest(f"expected keys of at most {_MAX_DOTS} parts")
-    try:
-        tree = tomllib.loads(decoded)
-    except RecursionError:
-        raise BrokenManifest("it is nested too deeply") from None
-    except ValueError as error:
-        raise BrokenManifest(f"it is not TOML: {str(error)[:200]}") from None
-    _check_values(tree, 0)
-    return tree
-
-
-def _check_values(value: object, depth: int) -> None:
-    """Nothing that JSON has not, and no deeper than it may be. Raises: BrokenManifest."""
-    if depth > _MAX_DEPTH:
-        raise BrokenManifest(f"expected at most {_MAX_DEPTH} levels of tables and lists")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_values(key, depth + 1)
-            _check_values(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_values(item, depth + 1)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise BrokenManifest("expected numbers that JSON has, so neither `inf` nor `nan`")
-    elif isinstance(value, int):
-        if abs(value) > _MAX_INTEGER:
-            raise BrokenManifest("expected numbers of at most 64 bits")
-    elif not isinstance(value, str):
-        raise BrokenManifest("expected values that JSON has; write a date or time as a string")
 
 
 def _file(role: str, files: Mapping[str, Any]) -> ModelFile:

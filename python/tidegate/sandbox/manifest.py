@@ -7,9 +7,7 @@ asks for is not what it gets (`granting.py`). Plain code, because the daemon rea
 from __future__ import annotations
 
 import json
-import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any, Final, Literal
 from tidegate.config.guest_path import MAX_CHARS, is_guest_path
 from tidegate.config.snapshot import Bounds
 from tidegate.config.toml_text import toml_value
+from tidegate.config.untrusted_toml import NotAcceptable, check_values, read_untrusted
 from tidegate.sandbox.sections import MAX_WASM_BYTES, NotWasm, custom_section, with_custom_section
 
 SECTION: Final = "tidegate:manifest"
@@ -27,19 +26,12 @@ MAX_TOOLS: Final = 256
 MAX_ITEMS: Final = 64
 """Hosts, patterns or folders that are asked for."""
 
-_MAX_DEPTH: Final = 32
 _MAX_TEXT: Final = 16 * 1024
 """Characters of a description; models read all of them at every turn."""
-
-_MAX_DOTS: Final = 16
-_KEY_PART: Final = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
-_LONG_KEY: Final = re.compile(rf"""(?<![\w"'-])(?:{_KEY_PART}){{{_MAX_DOTS + 1}}}""")
-"""A key of very many parts keeps the TOML parser busy for minutes."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST: Final = re.compile(r"\*|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?|[A-Za-z0-9._-]{1,253}(?::\d{1,5})?")
-_MAX_INTEGER: Final = (1 << 63) - 1
 
 World = Literal["tool", "filter"]
 Folders = tuple[tuple[str, Literal["read", "write"]], ...]
@@ -130,7 +122,10 @@ def embed(wasm: bytes, manifest: bytes) -> bytes:
 
 def parse_manifest(text: bytes) -> Manifest:
     """Raises: BrokenManifest, whatever the bytes are."""
-    tree = _parsed(text)
+    try:
+        tree = read_untrusted(text, MAX_MANIFEST_BYTES)
+    except NotAcceptable as error:
+        raise BrokenManifest(str(error)) from error
     _known(tree, "", {"name", "version", "description", "world", "inspects", "tools", "asks", "limits"})
     world = _choice(tree, "world", ("tool", "filter"))
     if (inspects := tree.get("inspects")) is not None or world == "filter":
@@ -186,49 +181,6 @@ def with_tools(text: bytes, tools: tuple[Tool, ...]) -> bytes:
     return whole
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise BrokenManifest(f"expected at most {MAX_MANIFEST_BYTES} bytes of manifest")
-    try:
-        decoded = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BrokenManifest("the manifest is not UTF-8 text") from None
-    if _LONG_KEY.search(decoded):
-        raise BrokenManifest(f"expected keys of at most {_MAX_DOTS} parts")
-    try:
-        tree = tomllib.loads(decoded)
-    except RecursionError:
-        raise BrokenManifest("the manifest is nested too deeply") from None
-    except ValueError as error:
-        raise BrokenManifest(f"the manifest is not TOML: {str(error)[:200]}") from None
-    _check_values(tree, 0)
-    return tree
-
-
-def _check_values(value: object, depth: int) -> None:
-    """Nothing that JSON has not, and no deeper than it may be. Raises: BrokenManifest."""
-    if depth > _MAX_DEPTH:
-        raise BrokenManifest(f"expected at most {_MAX_DEPTH} levels of tables and lists")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_values(key, depth + 1)
-            _check_values(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_values(item, depth + 1)
-    elif isinstance(value, str):
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise BrokenManifest("expected text without lone surrogates")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise BrokenManifest("expected numbers that JSON has, so neither `inf` nor `nan`")
-    elif isinstance(value, int):
-        if abs(value) > _MAX_INTEGER:
-            raise BrokenManifest("expected numbers of at most 64 bits")
-    elif value is not None:
-        raise BrokenManifest("expected values that JSON has; write a date or time as a string")
-
-
 def _declared(value: object) -> tuple[Tool, ...]:
     """`[[tools]]`, in our spelling."""
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
@@ -267,7 +219,10 @@ def _as_mcp(place: str, tool: object) -> Tool:
     """One tool with the members that are taken over; what else a guest says of it is dropped."""
     if not isinstance(tool, dict):
         raise BrokenManifest(f"`{place}`: expected an object")
-    _check_values(tool, 0)
+    try:
+        check_values(tool)
+    except NotAcceptable as error:
+        raise BrokenManifest(str(error)) from error
     name = tool.get("name")
     if not isinstance(name, str) or _TOOL_NAME.fullmatch(name) is None:
         raise BrokenManifest(f"`{place}.name`: expected at most 64 letters, digits, `_`, `-` and `.`")
