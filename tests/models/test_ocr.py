@@ -112,6 +112,32 @@ def test_an_empty_page_has_no_text_and_that_is_sure(ocr: TextRecognition) -> Non
     assert answer.text == "There is no text in this picture that can be read."
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((820, 320), (1640, 640)),
+        ((2480, 3508), (932, 1318)),
+        ((1280, 960), (1280, 960)),
+        ((600, 6000), (351, 3505)),
+        ((3, 2_000_000), (1, 8192)),
+        ((40, 20), (80, 40)),
+    ],
+)
+def test_what_the_detector_sees_is_bounded_whatever_the_picture(
+    ocr: TextRecognition, size: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    from PIL import Image
+
+    assert ocr._fitted(Image.new("RGB", size)).size == seen
+
+
+def test_a_picture_of_a_few_pixels_has_no_text(ocr: TextRecognition) -> None:
+    from PIL import Image
+
+    answers = call(ocr, "read", *(sent(Image.new("RGB", size, "white")) for size in ((1, 1), (1, 5000), (3000, 2))))
+    assert [answer.structured["lines"] for answer in answers] == [[], [], []]
+
+
 def test_the_networks_called_by_hand_say_the_same(ocr: TextRecognition) -> None:
     """The detector marks each line of the page where it was drawn; the recogniser reads strips cut out by hand."""
     import numpy as np

@@ -6,6 +6,7 @@ stands on its head, the recogniser reads it. Only numpy and Pillow stand between
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,10 @@ _LEAST_WIDTH: Final = 320
 """Of a strip for the recogniser, which was trained with no narrower ones."""
 
 _MOST_WIDTH: Final = 3200
-"""Of a strip: longer lines are squeezed."""
+"""Of a strip, and of those read together: longer lines are squeezed. Memory goes with it."""
+
+_MOST_SIDE: Final = 8192
+"""Of what the detector sees, in pixels, however narrow it is."""
 
 _STEP: Final = 32
 """The detector halves the picture five times."""
@@ -110,7 +114,7 @@ class TextRecognition:
         self._place = place
         settings = Settings(manifest)
         self._min_side = settings.whole("min_side", 736, low=32, high=4096)
-        self._max_side = settings.whole("max_side", 1280, low=64, high=8192)
+        self._seen_pixels = settings.whole("seen_pixels", 1_228_800, low=65_536, high=16_777_216)
         self._max_pixels = settings.whole("max_pixels", 24_000_000, low=1024, high=200_000_000)
         self._threshold = settings.number("threshold", 0.3, low=0.01, high=0.99)
         self._box_threshold = settings.number("box_threshold", 0.5, low=0.01, high=0.99)
@@ -197,8 +201,9 @@ class TextRecognition:
         """For the detector, in a size in which it sees lines: neither a stamp nor a wall."""
         from PIL import Image
 
-        short, long = min(page.size), max(page.size)
-        scale = min(max(1.0, min(2.0, self._min_side / short)), self._max_side / long)
+        short, long, area = min(page.size), max(page.size), page.width * page.height
+        larger = max(1.0, min(2.0, self._min_side / short))
+        scale = min(larger, math.sqrt(self._seen_pixels / area), _MOST_SIDE / long)
         if scale == 1.0:
             return page
         size = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
@@ -263,7 +268,7 @@ class TextRecognition:
             if ear.gone:
                 return False
             some = by_width[done : done + self._batch]
-            while len(some) > 1 and some[-1][0] * len(some) > _MOST_WIDTH * 2:
+            while len(some) > 1 and some[-1][0] * len(some) > _MOST_WIDTH:
                 some.pop()
             width = max(_LEAST_WIDTH, some[-1][0])
             pixels = batch([line.strip for _, line in some], _HEIGHT, width)
