@@ -97,11 +97,11 @@ def test_equal_calls_at_once_are_computed_once(make: Make) -> None:
 def test_what_is_equal_to_python_only_is_computed_for_each(make: Make) -> None:
     bench = make()
     toy, first = occupied(bench)
-    ids = [bench.call("same", extra=[extra]) for extra in (1, 1.0, True)]
+    ids = [bench.call("same", extra=[{"a": extra}]) for extra in (1, 1.0, True, 0.0, -0.0, 0, False, "1", [1], None, 1)]
     bench.ask("ping")
     toy.gate.set()
     bench.answers(first, *ids)
-    assert toy.batches[1:] == [["same"] * 3]
+    assert sum(len(batch) for batch in toy.batches[1:]) == 10
 
 
 def test_calls_whose_answer_is_chance_are_computed_for_each(make: Make) -> None:
@@ -454,3 +454,12 @@ def test_an_answer_too_deep_to_be_written_harms_nobody(make: Make) -> None:
     bench = make()
     assert reason(bench.echo("a", deep=True)) == "model_failed"
     assert said(bench.echo("b")) == "b"
+
+
+def test_the_first_of_a_batch_waits_for_those_about_to_come(make: Make) -> None:
+    bench = make()
+    bench.echo("so there is a lane")
+    bench.worker._lanes["toy"]._pace.wait_s = lambda gathered, waited_s: WAIT_S if gathered < 3 else 0.0  # type: ignore[method-assign]
+    ids = [bench.call(text) for text in "abc"]
+    bench.answers(*ids)
+    assert bench.toys["toy"].batches[1:] == [["a", "b", "c"]]

@@ -124,7 +124,7 @@ class Dialogue:
 
     def _parsed(self, line: bytes) -> object:
         try:
-            message = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+            message = _DECODER.decode(line.decode("utf-8"))
         except RecursionError:
             raise DepthExceeded("the message is nested too deeply") from None
         except ValueError:  # UnicodeDecodeError, JSONDecodeError, an integer of thousands of digits
@@ -284,6 +284,11 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"`{name}` is not JSON")
 
 
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""Made once: `json.loads` and `json.dumps` make one for each call that wants anything special."""
+
+
 def _is_deeper(value: object, depth: int) -> bool:
     level = [value]
     for _ in range(depth):
@@ -302,6 +307,6 @@ def _is_deeper(value: object, depth: int) -> bool:
 def _encoded(value: object) -> bytes:
     """Raises: ValueError, TypeError."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError:  # a lone surrogate survives only as an escape
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")

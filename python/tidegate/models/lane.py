@@ -83,7 +83,7 @@ class Lane:
         """Has it computed, or joins one that asks for the same. Returns what is waited for. Raises: ModelBusy."""
         with self._changed:
             for other in self._open:
-                if self._may_join(other, caller) and other.is_like(work):
+                if other.is_like(work) and self._may_join(other, caller):
                     other.callers = (*other.callers, caller)
                     return other
             waiting = len(self._waiting) + len(self._ready)

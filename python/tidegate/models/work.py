@@ -113,4 +113,15 @@ class Work:
         if self.tool != other.tool or self.arguments != other.arguments or self.resources != other.resources:
             return False
         # To Python 1, 1.0 and True are equal; to a model they need not be.
-        return repr(self.arguments) == repr(other.arguments)
+        return _alike(self.arguments, other.arguments)
+
+
+def _alike(one: object, other: object) -> bool:
+    """Of values that are equal: whether they are in every part of one type, too."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return all(_alike(value, beside) for value, beside in zip(one, other, strict=True))
+    return not isinstance(one, float) or repr(one) == repr(other)  # 0.0 and -0.0
