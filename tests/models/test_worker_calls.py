@@ -350,6 +350,23 @@ class TestMemory:
         assert bench.toys["a"].unloads == 1
         bench.close()
 
+    def test_a_model_with_a_long_queue_makes_room_in_between(self, tmp_path: Path) -> None:
+        entries = [write_model(tmp_path / name, name, limits={"memory_bytes": 1 << 33}) for name in "ab"]
+        bench = Bench(entries, memory_bytes=(1 << 33) + (1 << 32))
+        first = bench.call("x", wait=True)
+        assert bench.toys["a"].begun.acquire(timeout=WAIT_S)
+        ids = [bench.call(f"t{number}", alone=True) for number in range(50)]
+        other = bench.call("y", tool="b_echo")
+        for _ in range(2000):
+            if bench.worker._lanes["a"]._to_unload:
+                break
+            threading.Event().wait(0.01)
+        bench.toys["a"].gate.set()
+        order = [bench.hear()["id"] for _ in range(52)]
+        assert order[:2] == [first, other]
+        assert order[2:] == ids
+        bench.close()
+
     def test_who_gives_up_waiting_for_room_loads_nothing(self, tmp_path: Path) -> None:
         limits = {"memory_bytes": 1 << 33}
         entries = [

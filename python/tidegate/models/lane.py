@@ -164,8 +164,7 @@ class Lane:
                 if self._prepare(work) and self._load(work):
                     self._compute(self._gather(work))
             except Exception as error:  # the thread must live, whatever was not foreseen: no memory, above all
-                if work is not None:
-                    self._finish(work, as_failure(self.manifest.name, error))
+                self._fail_begun(as_failure(self.manifest.name, error))
             self.busy = False
 
     def _next(self) -> Work | None:
@@ -255,6 +254,7 @@ class Lane:
         try:
             self.task.load(threads)
             self.files.still_those()
+            self._residency.entered(self)
         except Exception as error:
             self._drop()
             self._residency.left(self)
@@ -262,7 +262,6 @@ class Lane:
             return False
         self.loaded = True
         self._loaded_threads = threads
-        self._residency.entered(self)
         return True
 
     def _fail_all(self, work: Work, error: TidegateError) -> None:
@@ -274,6 +273,12 @@ class Lane:
             self._waiting_bytes = 0
         for each in (work, *others):
             self._finish(each, error)
+
+    def _fail_begun(self, error: TidegateError) -> None:
+        with self._changed:
+            begun = [work for work in self._open if work.begun]
+        for work in begun:
+            self._finish(work, error)
 
     def _gather(self, first: Work) -> list[Work]:
         """It and others of its kind: those that are there, and those worth waiting for."""

@@ -6,6 +6,7 @@ the process really has counts, if that is more again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -40,6 +41,8 @@ class Residency:
         self._before = 0
         self._takes: dict[Resident, int] = {}
         self._loading: Resident | None = None
+        self._line: list[Resident] = []
+        """Those that wait for room. Whoever had to make some comes behind the one it made it for."""
         self._changed = threading.Condition()
 
     def enter(self, model: Resident, gone: Callable[[], bool]) -> bool:
@@ -53,12 +56,17 @@ class Residency:
                 f"and {self._budget} are allowed: `memory_bytes` of `[models]` or of its backend allows more"
             )
         with self._changed:
-            while self._loading is not None or not self._has_room(needs):
-                if self._loading is None:
-                    self._oldest().unload()
-                if gone():
-                    return False
-                self._changed.wait(_LOOK_S)
+            self._line.append(model)
+            try:
+                while self._line[0] is not model or self._loading is not None or not self._has_room(needs):
+                    if self._line[0] is model and self._loading is None:
+                        self._oldest().unload()
+                    if gone():
+                        return False
+                    self._changed.wait(_LOOK_S)
+            finally:
+                self._line.remove(model)
+                self._changed.notify_all()
             self._loading = model
             if not self._begun:
                 self._begun = True
@@ -75,7 +83,8 @@ class Residency:
             self._changed.notify_all()
 
     def left(self, model: Resident) -> None:
-        give_back_memory()
+        with contextlib.suppress(MemoryError):
+            give_back_memory()
         with self._changed:
             if self._loading is model:
                 self._loading = None
