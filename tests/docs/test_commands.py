@@ -12,7 +12,8 @@ Fenced blocks by their first line:
 - ```` ```text ````: illustration.
 
 Any other block is refused, so that none is passed over silently. The default ports in blocks stand for those of the
-test's daemon. What plugins are built with is where `make wasm` has put it.
+test's daemon, and 8811, in sections with a gateway, for a free one: a server of that section's own may be there. What
+plugins are built with is where `make wasm` has put it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,8 @@ MUST_FAIL = re.compile(r"^! (.*?)(?: +#.*)?$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 START_S = 30.0
 BLOCK_S = 120.0
+ELSEWHERE = "8811"
+"""Port of a server that a section has beside its gateway."""
 README_LINES = 75
 """One screen of text and the table."""
 
@@ -165,11 +169,18 @@ def beside() -> Iterator[dict[str, str]]:
 
 def placed(text: str, environment: dict[str, str]) -> str:
     """The block with the default ports replaced."""
-    for port in ("8808", "8809", "8810"):
-        text = text.replace(f"127.0.0.1:{port}", environment[f"AT_{port}"])
-        host, _, number = environment[f"AT_{port}"].rpartition(":")
-        text = text.replace(f'("127.0.0.1", {port})', f'("{host}", {number})')
+    for port in ("8808", "8809", "8810", ELSEWHERE):
+        at = environment.get(f"AT_{port}")
+        if at is not None:
+            text = text.replace(f"127.0.0.1:{port}", at)
+            host, _, number = at.rpartition(":")
+            text = text.replace(f'("127.0.0.1", {port})', f'("{host}", {number})')
     return text
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def run(block: Block, environment: dict[str, str], folder: Path) -> None:
@@ -196,9 +207,10 @@ def test_a_block_of_commands_does_what_it_says(block: Block, beside: dict[str, s
 def test_a_section_with_a_gateway_of_its_own_does_what_it_says(scene: Scene) -> None:
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
         folder = Path(name)
-        (folder / "tidegate.toml").write_text(scene.served.text, encoding="utf-8")
+        elsewhere = {f"AT_{ELSEWHERE}": free_address()}
+        (folder / "tidegate.toml").write_text(placed(scene.served.text, elsewhere), encoding="utf-8")
         for file in scene.files:
-            (folder / file.kind.rpartition(" ")[2]).write_text(file.text, encoding="utf-8")
+            (folder / file.kind.rpartition(" ")[2]).write_text(placed(file.text, elsewhere), encoding="utf-8")
         (folder / "run").mkdir()
         with daemon(folder / "run", "--config", "tidegate.toml", cwd=folder) as environment:
             for act in scene.acts:
