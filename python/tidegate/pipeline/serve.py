@@ -489,6 +489,7 @@ class Gateway:
         if slot.connection is not None:
             # A server that was started again knows nothing of the levels it was told.
             self._set_level(service, slot)
+            self.capabilities.reached(service.name)
         reason = str(slot.error) if slot.error is not None else ""
         self.events.publish(BackendState(service.name, slot.serves, slot.state, reason))
 

@@ -75,6 +75,14 @@ def test_one_call_finds_out_and_the_others_are_kept_from_it(recent: Recent, cloc
     assert recent.statistics()["unreached_s"] == {"b": pytest.approx(held_s(recent, clock), abs=0.1)}
 
 
+def test_who_is_connected_again_is_there_but_not_any_quicker(recent: Recent, clock: Hand) -> None:
+    recent.ended("b", "t", "unreached")
+    recent.ended("b", "slow", "timeout")
+    recent.reached("b")
+    assert held_s(recent, clock) == 0
+    assert held_s(recent, clock, "slow") > 0
+
+
 def test_a_first_attempt_is_held_against_nobody(recent: Recent, clock: Hand) -> None:
     recent.begun("b", "t", 7.0)
     assert held_s(recent, clock) == 0

@@ -442,8 +442,8 @@ async def test_when_the_time_of_the_call_is_up_what_there_is_is_the_answer() -> 
 
 
 async def test_a_cloud_that_nobody_reached_yet_is_waited_for_by_nobody_who_does_not_need_it() -> None:
-    async with stage() as now:
-        now.cloud.silent.add("server/discover")
+    async with stage(fields=({}, {"start_timeout_s": 0.3, "probe_timeout_s": 0.3})) as now:
+        now.cloud.silent.update(("server/discover", "initialize"))
         client = await now.house.client("tcp", "modern")
         pending = now.begin(client)
         reply_with(await now.here.next_call("tools/call"), "here")
@@ -452,7 +452,7 @@ async def test_a_cloud_that_nobody_reached_yet_is_waited_for_by_nobody_who_does_
 
 async def test_what_is_preferred_and_not_heard_yet_is_waited_for_not_longer_than_one_is_patient() -> None:
     rules = capability(order=("cloud__read", "here__read"), busy_ms=50)
-    async with stage(rules, fields=({}, {"start_timeout_s": 0.5, "probe_timeout_s": 0.5})) as now:
+    async with stage(rules, fields=({}, {"start_timeout_s": 0.3, "probe_timeout_s": 0.3})) as now:
         now.cloud.silent.update(("server/discover", "initialize"))
         client = await now.house.client("tcp", "modern")
         for _ in range(2):

@@ -172,6 +172,10 @@ class Capabilities:
 
     # -- what changes -------------------------------------------------------------------------------------------
 
+    def reached(self, backend: str) -> None:
+        """It was connected."""
+        self._recent.reached(backend)
+
     def catalogue_changed(self) -> None:
         """Some backend's part of it may have: looked at once, when whatever happens now has happened."""
         if self._open and not self._soon:

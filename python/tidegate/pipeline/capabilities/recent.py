@@ -90,6 +90,10 @@ class Recent:
                 _make_room(self._memory, tool)
                 self._memory[tool] = now_s + _MEMORY_S
 
+    def reached(self, backend: str) -> None:
+        """It is connected again, as its own supervision found out."""
+        self._backends.pop(backend, None)
+
     def forget(self) -> None:
         """Another configuration: what a name means may be another thing."""
         self._backends.clear()
