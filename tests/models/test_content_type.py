@@ -158,6 +158,19 @@ def test_less_caution_is_the_librarys_other_mode(sure: str) -> None:
     task.unload()
 
 
+def test_a_label_has_a_threshold_of_its_own(tmp_path: Path) -> None:
+    of = shipped("content-type")
+    config = json.loads(placed(of, "config").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"thresholds": {"python": 1.0}}))
+    task = FileType(of, lambda role: tmp_path / "config.json" if role == "config" else placed(of, role))
+    task.load(1)
+    program, page = call(task, "identify", sent(files()["python"][1]), sent(files()["html"][1]))
+    assert (program.structured["label"], program.structured["guess"]) == ("txt", "python")
+    assert program.text.startswith("Generic text document (text/plain); perhaps python")
+    assert page.structured["label"] == "html"
+    task.unload()
+
+
 def test_calls_together_are_answered_as_each_alone(content_type: FileType) -> None:
     calls = [sent(data) for _, data in files().values()]
     alone = [call(content_type, "identify", one)[0] for one in calls]

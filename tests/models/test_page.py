@@ -188,6 +188,14 @@ def test_lines_are_read_from_the_top_and_from_the_left() -> None:
     assert rows([]) == []
 
 
+@pytest.mark.parametrize("degrees", [-8, 8])
+def test_a_page_that_lies_askew_has_its_rows(degrees: int) -> None:
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    upright = [(100, 10), (500, 10), (900, 10), (100, 50), (500, 50), (900, 50)]
+    lines = [(Box((x * c - y * s, x * s + y * c), (c, s), 80, 20, 1), 0) for x, y in upright]
+    assert rows(lines) == [[0, 1, 2], [3, 4, 5]]
+
+
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_the_order_does_not_depend_on_how_the_page_lies(quarters: int) -> None:
     upright = [(100, 10), (300, 12), (50, 50), (200, 55)]

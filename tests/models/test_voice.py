@@ -15,7 +15,7 @@ from sounds import silence, sox, speech
 
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models.task import Answer, BadInput
-from tidegate.models.tasks.voice_activity import VoiceActivity
+from tidegate.models.tasks.voice_activity import VoiceActivity, _Segmenting, segments_of
 
 pytestmark = pytest.mark.skipif(not installed("voice"), reason="the package silero-vad is not installed")
 
@@ -89,9 +89,10 @@ def test_the_same_speech_is_found_in_every_kind_of_wav(
 
 
 def test_the_probabilities_are_those_of_the_same_network_run_window_by_window(
-    voice: VoiceActivity, spoken: Path
+    voice: VoiceActivity, spoken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against `silero_vad.onnx` as its makers drive it: another file, one window a run, state and context by hand."""
+    monkeypatch.setattr("tidegate.models.tasks.voice_activity._BLOCK", 10)
     import numpy as np
     import onnxruntime  # type: ignore[import-untyped,unused-ignore]
 
@@ -109,6 +110,30 @@ def test_the_probabilities_are_those_of_the_same_network_run_window_by_window(
     assert found is not None
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
     assert max(expected) > 0.9 > 0.1 > min(expected)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "segments"),
+    [
+        ([0.9] * 10, [(0, 1000)]),
+        ([0.1] * 5 + [0.9] * 5 + [0.1] * 5, [(490, 1010)]),
+        ([0.1] * 5 + [0.9] * 2 + [0.1] * 5, []),  # too short
+        ([0.9] * 5 + [0.1] + [0.9] * 5, [(0, 1100)]),  # too short a silence
+        ([0.9] * 5 + [0.4] * 5 + [0.9] * 5, [(0, 1500)]),  # not quiet enough
+        ([0.9] * 5 + [0.1] * 3 + [0.4] * 5, [(0, 510)]),  # once over, it must begin anew
+        ([0.4] * 9, []),
+        ([0.9] * 5 + [0.1] * 3 + [0.9] * 5, [(0, 510), (790, 1300)]),
+        ([], []),
+    ],
+)
+def test_probabilities_become_segments(probabilities: list[float], segments: list[tuple[int, int]]) -> None:
+    how = _Segmenting(window=100, threshold=0.5, min_speech=250, min_silence=150, pad=10)
+    assert segments_of(probabilities, 100 * len(probabilities), how) == segments
+
+
+def test_a_gap_narrower_than_its_margins_is_shared() -> None:
+    how = _Segmenting(window=100, threshold=0.5, min_speech=0, min_silence=100, pad=200)
+    assert segments_of([0.9] * 5 + [0.1] * 2 + [0.9] * 5, 1200, how) == [(0, 600), (600, 1200)]
 
 
 def test_a_long_recording_reports_progress_and_stops_when_nobody_waits(voice: VoiceActivity, tmp_path: Path) -> None:
