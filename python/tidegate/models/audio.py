@@ -57,17 +57,20 @@ def decode_wav(data: bytes, rate_hz: int, max_s: float) -> NDArray[np.float32]:
     raw = body[: frames * width * channels]
     samples: NDArray[Any]
     if kind == _FLOAT:
-        samples = np.frombuffer(raw, "<f4" if width == 4 else "<f8").astype(np.float32)
-        samples = np.clip(np.nan_to_num(samples), -1.0, 1.0)
+        samples = np.nan_to_num(np.frombuffer(raw, "<f4" if width == 4 else "<f8").astype(np.float32), copy=False)
+        np.clip(samples, -1.0, 1.0, out=samples)
     elif width == 1:
-        samples = (np.frombuffer(raw, np.uint8).astype(np.float32) - 128) / 128
+        samples = np.frombuffer(raw, np.uint8).astype(np.float32)
+        samples -= 128
+        samples /= 128
     elif width == 3:
-        triples = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-        wide = np.zeros((len(triples), 4), np.uint8)
-        wide[:, 1:] = triples
-        samples = wide.view("<i4")[:, 0].astype(np.float32) / 2**31
+        wide = np.zeros((frames * channels, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        samples = wide.view("<i4")[:, 0].astype(np.float32)
+        samples /= 2**31
     else:
-        samples = np.frombuffer(raw, f"<i{width}").astype(np.float32) / 2 ** (bits - 1)
+        samples = np.frombuffer(raw, f"<i{width}").astype(np.float32)
+        samples /= 2 ** (bits - 1)
     mono = samples if channels == 1 else samples.reshape(-1, channels).mean(axis=1)
     return np.ascontiguousarray(_resample(mono, rate, rate_hz), dtype=np.float32)
 

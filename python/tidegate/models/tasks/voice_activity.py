@@ -147,10 +147,6 @@ class VoiceActivity:
         if session is None:
             raise ModelFailed(f"`{self._manifest.name}` is not loaded")
         count = -(-len(samples) // self._window)
-        padded = np.zeros(self._context + count * self._window, np.float32)
-        padded[self._context : self._context + len(samples)] = samples
-        width = self._context + self._window
-        windows = np.lib.stride_tricks.sliding_window_view(padded, width)[:: self._window]
         sound, *states = session.inputs
         probability, *after = session.outputs
         carried: dict[str, Any] = {
@@ -160,12 +156,23 @@ class VoiceActivity:
         for start in range(0, count, _BLOCK):
             if ear.gone:
                 return None
-            block = np.ascontiguousarray(windows[start : start + _BLOCK])
-            results = session.run({sound.name: block, **carried})
+            windows = self._windows(samples, start, min(start + _BLOCK, count))
+            results = session.run({sound.name: windows, **carried})
             found.append(results[probability.name].reshape(-1))
             carried = {before.name: results[behind.name] for before, behind in zip(states, after, strict=True)}
             ear.progress(min(start + _BLOCK, count), count)
         return np.concatenate(found)
+
+    def _windows(self, samples: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+        """Each with the end of the one before it; silence before the first and after the last."""
+        import numpy as np
+
+        first, last = start * self._window - self._context, stop * self._window
+        piece = samples[max(0, first) : last]
+        before = max(0, -first)
+        piece = np.pad(piece, (before, last - first - before - len(piece)))
+        windows = np.lib.stride_tricks.sliding_window_view(piece, self._context + self._window)
+        return np.ascontiguousarray(windows[:: self._window])
 
 
 def segments_of(probabilities: Sequence[float], length: int, how: _Segmenting) -> list[tuple[int, int]]:
