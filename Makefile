@@ -10,7 +10,7 @@ SANDBOX_SOURCES := $(shell find rust/codec rust/sandbox rust/sandbox_pybind -nam
 SANDBOX := python/tidegate/_sandbox.abi3.so
 MODELS := python/tidegate/models/shipped
 
-.PHONY: serve demo-eras demo-safety plugins wasm models test lint rust-test python-test soak bench clean help
+.PHONY: serve demo-eras demo-safety demo-fallback plugins wasm models test lint rust-test python-test soak bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ demo-eras: $(VENV)/.built ## show an old client at a new server, and a new clien
 
 demo-safety: $(VENV)/.test wasm ## show a machine behind the safety envelope: what is asked, what tidegate says, what the machine sees
 	@$(BIN)/python tests/scenarios/actuator/show_safety.py $(ARGS)
+
+demo-fallback: $(VENV)/.built $(VENV)/.test $(VENV)/.model-chat ## show a model on the box and a cloud behind it, while link, model and box fail
+	@$(BIN)/python tests/scenarios/fallback/show_fallback.py $(ARGS)
 
 test: lint rust-test python-test ## everything that .ci/run runs
 

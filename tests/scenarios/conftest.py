@@ -10,8 +10,10 @@ for _folder in (
     _HERE / "eras",
     _HERE.parent / "era",
     _HERE / "actuator",
+    _HERE / "fallback",
     _HERE.parent / "ecosystem",
     _HERE.parent / "interaction",
+    _HERE.parent / "models",
 ):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))
