@@ -235,6 +235,25 @@ def test_a_model_that_returns_late_does_not(make: Make) -> None:
     assert bench.left == []
 
 
+def test_a_model_that_is_slow_to_load_is_loaded_all_the_same(tmp_path: Path) -> None:
+    limits = {"deadline_ms": 30}
+    bench = Bench([write_model(tmp_path, settings={"slow_to_load": True}, limits=limits)], stuck_s=0.02)
+    toy = bench.toys["toy"]
+    while not toy.begun.acquire(blocking=False):
+        assert reason(bench.echo("x")) == "model_deadline"
+    lane, passed, turns = bench.worker._lanes["toy"], threading.Event(), bench.worker._turns
+    turns.soon(lambda: bench.worker._calls._look(lane, lane.run))
+    turns.soon(passed.set)
+    assert passed.wait(WAIT_S)
+    assert bench.left == []
+    toy.gate.set()
+    while "error" in (answer := bench.echo("y")):
+        assert reason(answer) == "model_deadline"
+    assert said(answer) == "y"
+    assert len(toy.loads) == 1
+    bench.close()
+
+
 class TestProgress:
     def test_pieces_of_text_come_whole_and_before_the_answer(self, make: Make) -> None:
         bench = make()

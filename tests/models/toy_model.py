@@ -76,6 +76,9 @@ class Toy:
         self.loads.append(threads)
         for role in self.manifest.settings.get("roles", []):
             self.place(role)
+        if self.manifest.settings.get("slow_to_load"):
+            self.begun.release()
+            assert self.gate.wait(WAIT_S)
         if (bytes_wanted := self.manifest.settings.get("load_bytes", 0)) > 0:
             self.kept.append(b"x" * bytes_wanted)
 

@@ -6,13 +6,16 @@ On the main thread, except where a lane tells what came of its work.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tidegate.errors import InvalidRequest, ModelDeadline, TidegateError
 from tidegate.models.lane import Came, Lane
 from tidegate.models.task import Json
 from tidegate.models.turns import Timer, Turns
 from tidegate.models.work import Caller, Work
+
+LOADING_S: Final = 600.0
+"""Loading from a slow card may take longer than any call has. It is not given up: the next call would begin it anew."""
 
 
 class Voice(Protocol):
@@ -137,7 +140,12 @@ class Calls:
         self._tell_if_none()
 
     def _look(self, lane: Lane, run: int) -> None:
-        if lane.busy and lane.run == run:
+        if not lane.busy or lane.run != run:
+            return
+        since_s, now_s = lane.loading_since_s, self._turns.now_s()
+        if since_s is not None and now_s < since_s + LOADING_S:
+            self._turns.at(now_s + max(self._stuck_s, 1.0), lambda: self._look(lane, run))
+        else:
             self._stuck(lane)
 
     def _end(self, caller: Caller) -> None:

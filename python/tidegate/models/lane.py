@@ -60,6 +60,8 @@ class Lane:
         self.run = 0
         """The how manieth time it is at work; with `busy`, tells whether it still is at the same."""
         self.busy = False
+        self.loading_since_s: float | None = None
+        """While it is loaded from its files."""
         self._residency = residency
         self._power = power
         self._finished = finished
@@ -251,6 +253,7 @@ class Lane:
         except TidegateError as error:
             self._fail_all(work, error)
             return False
+        self.loading_since_s = time.monotonic()
         try:
             self.task.load(threads)
             self.files.still_those()
@@ -260,6 +263,8 @@ class Lane:
             self._residency.left(self)
             self._fail_all(work, as_failure(name, error))
             return False
+        finally:
+            self.loading_since_s = None
         self.loaded = True
         self._loaded_threads = threads
         return True
