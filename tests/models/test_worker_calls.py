@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -499,3 +500,49 @@ def test_the_first_of_a_batch_waits_for_those_about_to_come(make: Make) -> None:
     ids = [bench.call(text) for text in "abc"]
     bench.answers(*ids)
     assert bench.toys["toy"].batches[1:] == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happens_each_call_is_answered_once_and_nothing_stays(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    limits = {"memory_bytes": 1 << 33, "queue": 40, "batch": 4}
+    entries = [write_model(tmp_path / name, name, limits=limits) for name in "abc"]
+    bench = Bench(entries, memory_bytes=(2 << 33) + (1 << 32), unload_idle_s=0.01)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"alone": True},
+        {"dice": True},
+        {"group": 1},
+        {"weight": 3},
+        {"raise": "native"},
+        {"raise": "memory"},
+        {"outcome": True},
+        {"cannot_prepare": True},
+        {"pieces": ["a", "b"]},
+        {"bytes": 2_000},
+    ]
+    asked, given_up = [], set()
+    for number in range(300):
+        tool = chance.choice(["echo", "b_echo", "c_echo"])
+        token = chance.choice([None, number])
+        text: Any = chance.choice(["x", "y", f"t{number}", 5])
+        asked.append(bench.call(text, tool=tool, token=token, **chance.choice(ways)))
+        if chance.random() < 0.2:
+            given_up.add(gone := chance.choice(asked))
+            bench.cancel(gone)
+    asked.append(end := bench.send("ping"))
+    answered: dict[Any, int] = {}
+    while end not in answered or set(asked) - given_up - set(answered):
+        message = bench.hear()
+        if "id" in message:
+            answered[message["id"]] = answered.get(message["id"], 0) + 1
+    assert set(answered.values()) == {1}
+    for _ in range(1000):
+        if all(lane.idle for lane in bench.worker._lanes.values()):
+            break
+        threading.Event().wait(0.01)
+    for lane in bench.worker._lanes.values():
+        assert (lane._open, len(lane._waiting), len(lane._ready), lane._waiting_bytes) == ([], 0, 0, 0)
+    assert bench.worker._calls.in_flight == 0
+    assert all(len(toy.threads) >= 1 for toy in bench.toys.values())
+    bench.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
+import time
 import traceback
 from typing import Final
 
@@ -13,6 +14,9 @@ from tidegate.errors import ModelFailed, ModelOutOfMemory, TidegateError
 _NO_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate memory", "out of memory")
 """How libraries say it, in lower case."""
 _MAX_CHARS: Final = 300
+_BETWEEN_S: Final = 1.0
+"""Of origins written down for one model: whoever can call it must not be able to flood the log."""
+_next_s: dict[str, float] = {}
 
 
 def as_failure(model: str, error: BaseException) -> TidegateError:
@@ -23,8 +27,11 @@ def as_failure(model: str, error: BaseException) -> TidegateError:
     no_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     if no_memory or any(words in said.lower() for words in _NO_MEMORY):
         return ModelOutOfMemory(f"model `{model}` is out of memory")
-    with contextlib.suppress(MemoryError):
-        traceback.print_exception(error, limit=-12, file=sys.stderr)
+    now_s = time.monotonic()
+    if now_s >= _next_s.get(model, 0.0):
+        _next_s[model] = now_s + _BETWEEN_S
+        with contextlib.suppress(MemoryError):
+            traceback.print_exception(error, limit=-12, file=sys.stderr)
     return ModelFailed(f"model `{model}` failed: {type(error).__name__}: {said}")
 
 
