@@ -38,7 +38,10 @@ from played_conversation import have
 from tidegate.cli import exit_codes
 from tidegate.cli.verbs import VERBS
 from tidegate.config.snapshot import Bounds, Grants
-from tidegate.errors import PluginFailed
+from tidegate.errors import CapabilityFailed, ModelFailed, PluginFailed
+from tidegate.models.catalogue import TASKS
+from tidegate.models.manifest import ModelLimits
+from tidegate.pipeline.capabilities.decision import WHYS
 
 ROOT = Path(__file__).resolve().parents[2]
 WASM = ROOT / "wasm"
@@ -324,6 +327,40 @@ def test_the_page_of_plugins_has_every_grant_bound_error_and_import() -> None:
     names = [error.slug for error in PluginFailed.__subclasses__()] + imports
     names += [field.name for table in (Grants, Bounds) for field in fields(table)]
     assert [name for name in names if not any(row.startswith(f"| `{name}") for row in rows)] == []
+
+
+def rows_of(page: str) -> str:
+    """The tables of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return "\n".join(line for line in text.splitlines() if line.startswith("|"))
+
+
+def test_the_page_of_models_has_every_task_setting_limit_error_and_model_that_comes() -> None:
+    rows = rows_of("models.md")
+    models = ROOT / "python" / "tidegate" / "models"
+    read = re.compile(r"""settings\.(?:text|choice|flag|whole|number|numbers|texts|words)\(\s*"(\w+)""")
+    settings = {name for source in models.glob("**/*.py") for name in read.findall(source.read_text(encoding="utf-8"))}
+    assert len(settings) > 40, "the tasks are read otherwise than they are written"
+    names = [*settings, *TASKS, *(error.slug for error in ModelFailed.__subclasses__()), ModelFailed.slug]
+    names += [path.parent.name for path in models.glob("shipped/*/model.toml")]
+    assert [name for name in names if f"`{name}`" not in rows] == []
+    bounds = {field.name: field.default for field in fields(ModelLimits)}
+    assert [name for name, default in bounds.items() if f"| `{name}` | {default}: " not in rows] == []
+
+
+def test_the_page_of_fallback_has_every_reason_error_and_key_with_its_default() -> None:
+    rows = rows_of("fallback.md")
+    errors = [error.slug for error in CapabilityFailed.__subclasses__()] + [CapabilityFailed.slug]
+    assert [name for name in (*WHYS, *errors) if not re.search(rf"^\| `{name}` \|", rows, re.MULTILINE)] == []
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegate", "schema"], capture_output=True, text=True, timeout=BLOCK_S, check=True
+    )
+    keys = json.loads(done.stdout)["$defs"]["CapabilityTable"]["properties"]
+    shown = dict(re.findall(r"^\| `(\w+)` \| ?(.*?) ?\|", rows, re.MULTILINE))
+    assert {key: shown.get(key) for key in keys} == {
+        key: json.dumps(field["default"]) if "default" in field else {"order": "", "stay": "[]"}[key]
+        for key, field in keys.items()
+    }
 
 
 def test_the_readme_is_one_screen() -> None:
