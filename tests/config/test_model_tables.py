@@ -77,6 +77,14 @@ def test_a_worker_is_told_what_holds_for_all(tmp_path: Path) -> None:
     assert [model["path"] for model in found["models"]] == ["ocr", str(tmp_path / "models/doctype")]  # type: ignore[attr-defined]
 
 
+def test_a_worker_that_starts_slowly_is_not_taken_for_an_old_server(tmp_path: Path) -> None:
+    """It would be asked again in an era that it does not speak, and fail."""
+    vision, cloud, _ = snapshot_of(tmp_path, WHOLE).backends
+    assert vision.probe_timeout_s == vision.start_timeout_s > cloud.probe_timeout_s
+    patient = WHOLE.replace("[backends.cloud]", "probe_timeout_s = 90\n[backends.cloud]", 1)
+    assert snapshot_of(tmp_path, patient).backends[0].probe_timeout_s == 90
+
+
 def test_a_worker_has_no_more_memory_than_all_have(tmp_path: Path) -> None:
     text = "[backends.a]\nmodels = [{ path = 'ocr' }]\nmemory_bytes = %d\n[models]\nmemory_bytes = 1000"
     assert snapshot_of(tmp_path, text % 10).backends[0].memory_bytes == 10

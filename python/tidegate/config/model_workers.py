@@ -63,6 +63,8 @@ def _worker(backend: Backend, snapshot: Snapshot) -> Backend:
         command=(sys.executable, "-P", "-m", "tidegate.models"),
         env=tuple(env.items()),
         memory_bytes=memory_bytes,
+        # What era it speaks is known, and on a small box several that start at once are long silent.
+        probe_timeout_s=max(backend.probe_timeout_s, backend.start_timeout_s),
     )
 
 
