@@ -10,6 +10,7 @@ from typing import Any, Final
 from tidegate.errors import ModelMissing, ModelOutOfMemory, ModelRefused
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.fasttext_file import BrokenFastText, check_fasttext
+from tidegate.models.runtimes.system_library import unusable
 
 _BREAKS: Final = str.maketrans(dict.fromkeys("\n\r\v\f\t\0", " "))
 """What fastText takes for white space; a newline would end the text."""
@@ -28,10 +29,13 @@ class FastTextClassifier:
         """Raises: ModelMissing, ModelRefused, ModelOutOfMemory."""
         try:
             import fasttext  # type: ignore[import-untyped,unused-ignore]
-        except ImportError:
+        except ModuleNotFoundError:
             raise ModelMissing(
                 f"model `{manifest.name}` needs the package `fasttext-predict`: pip install --no-deps fasttext-predict"
             ) from None
+        except ImportError as error:
+            again = "pip install --force-reinstall --no-deps fasttext-predict"
+            raise ModelMissing(unusable("fasttext-predict", error, again)) from None
         try:
             check_fasttext(path)
         except OSError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidegate.errors import ModelMissing
+from tidegate.models.runtimes.system_library import unusable
 
 VERSION: Final = "2026.10.11549"
 """Of xllamacpp."""
@@ -204,10 +205,8 @@ def _open() -> LlamaLibrary:
     try:
         library = LlamaLibrary(str(Path(spec.origin).with_name("xllamacpp.abi3.so")))
     except (OSError, AttributeError) as error:
-        raise ModelMissing(
-            f"the package `xllamacpp` cannot be used: {error}; pip install --force-reinstall --no-deps "
-            f"xllamacpp=={VERSION}"
-        ) from None
+        again = f"pip install --force-reinstall --no-deps xllamacpp=={VERSION}"
+        raise ModelMissing(unusable("xllamacpp", error, again)) from None
     model, context = library.call.llama_model_default_params(), library.call.llama_context_default_params()
     known = (
         (model.gpu_layers, model.split_mode, model.load_mode, model.main_gpu) == (-1, 1, -1, 0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tidegate.errors import ModelFailed, ModelMissing, ModelOutOfMemory, ModelRefused
 from tidegate.models.manifest import ModelFile, ModelLimits, Tensor
 from tidegate.models.runtimes.onnx_file import read_onnx_facts
+from tidegate.models.runtimes.system_library import unusable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +74,11 @@ class OnnxSession:
         outside = {place: _outside(place, beside or {}, name) for place in sorted(facts.external)}
         try:
             import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError:
+        except ModuleNotFoundError:
             raise ModelMissing("onnxruntime is not installed: `pip install onnxruntime`") from None
+        except ImportError as error:
+            again = "pip install --force-reinstall --no-deps onnxruntime"
+            raise ModelMissing(unusable("onnxruntime", error, again)) from None
         onnxruntime.set_default_logger_severity(4)
         try:
             buffers = [path.read_bytes() for path in outside.values()]
