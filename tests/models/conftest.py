@@ -1,4 +1,6 @@
-"""Gateways, clients and servers come from `interaction`; asyncio is the event loop of every test here."""
+"""Gateways, clients and servers come from `interaction`, daemons that are processes from `reload`; asyncio is the event
+loop of every test here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-_INTERACTION = str(Path(__file__).resolve().parent.parent / "interaction")
-if _INTERACTION not in sys.path:
-    sys.path.append(_INTERACTION)
+for _room in ("interaction", "reload"):
+    _folder = str(Path(__file__).resolve().parent.parent / _room)
+    if _folder not in sys.path:
+        sys.path.append(_folder)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from onnx_writing import INT64, declared, graph, model, node, tensor
 
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models.manifest import ModelLimits
-from tidegate.models.series_scores import _median_deviation, unusualness
+from tidegate.models.series.scores import _median_deviation, unusualness
 from tidegate.models.task import Answer, BadInput
 from tidegate.models.tasks.anomaly import Anomaly
 

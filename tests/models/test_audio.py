@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidegate.models.audio import decode_wav
+from tidegate.models.inputs.audio import decode_wav
 from tidegate.models.task import BadInput
 
 np = pytest.importorskip("numpy")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tidegate.models.inputs import NeedsResource, binary, binary_schema, only, with_resources
+from tidegate.models.inputs.binary import NeedsResource, binary, binary_schema, only, with_resources
 from tidegate.models.task import BadInput
 
 LINK = {"type": "resource_link", "uri": "file:///scan.png", "name": "scan"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.models.pictures import FORMATS, look_at
+from tidegate.models.inputs.pictures import FORMATS, look_at
 from tidegate.models.task import BadInput
 
 np = pytest.importorskip("numpy")

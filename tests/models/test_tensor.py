@@ -16,7 +16,7 @@ from models_at_hand import Silence, call, file, manifest
 from onnx_writing import declared, external_tensor, graph, model, node, number, part, tensor
 
 from tidegate.errors import ModelFailed, ModelOutOfMemory, ModelRefused
-from tidegate.models.arrays import SHOWN, WIDTHS, read_array, write_array
+from tidegate.models.inputs.arrays import SHOWN, WIDTHS, read_array, write_array
 from tidegate.models.manifest import ModelFile, ModelLimits, Tensor
 from tidegate.models.task import Answer, BadInput, Job
 from tidegate.models.tasks.tensor import TensorRun

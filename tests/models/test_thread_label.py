@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from tidegate.models.thread_label import label_of, label_this_thread, labels_in
+from tidegate.models.worker.thread_label import label_of, label_this_thread, labels_in
 
 
 def test_a_thread_has_the_name_of_its_model_while_it_lives() -> None:

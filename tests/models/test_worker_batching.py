@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.models.batching import Pace
+from tidegate.models.worker.batching import Pace
 
 MOST_S = 0.002
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from toy_model import WAIT_S, Bench, Toy, write_model
 
-from tidegate.models.worker import STUCK
+from tidegate.models.worker.worker import STUCK
 
 Make = Callable[..., Bench]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from toy_model import META, Bench, write_model
 
-from tidegate.models.assignment import ModelEntry
+from tidegate.models.worker.assignment import ModelEntry
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.errors import ModelRefused
-from tidegate.models.assignment import read_assignment
 from tidegate.models.manifest import BrokenManifest, digest_of, is_inner_path, parse_manifest, read_manifest
+from tidegate.models.worker.assignment import read_assignment
 
 SHA = "ab" * 32
 WHOLE = f"""

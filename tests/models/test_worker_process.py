@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from toy_model import META, WAIT_S, told, write_model
 
-from tidegate.models.worker import STUCK
+from tidegate.models.worker.worker import STUCK
 
 PROGRAM = Path(__file__).with_name("toy_model.py")
 LONG_S = 3600

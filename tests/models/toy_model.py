@@ -19,11 +19,11 @@ from typing import Any
 
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models import catalogue
-from tidegate.models.assignment import Assignment, ModelEntry
-from tidegate.models.inputs import NeedsResource
+from tidegate.models.inputs.binary import NeedsResource
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
-from tidegate.models.worker import Worker
+from tidegate.models.worker.assignment import Assignment, ModelEntry
+from tidegate.models.worker.worker import Worker
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

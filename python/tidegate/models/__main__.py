@@ -12,9 +12,9 @@ import threading
 from typing import Final
 
 from tidegate.errors import ConfigError
-from tidegate.models.assignment import VARIABLE, read_assignment
-from tidegate.models.process import be_frugal, bound_memory, step_back
-from tidegate.models.worker import LINGER_S, Worker
+from tidegate.models.worker.assignment import VARIABLE, read_assignment
+from tidegate.models.worker.process import be_frugal, bound_memory, step_back
+from tidegate.models.worker.worker import LINGER_S, Worker
 
 _USAGE: Final = f"""\
 usage: python -P -m tidegate.models [--linger SECONDS]

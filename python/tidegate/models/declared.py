@@ -14,7 +14,7 @@ from typing import Any
 
 from tidegate.errors import ModelFailed, ModelMissing
 from tidegate.models.manifest import ModelFile, ModelLimits
-from tidegate.models.process import bound_memory, step_back
+from tidegate.models.worker.process import bound_memory, step_back
 
 GGUF_MAGIC = b"GGUF"
 

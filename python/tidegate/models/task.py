@@ -1,7 +1,8 @@
 """The seam between a worker and its tasks: what a task offers, takes, and gives back.
 
-The worker (`worker.py`) knows MCP, queues, batches, memory and time; a task (`tasks/`) knows what the numbers mean; a runtime
-(`runtimes/`) computes them. `prepare` runs for each call on its own; `run` gets one or several prepared ones together.
+The worker (`worker/`) knows MCP, queues, batches, memory and time; a task (`tasks/`) knows what the numbers mean; a
+runtime (`runtimes/`) computes them. `prepare` runs for each call on its own; `run` gets one or several prepared ones
+together.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Answer:
     """What a call came to."""
 
     structured: Json
-    """Fits the tool's output schema. `confidence`, from 0 to 1, stands at the top wherever there is one: routing reads it."""
+    """Fits the tool's output schema. A `confidence`, from 0 to 1, stands at the top: routing reads it."""
     text: str
     """The same for people and models: short, in words."""
     content: tuple[Json, ...] = field(default=())
@@ -66,7 +67,9 @@ class Ear(Protocol):
 
 
 class BadInput(Exception):
-    """The call cannot be computed as it is. Told to the caller as a tool result with `isError`, so that a model can mend it."""
+    """The call cannot be computed as it is. Told to the caller as a tool result with `isError`, so that a model can
+    mend it.
+    """
 
 
 Outcome = Answer | ModelFailed | BadInput
@@ -91,6 +94,6 @@ class Task(Protocol):
         """Gives back what `load` took. Harmless when nothing is loaded."""
 
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
-        """Computes jobs of one tool and group, one outcome for each. On the computing thread of the model. Raises: ModelFailed,
-        which is then the outcome of all.
+        """Computes jobs of one tool and group, one outcome for each. On the computing thread of the model. Raises:
+        ModelFailed, which is then the outcome of all.
         """

@@ -13,12 +13,12 @@ import time
 from typing import Any
 
 from tidegate.errors import ModelFailed, TidegateError
-from tidegate.models.assignment import VARIABLE, Assignment, ModelEntry, read_assignment
 from tidegate.models.catalogue import make_task
 from tidegate.models.files import ModelFiles
 from tidegate.models.manifest import ModelManifest, read_manifest
-from tidegate.models.process import bound_memory, resident_bytes, step_back
 from tidegate.models.task import Task
+from tidegate.models.worker.assignment import VARIABLE, Assignment, ModelEntry, read_assignment
+from tidegate.models.worker.process import bound_memory, resident_bytes, step_back
 
 ONLY_TOOLS = "tools"
 """The argument with which nothing is loaded."""

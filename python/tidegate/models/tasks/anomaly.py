@@ -1,7 +1,7 @@
 """Anomalies in a time series: a score for each value, and the places where it is high.
 
-Without any file by what the series itself did before (`series_scores.py`), or by an ONNX model of what is usual
-(`series_model.py`).
+Without any file by what the series itself did before (`series/scores.py`), or by an ONNX model of what is usual
+(`series/learnt.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.encoder import the_file
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.series_model import Scaling, SeriesModel, usual_error
-from tidegate.models.series_scores import unusualness
+from tidegate.models.runtimes.encoder import the_file
+from tidegate.models.series.learnt import Scaling, SeriesModel, usual_error
+from tidegate.models.series.scores import unusualness
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed
-from tidegate.models.arguments import how_many, one_text, several_texts
 from tidegate.models.embed_call import KINDS, MODEL, TEXTS, USAGE, embed_tool
-from tidegate.models.encoder import TextEncoder, the_file
+from tidegate.models.inputs.arguments import how_many, one_text, several_texts
+from tidegate.models.inputs.tokens import Encoded
 from tidegate.models.manifest import ModelManifest
+from tidegate.models.runtimes.encoder import TextEncoder, the_file
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
-from tidegate.models.tokens import Encoded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.inputs import binary, binary_schema, only
+from tidegate.models.inputs.binary import binary, binary_schema, only
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.onnx import OnnxSession
 from tidegate.models.settings import Settings

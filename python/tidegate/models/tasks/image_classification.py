@@ -1,7 +1,7 @@
 """What is in a picture, out of a list of labels: the `image-classification` task, for any ONNX classifier.
 
-How the picture is brought into the network's shape is in the settings (see `picture_tensor.py`), so is what its numbers
-mean: probabilities, or raw scores of which `activation` makes some.
+How the picture is brought into the network's shape is in the settings (see `inputs/picture_tensor.py`), so is what its
+numbers mean: probabilities, or raw scores of which `activation` makes some.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.arguments import how_many
-from tidegate.models.inputs import binary, binary_schema, only
+from tidegate.models.inputs.arguments import how_many
+from tidegate.models.inputs.binary import binary, binary_schema, only
+from tidegate.models.inputs.picture_tensor import picture_tensor
+from tidegate.models.inputs.pictures import look_at
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.picture_tensor import picture_tensor
-from tidegate.models.pictures import look_at
 from tidegate.models.runtimes.onnx import OnnxSession, shape_words
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool

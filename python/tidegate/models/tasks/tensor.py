@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.arrays import MOST_SHOWN, WIDTHS, read_array, write_array
-from tidegate.models.encoder import the_file
+from tidegate.models.inputs.arrays import MOST_SHOWN, WIDTHS, read_array, write_array
 from tidegate.models.manifest import ModelManifest, Tensor
+from tidegate.models.runtimes.encoder import the_file
 from tidegate.models.runtimes.onnx import OnnxSession, misfit, shape_words
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool

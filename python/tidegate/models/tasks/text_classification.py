@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.arguments import how_many, one_text
-from tidegate.models.encoder import TextEncoder, the_file
+from tidegate.models.inputs.arguments import how_many, one_text
 from tidegate.models.manifest import ModelManifest
+from tidegate.models.runtimes.encoder import TextEncoder, the_file
 from tidegate.models.runtimes.fasttext import FastTextClassifier
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, Ear, Job, Json, Outcome, Tool

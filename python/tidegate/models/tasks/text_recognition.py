@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.inputs import binary, binary_schema, only
+from tidegate.models.inputs.binary import binary, binary_schema, only
+from tidegate.models.inputs.pictures import Picture, look_at
 from tidegate.models.manifest import ModelFile, ModelManifest
-from tidegate.models.pictures import Picture, look_at
 from tidegate.models.runtimes.onnx import OnnxSession
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
-from tidegate.models.audio import decode_wav
-from tidegate.models.inputs import binary, binary_schema, only
+from tidegate.models.inputs.audio import decode_wav
+from tidegate.models.inputs.binary import binary, binary_schema, only
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.onnx import OnnxSession
 from tidegate.models.settings import Settings

@@ -23,11 +23,11 @@ from tidegate.errors import (
     TooLarge,
     UnsupportedProtocolVersion,
 )
-from tidegate.models.calls import Calls
-from tidegate.models.failing import named
-from tidegate.models.model_set import ModelSet
-from tidegate.models.resource_links import LinksToRead, responses_of
 from tidegate.models.task import Answer, BadInput, Json, Tool
+from tidegate.models.worker.calls import Calls
+from tidegate.models.worker.failing import named
+from tidegate.models.worker.model_set import ModelSet
+from tidegate.models.worker.resource_links import LinksToRead, responses_of
 from tidegate.protocol.meta_keys import (
     CLIENT_CAPABILITIES,
     PROGRESS_TOKEN,

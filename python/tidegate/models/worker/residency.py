@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from tidegate.errors import ModelOutOfMemory
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.process import give_back_memory, keep_memory_together, resident_bytes
+from tidegate.models.worker.process import give_back_memory, keep_memory_together, resident_bytes
 
 _LOOK_S: Final = 0.25
 """How often one that waits for room looks whether anybody still waits for it."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from tidegate.models.turns import Turns
+from tidegate.models.worker.turns import Turns
 
 _BLOCK: Final = 1 << 18
 _PIPE_BYTES: Final = 1 << 20

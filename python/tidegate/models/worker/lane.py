@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tidegate.errors import ModelBusy, ModelDeadline, ModelOutOfMemory, TidegateError
-from tidegate.models.batching import Pace
-from tidegate.models.failing import as_failure
 from tidegate.models.files import ModelFiles
-from tidegate.models.inputs import NeedsResource, with_resources
+from tidegate.models.inputs.binary import NeedsResource, with_resources
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.residency import Residency
-from tidegate.models.resource_links import LinksToRead, links_among
 from tidegate.models.task import Answer, BadInput, Job, Task
-from tidegate.models.thread_label import label_this_thread
-from tidegate.models.work import Caller, Work
+from tidegate.models.worker.batching import Pace
+from tidegate.models.worker.failing import as_failure
+from tidegate.models.worker.residency import Residency
+from tidegate.models.worker.resource_links import LinksToRead, links_among
+from tidegate.models.worker.thread_label import label_this_thread
+from tidegate.models.worker.work import Caller, Work
 
 if TYPE_CHECKING:
     from tidegate.models.power import Power

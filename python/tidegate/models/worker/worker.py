@@ -12,15 +12,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tidegate.clock import Clock
-from tidegate.models.assignment import Assignment
-from tidegate.models.calls import Calls
 from tidegate.models.catalogue import make_task
-from tidegate.models.dialogue import Dialogue
-from tidegate.models.lane import Lane
-from tidegate.models.model_set import Make, Model, ModelSet
-from tidegate.models.pipes import BytesOut, LinesIn
-from tidegate.models.residency import Residency
-from tidegate.models.turns import Timer, Turns
+from tidegate.models.worker.assignment import Assignment
+from tidegate.models.worker.calls import Calls
+from tidegate.models.worker.dialogue import Dialogue
+from tidegate.models.worker.lane import Lane
+from tidegate.models.worker.model_set import Make, Model, ModelSet
+from tidegate.models.worker.pipes import BytesOut, LinesIn
+from tidegate.models.worker.residency import Residency
+from tidegate.models.worker.turns import Timer, Turns
 
 if TYPE_CHECKING:
     from tidegate.models.power import Power, PowerWatch

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tidegate.errors import ConfigError, ModelFailed, ModelRefused, TidegateError, UnknownTool
-from tidegate.models.assignment import Assignment, ModelEntry
 from tidegate.models.catalogue import Place, make_task
 from tidegate.models.files import ModelFiles
 from tidegate.models.manifest import ModelManifest, ToolWords, read_manifest
 from tidegate.models.task import Task, Tool
+from tidegate.models.worker.assignment import Assignment, ModelEntry
 
 _MAX_NAME: Final = 128
 """Characters of a tool's name."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelRefused
+from tidegate.models.inputs.tokens import Encoded, Tokens
 from tidegate.models.manifest import ModelFile, ModelManifest, Tensor
-from tidegate.models.tokens import Encoded, Tokens
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,7 @@
 """Text to token numbers, by the `tokenizers` library from a model's own `tokenizer.json` or `vocab.txt`.
 
-Imported, like its library, when a model is loaded. Runs on one thread: rows are cut and grouped by `encoder.py`.
+Imported, like its library, when a model is loaded. Runs on one thread: rows are cut and grouped by
+`runtimes/encoder.py`.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
 from tidegate.errors import InvalidRequest, ModelDeadline, TidegateError
-from tidegate.models.lane import Came, Lane
 from tidegate.models.task import Json
-from tidegate.models.turns import Timer, Turns
-from tidegate.models.work import Caller, Work
+from tidegate.models.worker.lane import Came, Lane
+from tidegate.models.worker.turns import Timer, Turns
+from tidegate.models.worker.work import Caller, Work
 
 LOADING_S: Final = 600.0
 """Loading from a slow card may take longer than any call has. It is not given up: the next call would begin it anew."""
