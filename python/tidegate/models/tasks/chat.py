@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +52,13 @@ class Chat:
     def load(self, threads: int) -> None:
         if self._model is None:
             self._model = LlamaModel.open(
-                self._manifest, self._place("model"), context=self._context, batch=self._batch, threads=threads
+                self._manifest,
+                self._place("model"),
+                context=self._context,
+                batch=self._batch,
+                # Its threads spin until the last one is there. With one for each core, whoever else wants a core has
+                # all of them wait: seven tokens took 3 to 13 s on two busy cores, and half a second on one of them.
+                threads=max(1, min(threads, len(os.sched_getaffinity(0)) - 1)),
             )
 
     def unload(self) -> None:
