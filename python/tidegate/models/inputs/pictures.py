@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelMissing
+from tidegate.models.runtimes.system_library import unusable
 from tidegate.models.task import BadInput
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def look_at(data: bytes, max_pixels: int) -> Picture:
     """Reads the header. Raises: BadInput, for another format or too many pixels; ModelMissing, without Pillow."""
     try:
         from PIL import Image
-    except ImportError:
-        raise ModelMissing("Pillow is not installed: `pip install pillow`") from None
+    except ImportError as error:
+        raise ModelMissing(unusable("pillow", error, "pip install pillow")) from None
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidegate.errors import ModelFailed, ModelMissing, ModelRefused
 from tidegate.models.manifest import ModelManifest
+from tidegate.models.runtimes.system_library import unusable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -50,10 +51,9 @@ class Tokens:
         """`lowercase` is for a plain vocabulary, which cannot say so itself. Raises: ModelMissing, ModelRefused."""
         try:
             import tokenizers
-        except ImportError:
-            raise ModelMissing(
-                f"model `{manifest.name}` needs the package `tokenizers`: pip install --no-deps tokenizers"
-            ) from None
+        except ImportError as error:
+            again = "pip install --no-deps tokenizers"
+            raise ModelMissing(f"model `{manifest.name}`: {unusable('tokenizers', error, again)}") from None
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise ModelRefused(f"model `{manifest.name}`: `{path.name}` is larger than {LARGEST_FILE >> 20} MiB")
