@@ -11,8 +11,8 @@ def test_a_library_that_the_system_lacks_is_named_with_its_package() -> None:
     found = as_failure("voice", ImportError(said, name="numpy._core._multiarray_umath"))
     assert isinstance(found, ModelMissing)
     assert str(found) == (
-        "model `voice`: the package `numpy` cannot be used: this system has no `libstdc++.so.6`, which no Python package "
-        "brings: apt-get install libstdc++6"
+        "model `voice`: the package `numpy` cannot be used: this system has no `libstdc++.so.6`, which no Python "
+        "package brings: apt-get install libstdc++6"
     )
 
 
