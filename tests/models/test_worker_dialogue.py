@@ -126,7 +126,7 @@ def test_a_call_of_nothing_is_refused(bench: Bench, params: dict[str, Any], code
         (b"\xff\xfe", -32700),
         (b"[" * 5000, -32600),
         (b"[" * 5000 + b"]" * 5000, -32600),
-        (b"1" * 9000, -32700),
+        (b"1" * 9000, -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":NaN}', -32700),
         (b"[]", -32600),
         (b"{}", -32600),
@@ -146,6 +146,19 @@ def test_what_is_no_request_is_refused_and_the_next_one_served(bench: Bench, lin
     bench.say(line)
     assert bench.hear()["error"]["code"] == code
     assert bench.ask("ping")["result"]["resultType"] == "complete"
+
+
+def test_an_integer_of_thousands_of_digits_is_json_and_whoever_sent_it_is_answered(bench: Bench) -> None:
+    params = json.dumps({"_meta": META, "name": "echo", "arguments": {"text": "x"}})
+    for digits in ("9" * 9000, "-" + "9" * 9000):
+        more = params.replace('"x"', f'"x", "more": [{digits}, 5]')
+        bench.say(b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":%b}' % more.encode())
+        assert bench.hear()["id"] == 7
+        bench.say(
+            b'{"jsonrpc":"2.0","id":8,"method":"tools/call","params":%b}' % params.replace('"x"', digits).encode()
+        )
+        heard = bench.hear()
+        assert (heard["id"], heard["result"]["isError"]) == (8, True)
 
 
 def test_as_deep_as_may_be_is_no_deeper(bench: Bench) -> None:

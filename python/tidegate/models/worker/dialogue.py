@@ -40,6 +40,8 @@ REVISION: Final = "2026-07-28"
 
 _LIST_TTL_MS: Final = 3_600_000
 """What a worker offers changes only with the worker."""
+_MAX_DIGITS: Final = 1000
+"""Of an integer."""
 _MAX_SHOWN: Final = 128
 """Characters of what a client sent, in words back to it."""
 
@@ -124,10 +126,10 @@ class Dialogue:
 
     def _parsed(self, line: bytes) -> object:
         try:
-            message = _DECODER.decode(line.decode("utf-8"))
+            message = _decoded(line.decode("utf-8"))
         except RecursionError:
             raise DepthExceeded("the message is nested too deeply") from None
-        except ValueError:  # UnicodeDecodeError, JSONDecodeError, an integer of thousands of digits
+        except ValueError:  # UnicodeDecodeError, JSONDecodeError
             raise ParseError("the message is not JSON") from None
         if line.count(b"[") + line.count(b"{") > self._depth and _is_deeper(message, self._depth):
             raise DepthExceeded(f"the message is nested deeper than {self._depth}")
@@ -282,6 +284,22 @@ def _encoded_error(error: TidegateError) -> bytes:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"`{name}` is not JSON")
+
+
+def _decoded(text: str) -> object:
+    """Raises: ValueError, RecursionError."""
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # An integer of thousands of digits, which Python does not read. It is JSON, and who sent it waits.
+        return json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    """What has more digits than any model takes is as good as infinite."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
