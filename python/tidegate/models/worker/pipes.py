@@ -13,6 +13,8 @@ from typing import Final
 from tidegate.models.worker.turns import Turns
 
 _BLOCK: Final = 1 << 18
+_SPARE_BYTES: Final = 4096
+"""Set aside for when there is no memory for a block."""
 _PIPE_BYTES: Final = 1 << 20
 """As much as an unprivileged process may ask for by default."""
 _FULL_BYTES: Final = 1 << 20
@@ -41,6 +43,7 @@ class LinesIn:
         self._skipping = False
         self._paused = True
         self._is_file = False
+        self._spare = bytearray(_SPARE_BYTES)
         _widen(descriptor)
 
     def start(self) -> None:
@@ -64,7 +67,7 @@ class LinesIn:
         if self._paused:
             return
         try:
-            data = os.read(self._descriptor, _BLOCK)
+            data = self._block()
         except BlockingIOError:
             return
         except OSError:
@@ -81,6 +84,17 @@ class LinesIn:
         self.feed(data)
         if self._is_file and not self._paused:
             self._turns.soon(self._read)
+
+    def _block(self) -> bytes:
+        """Raises: MemoryError, when giving up the line that has begun would help, or something was read and is lost."""
+        try:
+            return os.read(self._descriptor, _BLOCK)
+        except MemoryError:
+            if self._parts:
+                raise
+        # What is never read would wake the loop for ever, and nobody would hear of it.
+        count = os.readv(self._descriptor, [self._spare])
+        return bytes(memoryview(self._spare)[:count])
 
     def feed(self, data: bytes) -> None:
         lines = data.split(b"\n")
