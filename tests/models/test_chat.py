@@ -248,7 +248,7 @@ def test_a_broken_file_is_refused_before_the_library_is_opened(tmp_path: Path, m
     path = tmp_path / "m.gguf"
     path.write_bytes(Gguf().raw()[:-40])
     task = Chat(manifest("chat", [file(path)], tmp_path), lambda role: path)
-    with pytest.raises(ModelRefused, match=r"Model `probe`: `m\.gguf` is refused: .*it is cut off"):
+    with pytest.raises(ModelRefused, match=r"model `probe`: `m\.gguf` is refused: .*it is cut off"):
         task.load(1)
 
 
@@ -257,7 +257,7 @@ def test_a_file_that_is_only_sound_by_its_head_is_refused_by_the_library(tmp_pat
     path = tmp_path / "m.gguf"
     path.write_bytes(Gguf().raw())
     task = Chat(manifest("chat", [file(path)], tmp_path), lambda role: path)
-    with pytest.raises(ModelRefused, match=r"Model `probe`: `m\.gguf` is refused: .*llama"):
+    with pytest.raises(ModelRefused, match=r"model `probe`: `m\.gguf` is refused: .*llama"):
         task.load(1)
 
 

@@ -169,4 +169,4 @@ async def test_a_context_that_does_not_fit_the_budget_is_told() -> None:
     )
     said, _ = await within(child.communicate())
     assert child.returncode == 0
-    assert said.startswith(b"Model `probe` needs more memory than it may have: ")
+    assert said.startswith(b"model `probe` needs more memory than it may have: ")

@@ -119,6 +119,13 @@ class ModelManifest:
     install: tuple[str, ...] = ()
     """Python packages that it needs, for the sentence that says what is missing."""
 
+    def file(self, role: str) -> ModelFile:
+        """Raises: ModelRefused, when the task needs one of this role and none is named."""
+        found = next((file for file in self.files if file.role == role), None)
+        if found is None:
+            raise ModelRefused(f"model `{self.name}`: the task `{self.task}` needs `[files.{role}]`")
+        return found
+
 
 class BrokenManifest(ValueError):
     """It cannot be used. The message names the key and what was expected, for whoever ships the model."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import ModelRefused
 from tidegate.models.inputs.tokens import Encoded, Tokens
-from tidegate.models.manifest import ModelFile, ModelManifest, Tensor
+from tidegate.models.manifest import ModelManifest, Tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ class TextEncoder:
         """From the files `model` and `tokenizer`. Raises: ModelRefused, ModelMissing, ModelOutOfMemory."""
         from tidegate.models.runtimes.onnx import OnnxSession
 
-        session = OnnxSession.open(place("model"), the_file(manifest, "model"), threads, manifest.limits)
+        session = OnnxSession.open(place("model"), manifest.file("model"), threads, manifest.limits)
         tokens = Tokens.open(manifest, place("tokenizer"), max_tokens, lowercase)
         return cls(manifest, tokens, session, output)
 
@@ -120,11 +120,3 @@ class TextEncoder:
         return mask.astype(np.float32), {
             tensor.name: arrays[tensor.name].astype(tensor.dtype, copy=False) for tensor in self._inputs
         }
-
-
-def the_file(manifest: ModelManifest, role: str) -> ModelFile:
-    """Raises: ModelRefused when the manifest names none for `role`."""
-    found = next((file for file in manifest.files if file.role == role), None)
-    if found is None:
-        raise ModelRefused(f"model `{manifest.name}`: the task `{manifest.task}` needs `[files.{role}]`")
-    return found

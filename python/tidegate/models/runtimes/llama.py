@@ -70,9 +70,9 @@ class LlamaModel:
         try:
             head = read_head(path)
         except BrokenGguf as error:
-            raise ModelRefused(f"Model `{name}`: `{path.name}` is refused: {error}") from None
+            raise ModelRefused(f"model `{name}`: `{path.name}` is refused: {error}") from None
         except OSError as error:
-            raise ModelRefused(f"Model `{name}`: `{path.name}` cannot be read: {error.strerror}") from None
+            raise ModelRefused(f"model `{name}`: `{path.name}` cannot be read: {error.strerror}") from None
         library = opened()
         call = library.call
         library.complaints()
@@ -87,7 +87,7 @@ class LlamaModel:
             raise _refused(library, name, path)
         try:
             if call.llama_model_has_encoder(model) or not call.llama_model_has_decoder(model):
-                raise ModelRefused(f"Model `{name}`: `{path.name}` does not continue texts, so it cannot chat")
+                raise ModelRefused(f"model `{name}`: `{path.name}` does not continue texts, so it cannot chat")
             settings = call.llama_context_default_params()
             settings.context = most = min(context, head.context) if head.context else context
             settings.batch = settings.ubatch = min(batch, most)
@@ -136,7 +136,7 @@ class LlamaModel:
         for blank, (_, content) in zip(blanks, messages, strict=True):
             frame, found, framed = framed.partition(blank)
             if not found:
-                raise ModelRefused(f"Model `{self._name}`: its chat template does not keep messages in their order")
+                raise ModelRefused(f"model `{self._name}`: its chat template does not keep messages in their order")
             tokens += self._tokens(frame, marks=True, first=not tokens)
             tokens += self._tokens(content, marks=False, first=False)
         return tokens + self._tokens(framed, marks=True, first=False)
@@ -150,13 +150,13 @@ class LlamaModel:
             size = self._library.call.llama_chat_apply_template(chosen, array, len(messages), True, buffer, room)
             if size < 0:
                 raise ModelRefused(
-                    f"Model `{self._name}`: llama.cpp does not know its chat template; name one that it knows in "
+                    f"model `{self._name}`: llama.cpp does not know its chat template; name one that it knows in "
                     "`settings.template`, such as `chatml`"
                 )
             if size <= room:
                 return buffer.raw[:size].decode(errors="replace")
             room = size
-        raise ModelFailed(f"Model `{self._name}`: its chat template does not come to an end")
+        raise ModelFailed(f"model `{self._name}`: its chat template does not come to an end")
 
     def _tokens(self, text: str, *, marks: bool, first: bool) -> list[int]:
         raw = text.encode()
@@ -167,7 +167,7 @@ class LlamaModel:
             if count >= 0:
                 return list(found[:count])
             room = -count
-        raise ModelFailed(f"Model `{self._name}` cannot read a text")
+        raise ModelFailed(f"model `{self._name}` cannot read a text")
 
     # -- tokens to more tokens ----------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class LlamaModel:
         outcome = self._library.call.llama_decode(self._context, Batch(len(tokens), array))
         if outcome:
             said = self._library.complaints()
-            raise ModelFailed(f"Model `{self._name}` failed ({outcome})" + (f": {said}" if said else ""))
+            raise ModelFailed(f"model `{self._name}` failed ({outcome})" + (f": {said}" if said else ""))
 
     def _piece(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(_PIECE_BYTES)
@@ -227,5 +227,5 @@ class LlamaModel:
 def _refused(library: LlamaLibrary, name: str, path: Path) -> ModelFailed:
     said = library.complaints() or "no reason was given"
     if any(words in said for words in _NO_MEMORY):
-        return ModelOutOfMemory(f"Model `{name}` needs more memory than it may have: {said}")
-    return ModelRefused(f"Model `{name}`: `{path.name}` is refused: {said}")
+        return ModelOutOfMemory(f"model `{name}` needs more memory than it may have: {said}")
+    return ModelRefused(f"model `{name}`: `{path.name}` is refused: {said}")

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.runtimes.encoder import the_file
 from tidegate.models.series.learnt import Scaling, SeriesModel, usual_error
 from tidegate.models.series.scores import unusualness
 from tidegate.models.settings import Settings
@@ -62,7 +61,7 @@ class Anomaly:
             self._half = settings.number("half", _HALF[self._method], low=1e-9, high=1e9)
             """How unusual a value is whose score is 0.5: in widths of the range, or in deviations."""
         else:
-            the_file(manifest, "model")
+            manifest.file("model")
             self._window = settings.whole("window", 0, low=0, high=65536)
             """Values of one input of the model; 0: as its file fixes it."""
             self._half = settings.number("half", 0.0, low=0.0, high=1e9)
@@ -107,7 +106,7 @@ class Anomaly:
             return
         from tidegate.models.runtimes.onnx import OnnxSession
 
-        file = the_file(self._manifest, "model")
+        file = self._manifest.file("model")
         session = OnnxSession.open(self._place("model"), file, threads, self._manifest.limits)
         window = self._window or max(session.inputs[0].shape[1:], default=-1)
         if window < 2:

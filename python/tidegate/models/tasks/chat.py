@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tidegate.errors import ModelFailed, ModelRefused
+from tidegate.errors import ModelFailed
 from tidegate.models.chat_call import SEED_MAX, ChatCall, chat_tool, said
 from tidegate.models.manifest import ModelManifest
 from tidegate.models.runtimes.llama import End, LlamaModel, Sampling
@@ -36,8 +36,7 @@ class Chat:
         self._system = settings.text("system", "")
         """Said before a conversation that has no system message of its own; empty: nothing."""
         settings.done()
-        if not any(file.role == "model" for file in manifest.files):
-            raise ModelRefused(f"Model `{manifest.name}`: chat needs `[files.model]`")
+        manifest.file("model")
         self._model: LlamaModel | None = None
         self._tools = (chat_tool("Answers a conversation by a language model on this box.", self._context),)
 
@@ -90,7 +89,7 @@ class Chat:
                 if isinstance(piece, End):
                     reason = piece.value
                 elif ear.gone:
-                    return ModelFailed(f"Nobody waits for `{name}` any more")
+                    return ModelFailed(f"model `{name}`: nobody waits for the answer")
                 elif piece and speech.stopped_by(piece):
                     reason = "stop"
                     break

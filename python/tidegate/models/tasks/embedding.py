@@ -14,7 +14,7 @@ from tidegate.models.embed_call import KINDS, MODEL, TEXTS, USAGE, embed_tool
 from tidegate.models.inputs.arguments import how_many, one_text, several_texts
 from tidegate.models.inputs.tokens import Encoded
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.runtimes.encoder import TextEncoder, the_file
+from tidegate.models.runtimes.encoder import TextEncoder
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
 
@@ -49,8 +49,8 @@ class Embedding:
         self._prefixes = (settings.text("document_prefix", ""), settings.text("query_prefix", ""))
         """Words that some models want before a text that is searched, and before one that is searched for."""
         settings.done()
-        the_file(manifest, "model")
-        the_file(manifest, "tokenizer")
+        manifest.file("model")
+        manifest.file("tokenizer")
         self._encoder: TextEncoder | None = None
         self._tools = (embed_tool(any(self._prefixes)), _search_tool())
 

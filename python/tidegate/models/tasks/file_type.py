@@ -101,11 +101,9 @@ class FileType:
         self._sure = settings.choice("sure", ("high", "medium", "best-guess"), "high")
         """Threshold: of each label as its makers chose it; one for all; none."""
         settings.done()
-        roles = {file.role: file for file in manifest.files}
-        for role in ("model", "config", "kinds"):
-            if role not in roles:
-                raise ModelRefused(f"Model `{manifest.name}`: `file-type` needs `[files.{role}]`")
-        self._file = roles["model"]
+        self._file = manifest.file("model")
+        manifest.file("config")
+        manifest.file("kinds")
         self._opened: _Opened | None = None
         self.tools: tuple[Tool, ...] = (
             Tool(
@@ -135,7 +133,7 @@ class FileType:
         shapes = [tensor.shape for tensor in (*session.inputs, *session.outputs)]
         if len(shapes) != 2 or shapes[0][1:] != (width,) or shapes[1][1:] != (len(look.labels),):
             wanted = f"rows of {width} numbers and give rows of {len(look.labels)}, as its configuration says"
-            raise ModelRefused(f"Model `{self._manifest.name}`: `{session.name}` does not take {wanted}")
+            raise ModelRefused(f"model `{self._manifest.name}`: `{session.name}` does not take {wanted}")
         self._opened = _Opened(session, look, kinds)
 
     def unload(self) -> None:
@@ -146,7 +144,7 @@ class FileType:
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
         opened = self._opened
         if opened is None:
-            raise ModelFailed(f"Model `{self._manifest.name}` is not loaded")
+            raise ModelFailed(f"model `{self._manifest.name}` is not loaded")
         features = [opened.look.features(job.payload) for job in jobs]
         scored = iter(_scores(opened.session, [one for one in features if one is not None]))
         return [
@@ -223,11 +221,11 @@ def _look(model: str, table: Mapping[str, Any]) -> _Look:
     def whole(key: str, low: int, high: int) -> int:
         value = table.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ModelRefused(f"Model `{model}`: `{key}` of its configuration must be a number from {low} to {high}")
+            raise ModelRefused(f"model `{model}`: `{key}` of its configuration must be a number from {low} to {high}")
         return value
 
     if table.get("mid_size") or table.get("use_inputs_at_offsets"):
-        raise ModelRefused(f"Model `{model}` looks into the middle of files, which only its first generation did")
+        raise ModelRefused(f"model `{model}` looks into the middle of files, which only its first generation did")
     labels, renamed, thresholds = (table.get(key) for key in ("target_labels_space", "overwrite_map", "thresholds"))
     block = whole("block_size", 1, _KEPT)
     threshold = table.get("medium_confidence_threshold")
@@ -240,7 +238,7 @@ def _look(model: str, table: Mapping[str, Any]) -> _Look:
         and all(isinstance(number, int | float) for number in (threshold, *thresholds.values()))
     )
     if not well or labels is None or renamed is None or thresholds is None or threshold is None:
-        raise ModelRefused(f"Model `{model}`: its configuration has no labels, thresholds or names that can be used")
+        raise ModelRefused(f"model `{model}`: its configuration has no labels, thresholds or names that can be used")
     return _Look(
         beginning=whole("beg_size", 1, block),
         end=whole("end_size", 1, block),

@@ -65,12 +65,9 @@ class ImageClassification:
         self._labels: tuple[str, ...] = settings.texts("labels")
         self._max_pixels = settings.whole("max_pixels", 24_000_000, low=1024, high=200_000_000)
         settings.done()
-        roles = {file.role: file for file in manifest.files}
-        if "model" not in roles:
-            raise ModelRefused(f"Model `{manifest.name}`: `image-classification` needs `[files.model]`")
-        if bool(self._labels) == ("labels" in roles):
-            raise ModelRefused(f"Model `{manifest.name}` needs its labels, in the settings or in `[files.labels]`")
-        self._file = roles["model"]
+        self._file = manifest.file("model")
+        if bool(self._labels) == any(file.role == "labels" for file in manifest.files):
+            raise ModelRefused(f"model `{manifest.name}` needs its labels, in the settings or in `[files.labels]`")
         self._session: OnnxSession | None = None
         self.tools: tuple[Tool, ...] = (
             Tool(
@@ -123,8 +120,10 @@ class ImageClassification:
 
         session = self._session
         if session is None:
-            raise ModelFailed(f"Model `{self._manifest.name}` is not loaded")
-        outcomes: list[Outcome] = [ModelFailed("nobody waited for the answer any more")] * len(jobs)
+            raise ModelFailed(f"model `{self._manifest.name}` is not loaded")
+        outcomes: list[Outcome] = [ModelFailed(f"model `{self._manifest.name}`: nobody waits for the answer")] * len(
+            jobs
+        )
         rows: dict[int, NDArray[Any]] = {}
         for index, (job, ear) in enumerate(zip(jobs, ears, strict=True)):
             if ear.gone:
@@ -147,7 +146,7 @@ class ImageClassification:
         name, tensor = self._manifest.name, self._tensor
         if len(session.inputs) != 1:
             raise ModelRefused(
-                f"Model `{name}`: `{session.name}` takes {len(session.inputs)} inputs, and not one picture"
+                f"model `{name}`: `{session.name}` takes {len(session.inputs)} inputs, and not one picture"
             )
         (taken,) = session.inputs
         made = (taken.shape[0] if taken.shape[:1] == (1,) else -1, *tensor.shape)
@@ -155,11 +154,11 @@ class ImageClassification:
         if not fits or taken.dtype != tensor.dtype:
             said = f"{tensor.dtype} of the shape {shape_words(made)}"
             wanted = f"{taken.dtype} of {shape_words(taken.shape)}"
-            raise ModelRefused(f"Model `{name}`: the settings make {said}, and the model takes {wanted}")
+            raise ModelRefused(f"model `{name}`: the settings make {said}, and the model takes {wanted}")
         shape = session.outputs[0].shape
         if shape and shape[-1] not in (-1, len(self._labels)):
             raise ModelRefused(
-                f"Model `{name}`: the model gives {shape[-1]} scores, and there are {len(self._labels)} labels"
+                f"model `{name}`: the model gives {shape[-1]} scores, and there are {len(self._labels)} labels"
             )
 
     def _scores(self, given: NDArray[Any], count: int) -> NDArray[Any]:
@@ -167,7 +166,7 @@ class ImageClassification:
         import numpy as np
 
         if given.size != count * len(self._labels):
-            raise ModelFailed(f"Model `{self._manifest.name}` gave {given.size} scores for {len(self._labels)} labels")
+            raise ModelFailed(f"model `{self._manifest.name}` gave {given.size} scores for {len(self._labels)} labels")
         scores: NDArray[Any] = given.reshape(count, -1).astype(np.float64)
         if self._activation == "softmax":
             powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -175,7 +174,7 @@ class ImageClassification:
         elif self._activation == "sigmoid":
             scores = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         if not np.isfinite(scores).all():
-            raise ModelFailed(f"Model `{self._manifest.name}` gave scores that are no numbers")
+            raise ModelFailed(f"model `{self._manifest.name}` gave scores that are no numbers")
         return scores.clip(0, 1)
 
     def _answer(self, scores: NDArray[Any], top: int) -> Answer:

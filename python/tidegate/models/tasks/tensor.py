@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models.inputs.arrays import MOST_SHOWN, WIDTHS, read_array, write_array
 from tidegate.models.manifest import ModelManifest, Tensor
-from tidegate.models.runtimes.encoder import the_file
 from tidegate.models.runtimes.onnx import OnnxSession, misfit, shape_words
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, BadInput, Ear, Job, Json, Outcome, Tool
@@ -38,7 +37,7 @@ class TensorRun:
         self._output_bytes = settings.whole("output_bytes", 8 << 20, low=1, high=1 << 30)
         """What the arrays of one answer may take."""
         settings.done()
-        self._file = the_file(manifest, "model")
+        self._file = manifest.file("model")
         self._declared = {tensor.name: tensor for tensor in self._file.inputs}
         self._session: OnnxSession | None = None
         self._tools = (_tool(self._file.inputs, self._file.outputs),)

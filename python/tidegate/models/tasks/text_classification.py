@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from tidegate.errors import ModelFailed, ModelRefused
 from tidegate.models.inputs.arguments import how_many, one_text
 from tidegate.models.manifest import ModelManifest
-from tidegate.models.runtimes.encoder import TextEncoder, the_file
+from tidegate.models.runtimes.encoder import TextEncoder
 from tidegate.models.runtimes.fasttext import FastTextClassifier
 from tidegate.models.settings import Settings
 from tidegate.models.task import Answer, Ear, Job, Json, Outcome, Tool
@@ -116,14 +116,14 @@ class TextClassification:
         self._place = place
         self._names = settings.words("names")
         """What a label means, where its own word is a code."""
-        self._by_fasttext = the_file(manifest, "model").path.endswith((".ftz", ".bin"))
+        self._by_fasttext = manifest.file("model").path.endswith((".ftz", ".bin"))
         if self._by_fasttext:
             self._prefix = settings.text("label_prefix", "__label__")
             """What stands before each label in the file and is not part of it."""
             self._lower_capitals = settings.flag("lower_capitals", False)
             """Whether a text all in capitals is read in small letters."""
         else:
-            the_file(manifest, "tokenizer")
+            manifest.file("tokenizer")
             self._labels = settings.texts("labels")
             """By the place of their number in the model's output."""
             self._activation = settings.choice("activation", ("softmax", "sigmoid", "none"), "softmax")

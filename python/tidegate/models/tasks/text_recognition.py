@@ -124,11 +124,9 @@ class TextRecognition:
         self._least = settings.number("min_confidence", 0.5, low=0.0, high=1.0)
         self._batch = settings.whole("batch", 6, low=1, high=64)
         settings.done()
-        roles = {file.role: file for file in manifest.files}
-        for role in ("detector", "recogniser"):
-            if role not in roles:
-                raise ModelRefused(f"Model `{manifest.name}`: `text-recognition` needs `[files.{role}]`")
-        self._roles: dict[str, ModelFile] = roles
+        manifest.file("detector")
+        manifest.file("recogniser")
+        self._roles: dict[str, ModelFile] = {file.role: file for file in manifest.files}
         self._opened: _Opened | None = None
         self.tools: tuple[Tool, ...] = (
             Tool(
@@ -165,11 +163,11 @@ class TextRecognition:
         }
         for role, session in sessions.items():
             if len(session.inputs) != 1 or len(session.inputs[0].shape) != 4 or not session.outputs:
-                raise ModelRefused(f"Model `{name}`: the {role} does not take pictures, one input of four dimensions")
+                raise ModelRefused(f"model `{name}`: the {role} does not take pictures, one input of four dimensions")
         recogniser = sessions["recogniser"]
         characters = recogniser.metadata.get("character")
         if characters is None:
-            raise ModelRefused(f"Model `{name}`: the recogniser has no characters in its metadata")
+            raise ModelRefused(f"model `{name}`: the recogniser has no characters in its metadata")
         alphabet = Alphabet(characters, recogniser.outputs[0].shape[-1], recogniser.name)
         finding = Finding(self._threshold, self._box_threshold, self._widen, self._most)
         self._opened = _Opened(sessions["detector"], sessions.get("direction"), recogniser, alphabet, finding)
@@ -182,7 +180,7 @@ class TextRecognition:
 
     def run(self, jobs: Sequence[Job], ears: Sequence[Ear]) -> Sequence[Outcome]:
         if self._opened is None:
-            raise ModelFailed(f"Model `{self._manifest.name}` is not loaded")
+            raise ModelFailed(f"model `{self._manifest.name}` is not loaded")
         return [self._read(self._opened, job.payload, ear) for job, ear in zip(jobs, ears, strict=True)]
 
     def _read(self, opened: _Opened, picture: Picture, ear: Ear) -> Outcome:

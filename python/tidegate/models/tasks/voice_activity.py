@@ -80,9 +80,7 @@ class VoiceActivity:
             pad=round(per_ms * settings.whole("pad_ms", 30, low=0, high=1_000)),
         )
         settings.done()
-        self._file = next((file for file in manifest.files if file.role == "model"), None)
-        if self._file is None:
-            raise ModelRefused(f"`{manifest.name}` has no file `model`, which `voice-activity` needs")
+        self._file = manifest.file("model")
         self.tools: tuple[Tool, ...] = (
             Tool(
                 name="detect",
@@ -104,7 +102,6 @@ class VoiceActivity:
         return Job(tool, decode_wav(data, self._rate, self._max_s))
 
     def load(self, threads: int) -> None:
-        assert self._file is not None
         session = OnnxSession.open(self._place("model"), self._file, threads, self._manifest.limits)
         taken = [tensor.name for tensor in session.inputs]
         if not taken or len(session.outputs) != len(taken):
@@ -145,7 +142,7 @@ class VoiceActivity:
 
         session = self._session
         if session is None:
-            raise ModelFailed(f"`{self._manifest.name}` is not loaded")
+            raise ModelFailed(f"model `{self._manifest.name}` is not loaded")
         count = -(-len(samples) // self._window)
         sound, *states = session.inputs
         probability, *after = session.outputs

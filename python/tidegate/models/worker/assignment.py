@@ -60,7 +60,7 @@ class Assignment:
     stuck_s: float = 30.0
     """A model that still computes so long after its time is up takes the worker with it."""
     power: Mapping[str, Any] = field(default_factory=dict)
-    """For `power.py`."""
+    """For `models/power.py`."""
 
 
 def read_assignment(text: str) -> Assignment:

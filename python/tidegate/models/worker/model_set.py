@@ -6,12 +6,12 @@ A model whose manifest cannot be used is left out, and why is remembered: the ot
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tidegate.errors import ConfigError, ModelFailed, ModelRefused, TidegateError, UnknownTool
-from tidegate.models.catalogue import Place, make_task
+from tidegate.models.catalogue import Make, make_task
 from tidegate.models.files import ModelFiles
 from tidegate.models.manifest import ModelManifest, ToolWords, read_manifest
 from tidegate.models.task import Task, Tool
@@ -19,8 +19,6 @@ from tidegate.models.worker.assignment import Assignment, ModelEntry
 
 _MAX_NAME: Final = 128
 """Characters of a tool's name."""
-
-Make = Callable[[ModelManifest, Place], Task]
 
 
 @dataclass(slots=True)

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tidegate.clock import Clock
-from tidegate.models.catalogue import make_task
+from tidegate.models.catalogue import Make, make_task
 from tidegate.models.worker.assignment import Assignment
 from tidegate.models.worker.calls import Calls
 from tidegate.models.worker.dialogue import Dialogue
 from tidegate.models.worker.lane import Lane
-from tidegate.models.worker.model_set import Make, Model, ModelSet
+from tidegate.models.worker.model_set import Model, ModelSet
 from tidegate.models.worker.pipes import BytesOut, LinesIn
 from tidegate.models.worker.residency import Residency
 from tidegate.models.worker.turns import Timer, Turns
