@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -17,6 +18,8 @@ from tidegate.models.worker.process import give_back_memory, keep_memory_togethe
 
 _LOOK_S: Final = 0.25
 """How often one that waits for room looks whether anybody still waits for it."""
+_PATIENCE_S: Final = 10.0
+"""How long one that loads keeps others waiting, so that what it takes can be told. Some hang; some are made to."""
 
 
 class Resident(Protocol):
@@ -29,18 +32,27 @@ class Resident(Protocol):
 
 
 class Residency:
-    """Of one worker. Used on the computing threads; one of them loads at a time."""
+    """Of one worker. Used on the computing threads; one of them loads at a time, unless it takes very long."""
 
-    def __init__(self, memory_bytes: int, resident: Callable[[], int] = resident_bytes) -> None:
+    def __init__(
+        self,
+        memory_bytes: int,
+        resident: Callable[[], int] = resident_bytes,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._budget = memory_bytes
         self._resident = resident
+        self._now_s = now_s
         self._own = resident()
         """What the process has without models."""
         self._begun = False
         """Something was loaded."""
         self._before = 0
         self._takes: dict[Resident, int] = {}
-        self._loading: Resident | None = None
+        self._loading: dict[Resident, float] = {}
+        """Since when each does."""
+        self._alone: Resident | None = None
+        """It loads, and nobody else has since it began: what the process grows by is its."""
         self._line: list[Resident] = []
         """Those that wait for room. Whoever had to make some comes behind the one it made it for."""
         self._changed = threading.Condition()
@@ -58,16 +70,17 @@ class Residency:
         with self._changed:
             self._line.append(model)
             try:
-                while self._line[0] is not model or self._loading is not None or not self._has_room(needs):
-                    if self._line[0] is model and self._loading is None:
-                        self._oldest().unload()
+                while self._line[0] is not model or self._is_soon_told() or not self._has_room(needs):
+                    if self._line[0] is model and not self._is_soon_told():
+                        self._make_room()
                     if gone():
                         return False
                     self._changed.wait(_LOOK_S)
             finally:
                 self._line.remove(model)
                 self._changed.notify_all()
-            self._loading = model
+            self._alone = None if self._loading else model
+            self._loading[model] = self._now_s()
             if not self._begun:
                 self._begun = True
                 keep_memory_together()
@@ -77,17 +90,20 @@ class Residency:
 
     def entered(self, model: Resident) -> None:
         with self._changed:
-            self._loading = None
-            grown = self._resident() - self._before
-            self._takes[model] = max(self._takes[model], grown)
+            del self._loading[model]
+            if self._alone is model:
+                self._alone = None
+                grown = self._resident() - self._before
+                self._takes[model] = max(self._takes[model], grown)
             self._changed.notify_all()
 
     def left(self, model: Resident) -> None:
         with contextlib.suppress(MemoryError):
             give_back_memory()
         with self._changed:
-            if self._loading is model:
-                self._loading = None
+            self._loading.pop(model, None)
+            if self._alone is model:
+                self._alone = None
             self._takes.pop(model, None)
             self._changed.notify_all()
 
@@ -98,5 +114,10 @@ class Residency:
         used = max(self._own + sum(self._takes.values()), self._resident())
         return used + needs <= self._budget
 
-    def _oldest(self) -> Resident:
-        return min(self._takes, key=lambda model: model.used_s)
+    def _is_soon_told(self) -> bool:
+        return any(self._now_s() < since_s + _PATIENCE_S for since_s in self._loading.values())
+
+    def _make_room(self) -> None:
+        loaded = [model for model in self._takes if model not in self._loading]
+        if loaded:
+            min(loaded, key=lambda model: model.used_s).unload()
