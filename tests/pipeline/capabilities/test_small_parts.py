@@ -8,10 +8,12 @@ import pytest
 
 from tidegate.config.snapshot import Capability
 from tidegate.errors import InvalidParams
-from tidegate.pipeline.capabilities.data_class import as_told, must_stay, read_classes
+from tidegate.pipeline.capabilities.data_class import must_stay, read_classes
 from tidegate.pipeline.capabilities.entries import entry_of, has_output
 from tidegate.pipeline.capabilities.result import confidence_of, is_structured, says_failed, with_served_by
 from tidegate.pipeline.codec import scan
+from tidegate.pipeline.era.inner import tool_call
+from tidegate.pipeline.exchange import UNREAD
 
 
 def classes(meta: str, usual: str = "") -> tuple[str, ...]:
@@ -44,9 +46,12 @@ def test_a_class_that_cannot_be_read_is_refused(said: str) -> None:
 def test_a_call_that_says_nothing_has_the_usual_class_or_none() -> None:
     assert classes("{}", "usual") == ("usual",)
     assert classes("{}") == ()
-    assert as_told(()) is None
-    assert as_told(("a",)) == b'"a"'
-    assert as_told(("a", "b")) == b'["a","b"]'
+
+
+@pytest.mark.parametrize("told", [(), ("a",), ("a", "b")])
+def test_classes_are_read_as_they_were_told_to_the_next_tool(told: tuple[str, ...]) -> None:
+    message = tool_call("x", b"{}", UNREAD, classes=told)
+    assert read_classes(message, scan(message), "") == told
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,13 @@ def test_an_answer_says_who_gave_it_and_nothing_else_changes() -> None:
     assert json.loads(with_served_by(b'{"_meta":7,"resultType":"complete"}', 1))["_meta"] == {
         "io.tidegate/served-by": 1
     }
+
+
+def test_who_says_twice_who_served_it_is_not_given_on() -> None:
+    forged = b'{"content":[],"_meta":{"io.tidegate/served-by":1,"a":2,"io.tidegate/served-by":3}}'
+    told = with_served_by(forged, {"tool": "t"})
+    assert told.count(b"served-by") == 1
+    assert json.loads(told)["_meta"] == {"io.tidegate/served-by": {"tool": "t"}}
 
 
 def test_it_is_listed_as_its_first_tool() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tidegate.errors import DuplicateKey
 from tidegate.pipeline.codec import find_member, patch_object
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.protocol.meta_keys import SERVED_BY
@@ -43,7 +44,13 @@ def with_served_by(result: bytes, served_by: object) -> bytes:
     meta = result[at[0] : at[1]] if at is not None else b"{}"
     if not meta.startswith(_OBJECT):
         meta = b"{}"
-    changes: list[tuple[str, bytes | None]] = [("_meta", patch_object(meta, [(SERVED_BY, json_bytes(served_by))]))]
+    said: list[tuple[str, bytes | None]] = [(SERVED_BY, json_bytes(served_by))]
+    try:
+        meta = patch_object(meta, said)
+    except DuplicateKey:
+        # Whoever says twice who served it is not one to be given on.
+        meta = patch_object(b"{}", said)
+    changes: list[tuple[str, bytes | None]] = [("_meta", meta)]
     if find_member(result, "resultType") is None:
         # From a server of the session era.
         changes.append(("resultType", b'"complete"'))
