@@ -370,11 +370,11 @@ async def test_it_is_done_in_the_caller_s_name_and_only_if_it_may(
 async def test_a_class_of_data_goes_with_the_question(era: str, way_in: str, server_era: str, way_out: str) -> None:
     async with asking_house(server_era, way_out) as (home, chat):
         client = await home.client(way_in, era)
-        for classes in (["patient"], ["patient", "staff"]):
-            pending = client.tool("echo", meta={DATA_CLASS: classes[0] if len(classes) == 1 else classes})
+        for said in ("patient", ["patient", "staff"]):
+            pending = client.tool("echo", meta={DATA_CLASS: said})
             call = await home.server.next_call()
             call, _ = await asked_and_answered(home, chat, call)
-            assert chat.said("tools/call")[-1].params["_meta"][DATA_CLASS] == classes
+            assert chat.said("tools/call")[-1].params["_meta"][DATA_CLASS] == said
             call.text("done")
             assert (await pending.reply()).text == "done"
 

@@ -16,19 +16,19 @@ written.py     the table in the text
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from typing import Final
 
 from tidegate.cli import exit_codes
-from tidegate.cli.refused import Refused
-from tidegate.cli.terminal import complain
+from tidegate.cli.actions import Action, add_actions, run_action
 
 _ACTIONS: Final = (
-    ("add", "tidegate.cli.model.add", "check a model, load it once, and put it into tidegate.toml"),
-    ("list", "tidegate.cli.model.listing", "list the models of a configuration, and those that come with tidegate"),
-    ("inspect", "tidegate.cli.model.inspect", "show what one is and needs, and whether its files are right"),
-    ("remove", "tidegate.cli.model.remove", "take one out of tidegate.toml"),
-    ("new", "tidegate.cli.model.new", "write a model.toml for an ONNX or GGUF file of your own"),
+    Action("add", "tidegate.cli.model.add", "check a model, load it once, and put it into tidegate.toml"),
+    Action(
+        "list", "tidegate.cli.model.listing", "list the models of a configuration, and those that come with tidegate"
+    ),
+    Action("inspect", "tidegate.cli.model.inspect", "show what one is and needs, and whether its files are right"),
+    Action("remove", "tidegate.cli.model.remove", "take one out of tidegate.toml"),
+    Action("new", "tidegate.cli.model.new", "write a model.toml for an ONNX or GGUF file of your own"),
 )
 
 _EPILOG: Final = f"""\
@@ -53,20 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is first needed and stopped when nobody needs it; a set is a backend of tidegate.toml."
     )
     parser.epilog = _EPILOG
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, module, words in _ACTIONS:
-        action = actions.add_parser(
-            name, help=words, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        import_module(module).add_arguments(action)
+    add_actions(parser, _ACTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
-    module = next(module for name, module, _ in _ACTIONS if name == args.action)
-    try:
-        status = import_module(module).run(args)
-    except Refused as refused:
-        complain(str(refused))
-        return refused.exit_code
-    assert isinstance(status, int)
-    return status
+    return run_action(args, _ACTIONS)

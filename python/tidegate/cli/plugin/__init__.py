@@ -16,21 +16,21 @@ compiling.py   the child that compiles, with a line of progress
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from typing import Final
 
 from tidegate.cli import exit_codes
-from tidegate.cli.refused import Refused
-from tidegate.cli.terminal import complain
+from tidegate.cli.actions import Action, add_actions, run_action
 
 _ACTIONS: Final = (
-    ("add", "tidegate.cli.plugin.add", "check a plugin, show what it asks for, and put it into tidegate.toml"),
-    ("list", "tidegate.cli.plugin.listing", "list the plugins of a configuration, and those that come with tidegate"),
-    ("inspect", "tidegate.cli.plugin.inspect", "show what one is, asks for and gets"),
-    ("remove", "tidegate.cli.plugin.remove", "take one out of tidegate.toml, with its files"),
-    ("new", "tidegate.cli.plugin.new", "start one of your own"),
-    ("pack", "tidegate.cli.plugin.pack", "put a manifest into a .wasm file"),
-    ("compile", "tidegate.cli.plugin.compile", "compile and sign one for another box"),
+    Action("add", "tidegate.cli.plugin.add", "check a plugin, show what it asks for, and put it into tidegate.toml"),
+    Action(
+        "list", "tidegate.cli.plugin.listing", "list the plugins of a configuration, and those that come with tidegate"
+    ),
+    Action("inspect", "tidegate.cli.plugin.inspect", "show what one is, asks for and gets"),
+    Action("remove", "tidegate.cli.plugin.remove", "take one out of tidegate.toml, with its files"),
+    Action("new", "tidegate.cli.plugin.new", "start one of your own"),
+    Action("pack", "tidegate.cli.plugin.pack", "put a manifest into a .wasm file"),
+    Action("compile", "tidegate.cli.plugin.compile", "compile and sign one for another box"),
 )
 
 _EPILOG: Final = f"""\
@@ -56,20 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "backend like any other; a filter sees the calls of chosen tools, and their results."
     )
     parser.epilog = _EPILOG
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, module, words in _ACTIONS:
-        action = actions.add_parser(
-            name, help=words, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        import_module(module).add_arguments(action)
+    add_actions(parser, _ACTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
-    module = next(module for name, module, _ in _ACTIONS if name == args.action)
-    try:
-        status = import_module(module).run(args)
-    except Refused as refused:
-        complain(str(refused))
-        return refused.exit_code
-    assert isinstance(status, int)
-    return status
+    return run_action(args, _ACTIONS)

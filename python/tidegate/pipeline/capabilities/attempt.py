@@ -6,14 +6,12 @@ and events of the tool are as for any call of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from tidegate.pipeline.codec import Envelope, patch_object, scan
-from tidegate.pipeline.era.inner import InnerExchange, inner_client, inner_meta
+from tidegate.pipeline.codec import Envelope, scan
+from tidegate.pipeline.era.inner import InnerExchange, inner_client, tool_call
 from tidegate.pipeline.exchange import ClientView
-from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.principal import Principal
-from tidegate.protocol.meta_keys import DATA_CLASS, PROGRESS_TOKEN
 from tidegate.sandbox.guest import Answered
 
 TRANSPORT = "capability"
@@ -38,22 +36,11 @@ class AttemptExchange(InnerExchange):
         *,
         capability: str,
         token: bytes | None,
-        data_class: bytes | None,
+        classes: Sequence[str],
         depth: int,
     ) -> None:
-        """`arguments`: a raw JSON object. `token`: raw, of progress; None: nobody wants to know. `data_class`: as the
-        call says it, raw, for a tool that may be told; None: there is none, or it may not. `depth`: of nesting, at
-        most. Raises: TidegateError.
-        """
-        told: list[tuple[str, bytes | None]] = []
-        if token is not None:
-            told.append((PROGRESS_TOKEN, token))
-        if data_class is not None:
-            told.append((DATA_CLASS, data_class))
-        message = (
-            b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(tool)
-            + b',"arguments":' + arguments + b',"_meta":' + patch_object(inner_meta(client), told) + b"}}"
-        )  # fmt: skip
+        """`arguments`, `token`, `classes`: as of `tool_call`. `depth`: of nesting, at most. Raises: TidegateError."""
+        message = tool_call(tool, arguments, client, token=token, classes=classes)
         super().__init__(message, scan(message, depth), client, principal, done, transport=TRANSPORT)
         self._noticed = noticed
         self._tool = tool

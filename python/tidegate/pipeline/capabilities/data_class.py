@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from tidegate.errors import InvalidParams
 from tidegate.pipeline.codec import Envelope, find_member
-from tidegate.pipeline.json_text import json_bytes, json_value
+from tidegate.pipeline.json_text import json_value
 from tidegate.protocol.meta_keys import DATA_CLASS
 
 
@@ -38,10 +38,3 @@ def must_stay(classes: Sequence[str], stay: Sequence[str]) -> str:
 
 def _plain(name: str) -> str:
     return name.strip().casefold()
-
-
-def as_told(classes: Sequence[str]) -> bytes | None:
-    """Raw, as a call says it."""
-    if not classes:
-        return None
-    return json_bytes(classes[0] if len(classes) == 1 else list(classes))

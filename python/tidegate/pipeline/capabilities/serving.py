@@ -15,7 +15,6 @@ from tidegate.config.snapshot import Capability
 from tidegate.errors import TidegateError, Unauthorized, UpstreamTimeout
 from tidegate.events import CapabilityServed
 from tidegate.pipeline.capabilities.attempt import AttemptExchange
-from tidegate.pipeline.capabilities.data_class import as_told
 from tidegate.pipeline.capabilities.decision import (
     Answer,
     Ended,
@@ -122,8 +121,8 @@ class Serving:
         failed: Callable[[TidegateError], None],
     ) -> None:
         """`client`: as whom tools are called. `stays_for`: the class of its data that may not leave; empty for none.
-        `token`: raw, under which progress is told to `progressed`; None: the client does not want to know.
-        `deadline_s`: on the bench's clock.
+        `token`: raw, under which progress is told to `progressed`; that is None where the client does not want to
+        know. `deadline_s`: on the bench's clock.
         """
         self._bench = bench
         self._capability = capability
@@ -251,7 +250,7 @@ class Serving:
                 partial(self._noticed, running),
                 capability=self._capability.name,
                 token=self._token if self._progressed is not None or waits else None,
-                data_class=as_told(self._classes) if found.where == "local" else None,
+                classes=self._classes if found.where == "local" else (),
                 depth=bench.depth,
             )
         except TidegateError as error:

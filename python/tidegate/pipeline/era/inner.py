@@ -5,7 +5,7 @@ Plugins make them, and so do whatever answers in a caller's name by calling furt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidegate.errors import INTERNAL_ERROR, TidegateError, UpstreamError, UpstreamProtocol
 from tidegate.pipeline.codec import Envelope, find_member, patch_object, scan
@@ -53,36 +53,38 @@ def inner_client(principal: Principal, plugin: str, depth: int) -> ClientView:
 
 
 def tool_call(
-    name: str, arguments: bytes, client: ClientView, *, progress: bool = False, data_class: str | list[str] = ""
+    name: str, arguments: bytes, client: ClientView, *, token: bytes | None = None, classes: Sequence[str] = ()
 ) -> bytes:
-    """A `tools/call`. `arguments`: a raw JSON object. `progress`: the server is asked to tell how far it is."""
-    meta = inner_meta(client, progress=progress, data_class=data_class)
+    """A `tools/call`. `arguments`: a raw JSON object. `token`: raw, of progress; None: nobody wants to know how far it
+    is. `classes`: of its data, as far as the tool may be told.
+    """
+    meta = inner_meta(client, token=token, classes=classes)
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":' + json_bytes(name)
         + b',"arguments":' + arguments + b',"_meta":' + meta + b"}}"
     )  # fmt: skip
 
 
-def resource_read(uri: str, client: ClientView, *, data_class: str | list[str] = "") -> bytes:
+def resource_read(uri: str, client: ClientView, *, classes: Sequence[str] = ()) -> bytes:
     """A `resources/read`."""
-    meta = inner_meta(client, data_class=data_class)
+    meta = inner_meta(client, classes=classes)
     return (
         b'{"jsonrpc":"2.0","id":0,"method":"resources/read","params":{"uri":' + json_bytes(uri)
         + b',"_meta":' + meta + b"}}"
     )  # fmt: skip
 
 
-def inner_meta(client: ClientView, *, progress: bool = False, data_class: str | list[str] = "") -> bytes:
+def inner_meta(client: ClientView, *, token: bytes | None = None, classes: Sequence[str] = ()) -> bytes:
     """`_meta` of a request of its."""
     members: list[tuple[str, bytes | None]] = [
         (PROTOCOL_VERSION, json_bytes(client.version)),
         (CLIENT_INFO, client.info or b"{}"),
         (CLIENT_CAPABILITIES, b"{}"),
     ]
-    if progress:
-        members.append((PROGRESS_TOKEN, b"0"))
-    if data_class:
-        members.append((DATA_CLASS, json_bytes(data_class)))
+    if token is not None:
+        members.append((PROGRESS_TOKEN, token))
+    if classes:
+        members.append((DATA_CLASS, json_bytes(classes[0] if len(classes) == 1 else list(classes))))
     return patch_object(b"{}", members)
 
 

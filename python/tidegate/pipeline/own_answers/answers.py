@@ -177,8 +177,8 @@ class OwnAnswers:
                     error = failed
             told(None, error)
 
-        classes = list(asker.classes)
-        return self._call(asker, lambda client: tool_call(tool, arguments, client, data_class=classes), answered)
+        classes = asker.classes
+        return self._call(asker, lambda client: tool_call(tool, arguments, client, classes=classes), answered)
 
     def read(self, params: bytes, asker: Asker, told: Told) -> Callable[[], None]:
         """As `sample`: reads what a resource link names, if the caller may."""
@@ -193,8 +193,8 @@ class OwnAnswers:
                 result, error = None, QuestionUnanswered(f"resource `{uri}` has more than {most_bytes} bytes")
             told(result, error)
 
-        classes = list(asker.classes)
-        return self._call(asker, lambda client: resource_read(uri, client, data_class=classes), answered)
+        classes = asker.classes
+        return self._call(asker, lambda client: resource_read(uri, client, classes=classes), answered)
 
     def _call(self, asker: Asker, write: Callable[[ClientView], bytes], done: Told) -> Callable[[], None]:
         caller = asker.client.caller

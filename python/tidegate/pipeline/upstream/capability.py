@@ -55,8 +55,8 @@ class Host(Protocol):
         answered: Callable[[bytes], None],
         failed: Callable[[TidegateError], None],
     ) -> Served:
-        """A call that is still to be started. `token`: raw, under which progress is told to `progressed`; None: the
-        client does not want to know. Raises: TidegateError.
+        """A call that is still to be started. `token`: raw, under which progress is told to `progressed`, which is None
+        where the client does not want to know. Raises: TidegateError.
         """
 
     def entries(self, link: object) -> list[bytes]:

@@ -40,7 +40,8 @@ def call_tool(
     Raises: BadParameter.
     """
     client = inner_client(principal, _CLIENT, 0)
-    message = tool_call(tool, arguments, client, progress=progressed is not None, data_class=_data_class(request))
+    token = b"0" if progressed is not None else None
+    message = tool_call(tool, arguments, client, token=token, classes=_data_classes(request))
     _send(front, request, client, message, answered, progressed)
 
 
@@ -65,15 +66,14 @@ def names_of(result: bytes) -> tuple[list[str], str | None]:
     return names, json_value(result[cursor[0] : cursor[1]]) if cursor is not None else None
 
 
-def _data_class(request: HttpPost) -> str | list[str]:
+def _data_classes(request: HttpPost) -> list[str]:
     """Raises: BadParameter. What cannot be read might be what must stay."""
     said = request.headers.get(HEADER_DATA_CLASS, "")
     try:
         words = said.encode("latin-1").decode()
     except ValueError as error:
         raise BadParameter(f"the header `{HEADER_DATA_CLASS}` must be UTF-8", HEADER_DATA_CLASS) from error
-    classes = [word for part in words.split(",") if (word := part.strip())]
-    return classes[0] if len(classes) == 1 else classes
+    return [word for part in words.split(",") if (word := part.strip())]
 
 
 def _send(
