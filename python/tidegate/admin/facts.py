@@ -13,7 +13,7 @@ from tidegate.admin.redaction import Redaction
 from tidegate.config.snapshot import Backend
 from tidegate.control.telemetry.backend_state import children, dicts
 from tidegate.control.telemetry.process import resident_bytes
-from tidegate.models.thread_label import labels_in
+from tidegate.models.worker.thread_label import labels_in
 from tidegate.pipeline.accept.http_request import HttpRequest
 from tidegate.protocol.revisions import SUPPORTED
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tidegate.cli.plain_values import count_of, items, mapping, number, text, whole
 from tidegate.control.telemetry.backend_state import STATES, TROUBLE, dicts, slot_state, state_of
-from tidegate.models.thread_label import label_of
+from tidegate.models.worker.thread_label import label_of
 
 
 @dataclass(frozen=True)

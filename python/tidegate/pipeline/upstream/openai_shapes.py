@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tidegate.models.arguments import several_texts
 from tidegate.models.chat_call import ChatCall, chat_tool, said
 from tidegate.models.embed_call import TEXTS, embed_tool
+from tidegate.models.inputs.arguments import several_texts
 from tidegate.models.task import BadInput, Json, Tool
 from tidegate.pipeline.json_text import json_bytes, json_value
 
