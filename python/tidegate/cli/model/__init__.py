@@ -10,7 +10,9 @@ state.py       whether a configured one could be run
 described.py   what one is, for a person
 installing.py  its packages, by pip
 trying.py      loads it once, in a process of its own
+child.py       such a process, while a person waits
 written.py     the table in the text
+running.py     what a running gateway's workers have, for `tidegate status`
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Lane:
         self.used_s = time.monotonic()
         """When it was last done with something."""
         self.run = 0
-        """The how manieth time it is at work; with `busy`, tells whether it still is at the same."""
+        """How often it went to work; with `busy`, tells whether it is still at the same."""
         self.busy = False
         self.loading_since_s: float | None = None
         """While it is loaded from its files."""

@@ -31,6 +31,7 @@ from tidegate.pipeline.capabilities.decision import (
 from tidegate.pipeline.capabilities.ending import EndedAttempt, cut, milliseconds, refused, slug_of
 from tidegate.pipeline.capabilities.facts import Found, PowerState
 from tidegate.pipeline.capabilities.result import confidence_of, is_structured, says_failed, with_served_by
+from tidegate.pipeline.capabilities.slugs import FINAL, how_ended
 from tidegate.pipeline.codec import Envelope, find_member
 from tidegate.pipeline.exchange import ClientView, Exchange
 from tidegate.pipeline.json_text import json_value
@@ -40,13 +41,6 @@ _MARGIN_S: Final = 0.1
 """Before its own deadline, a call is ended with what there is."""
 _UNFIT: Final = -1.0
 """How sure an answer counts that lacks what clients were told of: less than any that says how sure it is."""
-_WAITED: Final = frozenset(("overloaded", "model_busy", "upstream_busy", "plugin_busy"))
-_UNREACHED: Final = frozenset(("upstream_unreachable", "upstream_closed"))
-_TIMED_OUT: Final = frozenset(("upstream_timeout", "model_deadline", "plugin_deadline"))
-_NO_MEMORY: Final = frozenset(("model_out_of_memory", "plugin_out_of_memory", "no_memory"))
-_MISSING: Final = frozenset(("model_missing", "model_refused", "unknown_tool"))
-_FINAL: Final = frozenset(("ambiguous_call", "filter_failed", "unauthorized", "rate_limited", "too_deep", "too_large"))
-"""What has nothing to do with the tool, or must not be got round by asking another one."""
 
 
 class Bench(Protocol):
@@ -298,13 +292,13 @@ class Serving:
             self._judge(running, result, final=filtered)
         elif error is not None:
             slug = slug_of(error)
-            if filtered or slug in _FINAL or self._principal.revoked:
+            if filtered or slug in FINAL or self._principal.revoked:
                 self._note(running, "failed", slug, None, error)
                 self._fail(error)
             elif self._spoken:
                 self._cut(running, error)
             else:
-                self._note(running, _how(slug), slug, None, error)
+                self._note(running, how_ended(slug), slug, None, error)
         self._step()
 
     def _judge(self, running: _Running, result: bytes, *, final: bool) -> None:
@@ -408,15 +402,3 @@ class Serving:
                 attempts=len(self._attempts),
             )
         )
-
-
-def _how(slug: str) -> Ended:
-    if slug in _WAITED:
-        return "withdrawn"
-    if slug in _UNREACHED:
-        return "unreached"
-    if slug in _TIMED_OUT:
-        return "timeout"
-    if slug in _NO_MEMORY:
-        return "no_memory"
-    return "missing" if slug in _MISSING else "failed"
