@@ -14,6 +14,9 @@ import pytest
 from daemon_process import wait_until
 from openai_house import House, house
 
+from tidegate.pipeline.era.openai.tool_result import ServedBy
+from tidegate.protocol.meta_keys import SERVED_BY
+
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "hi"}]
 
@@ -135,12 +138,17 @@ def test_the_answer_says_who_served(open_house: House) -> None:
     _, headers, answer = open_house.say("hi")
     assert headers["x-tidegate-served-by"] == "chat"
     assert answer["tidegate"]["served_by"] == {"tool": "chat"}
+    # Where it was routed to is not for the tool itself to say.
     _, headers, answer = open_house.say("routed")
-    said = headers["x-tidegate-served-by"]
+    assert headers["x-tidegate-served-by"] == "chat"
+    assert answer["tidegate"]["served_by"] == {"tool": "chat"}
+
+
+def test_words_about_who_served_stay_one_header() -> None:
+    why = "the local model is busy\r\nset-cookie: x=é" + "y" * 1000
+    said = ServedBy({"_meta": {SERVED_BY: {"tool": "cloud__chat", "where": "cloud", "why": why}}}, "chat").header[1]
     assert said.startswith("cloud cloud__chat; why=the local model is busy??set-cookie: x=?y")
-    assert "set-cookie" not in headers
     assert len(said) < 500
-    assert answer["tidegate"]["served_by"]["where"] == "cloud"
 
 
 def test_a_capability_says_who_served_and_why(tmp_path: Path) -> None:

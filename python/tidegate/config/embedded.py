@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tidegate.config.model_workers import with_workers
+from tidegate.config.model_workers import MODEL_CALLS_IN_FLIGHT, with_workers
 from tidegate.config.paths import default_unix_path
 from tidegate.config.shipped import shipped_file
 from tidegate.config.shipped_models import is_importable
@@ -41,7 +41,9 @@ def default_backends() -> tuple[Backend, ...]:
         for name in PLUGINS
         if shipped_file(name) is not None
     )
-    model = Backend(name=MODEL, transport="stdio", models=(Model(MODEL, shipped=True),))
+    model = Backend(
+        name=MODEL, transport="stdio", models=(Model(MODEL, shipped=True),), max_in_flight=MODEL_CALLS_IN_FLIGHT
+    )
     models = (model,) if all(map(is_importable, MODEL_MODULES)) else ()
     return (HOST_BACKEND, *plugins, *models)
 

@@ -19,7 +19,7 @@ from tidegate.config.document import OPENAI_KEYS, PLUGIN_KEYS, REACH_KEYS, Docum
 from tidegate.config.embedded import default_backends
 from tidegate.config.explain import explain, key_path
 from tidegate.config.locate import KeyPath
-from tidegate.config.model_workers import capabilities_backend, names_model_folder, with_workers
+from tidegate.config.model_workers import MODEL_CALLS_IN_FLIGHT, capabilities_backend, names_model_folder, with_workers
 from tidegate.config.paths import default_unix_path
 from tidegate.config.problems import Problem, config_error
 from tidegate.config.schema import BackendTable, ClientTable, Configuration, FilterTable, ListenTable
@@ -168,6 +168,8 @@ def _backend(name: str, table: BackendTable, document: Document) -> Backend:
     shared = _plain(table)
     for key in (*REACH_KEYS, *PLUGIN_KEYS, *OPENAI_KEYS, "transport", "args", "env", "headers"):
         del shared[key]
+    if table.models is not None and "max_in_flight" not in table.model_fields_set:
+        shared["max_in_flight"] = MODEL_CALLS_IN_FLIGHT
     endpoints = tuple(table.url or table.tcp or table.unix or ())
     if len(endpoints) > 1:
         shared |= {"replicas": len(endpoints), "endpoints": endpoints}

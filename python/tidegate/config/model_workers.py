@@ -18,6 +18,11 @@ from tidegate.config.snapshot import Backend, Capability, Secret, Snapshot
 CAPABILITIES_BACKEND: Final = "capabilities"
 """Who serves what is written under `[capabilities]`."""
 
+MODEL_CALLS_IN_FLIGHT: Final = 16
+"""Enough for batches. Of those behind them the gateway lets each caller have its turn; a worker takes them as they
+come.
+"""
+
 TOLD: Final = "TIDEGATE_MODELS"
 """The environment variable that tells a worker what to serve: JSON."""
 

@@ -43,6 +43,7 @@ from tidegate.config.field_types import (
     Urls,
     Wasm,
 )
+from tidegate.config.model_workers import MODEL_CALLS_IN_FLIGHT
 
 _SNAPSHOT: Final = snapshot.Snapshot()
 _LISTEN: Final = snapshot.Listen()
@@ -492,6 +493,7 @@ class BackendTable(Table):
     )  # fmt: skip
     max_in_flight: int = setting(
         _BACKEND.max_in_flight, "Requests the server is given at once; further ones wait.", unit="requests",
+        shown=f"{_BACKEND.max_in_flight}; {MODEL_CALLS_IN_FLIGHT} for `models`",
         why="most servers work on one thing after the other.", ge=1, le=100_000,
     )  # fmt: skip
     max_queued: int = setting(

@@ -61,6 +61,8 @@ def test_classes_are_read_as_they_were_told_to_the_next_tool(told: tuple[str, ..
         ((" Patient",), ("patient",), " Patient"),
         (("PATIENT-scan",), ("patient*",), "PATIENT-scan"),
         (("staff", "patient"), ("PATIENT",), "patient"),
+        (("\uff50atient",), ("patient",), "\uff50atient"),
+        (("pat\u200bient",), ("patient",), "pat\u200bient"),
         (("staff",), ("patient",), ""),
         ((), ("*",), ""),
         (("x",), (), ""),

@@ -17,8 +17,8 @@ _OOM_SCORE: Final = 500
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 """Of glibc's `malloc.h`."""
-_LEAST_BYTES: Final = 64 << 20
-"""Below it not even the libraries could be imported."""
+_LEAST_BYTES: Final = 80 << 20
+"""Below it not even the libraries could be imported: onnxruntime hangs in the middle of that."""
 
 
 def step_back() -> None:

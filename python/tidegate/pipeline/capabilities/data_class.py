@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from unicodedata import category, normalize
 
 from tidegate.errors import InvalidParams
 from tidegate.pipeline.codec import Envelope, find_member
@@ -37,4 +38,6 @@ def must_stay(classes: Sequence[str], stay: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.strip().casefold()
+    """Without what only looks like another letter, or like nothing at all."""
+    visible = (letter for letter in normalize("NFKC", name) if category(letter) != "Cf")
+    return "".join(visible).strip().casefold()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from tidegate.config.model_workers import CAPABILITIES_BACKEND
 from tidegate.errors import TidegateError
 from tidegate.pipeline.codec import array_spans, find_member, scan
 from tidegate.pipeline.era.front import Front
 from tidegate.pipeline.era.inner import InnerExchange, Progressed, inner_client, inner_meta, tool_call
 from tidegate.pipeline.era.openai.parameters import BadParameter
-from tidegate.pipeline.era.openai.tool_result import NotServed, text_of
+from tidegate.pipeline.era.openai.tool_result import NotServed, text_of, without_served_by
 from tidegate.pipeline.exchange import ClientView
 from tidegate.pipeline.json_text import json_bytes, json_value
 from tidegate.pipeline.peer import HttpPost
@@ -90,6 +91,8 @@ def _send(
     def told(result: bytes | None, error: TidegateError | None) -> None:
         if result is not None and exchange.refused_by:
             answered(None, NotServed(text_of(json_value(result))))
+        elif result is not None and exchange.backend != CAPABILITIES_BACKEND:
+            answered(without_served_by(result), error)
         else:
             answered(result, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tidegate.errors import UpstreamError
+from tidegate.pipeline.codec import patch_object
 from tidegate.protocol.meta_keys import SERVED_BY
 
 HEADER_SERVED_BY: Final = "x-tidegate-served-by"
@@ -33,6 +34,11 @@ def text_of(result: dict[str, Any]) -> str:
     blocks = content if isinstance(content, list) else []
     texts = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def without_served_by(result: bytes) -> bytes:
+    """The result of a tool that is no capability: who served is not for it to say. `result`: a raw JSON object."""
+    return patch_object(result, [("_meta", None)]) if SERVED_BY.encode() in result or b"\\" in result else result
 
 
 def structured_of(result: dict[str, Any]) -> dict[str, Any]:
