@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.config.shipped_models import MANIFEST
 from tidegate.config.untrusted_toml import NotAcceptable, read_untrusted
 from tidegate.errors import ModelRefused
 
-MANIFEST: Final = "model.toml"
 MAX_MANIFEST_BYTES: Final = 256 * 1024
 
 _MAX_FILES: Final = 32

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tidegate.errors import ConfigError
 
 VARIABLE: Final = "TIDEGATE_MODELS"
+"""As `config/model_workers.py` has it, which a worker has no other use for and so does not import."""
 
 MAX_MODELS: Final = 64
 _MAX_CHARS: Final = 1 << 20
