@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import HealthCheck, settings
 
 from relay_modes import for_the_whole_run
 
@@ -22,6 +23,10 @@ _STATE = tempfile.TemporaryDirectory(prefix="tg-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
 for_the_whole_run()
+
+# How fast examples are made and tried says something of the machine, and nothing of what is tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 # The collector runs in whichever thread allocates. Gateways that ended in earlier tests must not be taken apart on a
 # worker thread of a later one: their native parts are the loop's. So it runs here, between tests.
