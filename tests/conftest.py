@@ -8,6 +8,7 @@ import os
 import ssl
 import tempfile
 
+import anyio._core._eventloop as anyio_loop
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +24,10 @@ _STATE = tempfile.TemporaryDirectory(prefix="tg-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
 for_the_whole_run()
+
+# Where `sniffio` is installed, which one of the judges needs, anyio asks it what runs here. While a fixture of anyio is
+# open that is asyncio, and `anyio.run` in another test then refuses. Without it, anyio asks the loop itself.
+anyio_loop.sniffio = None
 
 # How fast examples are made and tried says something of the machine, and nothing of what is tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
