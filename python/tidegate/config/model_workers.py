@@ -9,9 +9,9 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Final
 
+from tidegate.config.paths import package_root
 from tidegate.config.shipped_models import may_be_shipped_model
 from tidegate.config.snapshot import Backend, Capability, Secret, Snapshot
 
@@ -60,9 +60,9 @@ def _worker(backend: Backend, snapshot: Snapshot) -> Backend:
         "power": asdict(snapshot.power),
     }
     env = dict(backend.env) | {TOLD: Secret(json.dumps(told))}
-    package_root = Path(__file__).absolute().parents[2]
-    if package_root.name not in ("site-packages", "dist-packages"):
-        env["PYTHONPATH"] = Secret(str(package_root))
+    root = package_root()
+    if root is not None:
+        env["PYTHONPATH"] = Secret(str(root))
     return replace(
         backend,
         command=(sys.executable, "-P", "-m", "tidegate.models"),

@@ -73,6 +73,14 @@ def _private_directory() -> str:
     return f"/tmp/tidegate-{os.getuid()}"  # noqa: S108  `prepare_unix_directory` checks whose it is
 
 
+def package_root() -> Path | None:
+    """Where a child has to look for this package to be of the same build. None: an installed package is found without
+    help, and putting its directory before the standard library would shadow that.
+    """
+    root = Path(__file__).absolute().parents[2]
+    return None if root.name in ("site-packages", "dist-packages") else root
+
+
 def state_directory(environ: Mapping[str, str] | None = None) -> Path | None:
     """Where the daemon keeps what may outlive it. Creates nothing.
 

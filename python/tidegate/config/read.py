@@ -13,10 +13,10 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from tidegate.config.embedded import default_snapshot
+from tidegate.config.paths import package_root
 from tidegate.config.problems import Problem, config_error, problems_of
 from tidegate.config.snapshot import Snapshot
 from tidegate.config.transfer import decode_snapshot
@@ -109,15 +109,12 @@ async def _validated(files: Sequence[str], timeout_s: float) -> tuple[int | None
 
 
 def child_environment() -> dict[str, str]:
-    """The daemon's own, and the place this package was imported from: the child must be of the same build.
-
-    An installed package is found without help, and putting its directory before the standard library would shadow that.
-    """
-    package_root = Path(__file__).absolute().parents[2]
-    if package_root.name in ("site-packages", "dist-packages"):
+    """The daemon's own, and the place this package was imported from: the child must be of the same build."""
+    root = package_root()
+    if root is None:
         return dict(os.environ)
     inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(package_root), inherited)))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(root), inherited)))}
 
 
 def _reading(status: int | None, out: bytes, err: bytes) -> Reading:
