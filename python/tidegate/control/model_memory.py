@@ -92,21 +92,24 @@ class ModelMemory:
         if isinstance(event, BackendState) and self._timer is None and len(self._running()) > 1:
             self._look_later()
 
-    def _running(self) -> list[Worker]:
-        return [worker for worker in self._workers() if worker.used_memory_bytes() > 0]
+    def _running(self) -> list[tuple[Worker, int]]:
+        """With the memory of each: it is read from files of the kernel's, once a look."""
+        read = [(worker, worker.used_memory_bytes()) for worker in self._workers()]
+        return [(worker, used_bytes) for worker, used_bytes in read if used_bytes > 0]
 
     def _look_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        running = {worker.name: worker for worker in self._running()}
-        if len(running) < 2:
+        found = self._running()
+        if len(found) < 2:
             self._used.clear()
             self._over = 0
             return
         self._looks += 1
-        seen = [self._seen(worker) for worker in running.values()]
+        running = {worker.name: worker for worker, _ in found}
+        seen = [self._seen(worker, used_bytes) for worker, used_bytes in found]
         over = False
         for name in in_turn(self._budget_bytes(), seen):
             # One that is busy stays, and somebody behind it may be free.
@@ -124,13 +127,13 @@ class ModelMemory:
             _log.warning("model_worker_ended backend=%s cause=memory", largest.name)
         self._look_later()
 
-    def _seen(self, worker: Worker) -> Seen:
+    def _seen(self, worker: Worker, used_bytes: int) -> Seen:
         made = worker.requests_made()
         before, used_at = self._used.get(worker.name, (-1, 0))
         if made != before:
             used_at = self._looks
         self._used[worker.name] = made, used_at
-        return Seen(worker.name, worker.used_memory_bytes(), used_at)
+        return Seen(worker.name, used_bytes, used_at)
 
     def close(self) -> None:
         self._events.unsubscribe(self._heard)
