@@ -137,14 +137,7 @@ class CapabilityServed:
 
 
 Event = (
-    CapabilityServed
-    | PluginActed
-    | FilterJudged
-    | ExchangeDone
-    | ExchangesDone
-    | CallsEnded
-    | BackendState
-    | Refused
+    CapabilityServed | PluginActed | FilterJudged | ExchangeDone | ExchangesDone | CallsEnded | BackendState | Refused
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -88,10 +89,10 @@ def manager(folder: Path, *, abstract: bool = False) -> Iterator[Manager]:
 
 LAUNCH = """
 import json, os, sys
-count, words = int(sys.argv[1]), sys.argv[2:]
-for place in range(count):
-    os.dup2(100 + place, 3 + place)
-    os.close(100 + place)
+passed, words = json.loads(sys.argv[1]), sys.argv[2:]
+for place, descriptor in enumerate(passed, 3):
+    os.dup2(descriptor, place)
+    os.close(descriptor)
 for variable in ("LISTEN_PID", "WATCHDOG_PID"):
     if os.environ.get(variable) == "own":
         os.environ[variable] = str(os.getpid())
@@ -108,12 +109,10 @@ def launched(
     told = {"LISTEN_FDS": str(len(sockets)), "LISTEN_PID": "own"} if sockets else {}
     if names is not None:
         told["LISTEN_FDNAMES"] = names
-    high = [100 + place for place in range(len(sockets))]
-    for place, passed in zip(high, sockets, strict=True):
-        os.dup2(passed.fileno(), place)
+    high = [fcntl.fcntl(passed.fileno(), fcntl.F_DUPFD, 100) for passed in sockets]
     try:
         popen = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(len(sockets)), *TIDEGATE, "serve", *words],
+            [sys.executable, "-c", LAUNCH, json.dumps(high), *TIDEGATE, "serve", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=high,

@@ -10,6 +10,7 @@ import heapq
 import os
 import selectors
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -40,8 +41,10 @@ class Turns:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wake: int | None = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._wakes = threading.Lock()
+        """Whoever has it may write to `_wake`: it is open."""
         self._soon: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._number = count()
@@ -51,9 +54,11 @@ class Turns:
         return time.monotonic()
 
     def soon(self, action: Callable[[], None]) -> None:
-        """From any thread; in the order in which they were given."""
+        """From any thread; in the order in which they were given. After the end nothing is done any more."""
         self._soon.append(action)
-        os.eventfd_write(self._wake, 1)
+        with self._wakes:
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
 
     def at(self, at_s: float, action: Callable[[], None]) -> Timer:
         timer = Timer(at_s, action)
@@ -74,13 +79,23 @@ class Turns:
         self._ended = True
 
     def run(self) -> None:
-        """Until `end`."""
-        while not self._ended:
-            try:
-                self._turn()
-            except MemoryError:
-                # What was being done is lost, and whoever waits for it meets its deadline; all others go on.
-                print("no_memory in the main loop", file=sys.stderr, flush=True)
+        """Until `end`; once."""
+        try:
+            while not self._ended:
+                try:
+                    self._turn()
+                except MemoryError:
+                    # What was being done is lost, and whoever waits for it meets its deadline; all others go on.
+                    print("no_memory in the main loop", file=sys.stderr, flush=True)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._selector.close()
+        with self._wakes:
+            if self._wake is not None:
+                os.close(self._wake)
+            self._wake = None
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._pause_s()):
@@ -101,7 +116,8 @@ class Turns:
         return min(max(self._timers[0][0] - self.now_s(), 0.0), _LONGEST_S)
 
     def _woken(self) -> None:
-        os.eventfd_read(self._wake)
+        if self._wake is not None:
+            os.eventfd_read(self._wake)
 
     def _watch(self, descriptor: int, event: int, action: Callable[[], None] | None) -> None:
         if action is None:

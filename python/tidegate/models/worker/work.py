@@ -14,7 +14,7 @@ from typing import Any, Final
 from tidegate.models.task import Job, Json
 
 _BETWEEN_S: Final = 0.1
-"""Of progress that only counts."""
+"""Of progress that only counts. That all is done is always told."""
 
 
 class Caller:
@@ -91,7 +91,7 @@ class Work:
             return
         if not message:
             now_s = time.monotonic()
-            if now_s < self._next_s:
+            if now_s < self._next_s and done != total:
                 return
             self._next_s = now_s + _BETWEEN_S
         else:
