@@ -76,6 +76,9 @@ class Residency:
                     if gone():
                         return False
                     self._changed.wait(_LOOK_S)
+                # Whoever gave up may have done so just before there was room.
+                if gone():
+                    return False
             finally:
                 self._line.remove(model)
                 self._changed.notify_all()
