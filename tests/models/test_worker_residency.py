@@ -31,8 +31,9 @@ class Box:
         self.residency = Residency(BUDGET, lambda: self.resident, lambda: self.now_s)
 
     def enters(self, model: Model) -> bool:
-        """At the first look."""
-        return self.residency.enter(model, lambda: True)
+        """At the first look, or at the second."""
+        patience = iter([False])
+        return self.residency.enter(model, lambda: next(patience, True))
 
 
 def test_one_that_never_fits_is_told_so() -> None:
@@ -49,6 +50,12 @@ def test_the_one_not_used_for_longest_makes_room() -> None:
     assert (old.unloads, new.unloads) == (1, 0)
     box.residency.left(old)
     assert box.enters(Model("next", 40))
+
+
+def test_who_gave_up_just_before_there_was_room_does_not_enter() -> None:
+    box, model = Box(), Model("one", 40)
+    assert not box.residency.enter(model, lambda: True)
+    assert box.enters(Model("next", 60))
 
 
 def test_what_it_grew_by_counts_if_that_is_more() -> None:

@@ -14,9 +14,14 @@ from typing import Any, Final
 _NICE: Final = 5
 _OOM_SCORE: Final = 500
 """Of 1000: before the gateway, and before other children, of which each has 300."""
+_M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 """Of glibc's `malloc.h`."""
+_LARGE_BYTES: Final = 4 << 20
+"""Blocks from here on go back to the box as soon as they are free."""
+_KEPT_BYTES: Final = 8 << 20
+"""What a heap keeps for the next call, at most. Each page that went back costs a fault when it is wanted again."""
 _LEAST_BYTES: Final = 80 << 20
 """Below it not even the libraries could be imported: onnxruntime hangs in the middle of that."""
 
@@ -63,7 +68,8 @@ def keep_memory_together() -> None:
     library = _c_library()
     if library is not None:
         library.mallopt(_M_ARENA_MAX, 2)
-        library.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def resident_bytes() -> int:

@@ -71,10 +71,10 @@ class Residency:
             self._line.append(model)
             try:
                 while self._line[0] is not model or self._is_soon_told() or not self._has_room(needs):
-                    if self._line[0] is model and not self._is_soon_told():
-                        self._make_room()
                     if gone():
                         return False
+                    if self._line[0] is model and not self._is_soon_told():
+                        self._make_room()
                     self._changed.wait(_LOOK_S)
                 # Whoever gave up may have done so just before there was room.
                 if gone():
