@@ -1,6 +1,6 @@
 """The calls in flight: who waits for what, until when, and what becomes of them when they are over.
 
-On the main thread, except where a lane tells what came of its work.
+Whoever has the baton of `turns.py` is at work here, except where a lane tells what came of its work.
 """
 
 from __future__ import annotations

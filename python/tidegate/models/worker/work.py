@@ -1,7 +1,7 @@
 """One computation that was asked for, and everybody who waits for it.
 
-A `Work` belongs to its model's queue, is prepared and computed on the model's thread, and is heard of on the main
-thread. What both touch is either replaced as a whole or read for a hint only.
+A `Work` belongs to its model's queue, is prepared and computed on the model's thread, and is heard of by
+whoever has the baton of `turns.py`. What both touch is either replaced as a whole or read for a hint only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BETWEEN_S: Final = 0.1
 
 
 class Caller:
-    """One request in flight. Lives on the main thread; `over` is read by others."""
+    """One request in flight. Touched with the baton of `turns.py`; `over` is read by all."""
 
     __slots__ = ("deadline_s", "key", "over", "request_id", "timer", "token", "work")
 
@@ -101,7 +101,7 @@ class Work:
             self._told(self)
 
     def heard(self) -> tuple[float, float | None, str] | None:
-        """How far it is, with all that was said since the last time. On the main thread."""
+        """How far it is, with all that was said since the last time. With the baton."""
         done, total, pieces = 0.0, None, []
         while self._heard:
             done, total, message = self._heard.popleft()

@@ -1,6 +1,7 @@
 """The worker: a set of models served over two descriptors.
 
-The main thread reads, answers and keeps time; it never computes, so a model that hangs keeps nobody from being told so.
+The main thread reads, keeps time, and answers what a computing thread does not answer by itself (`turns.py`); it never
+computes, so a model that hangs keeps nobody from being told so.
 Whatever happens, the process does not outlive the end of its input by more than the time to finish what it is at.
 """
 
