@@ -85,10 +85,11 @@ python-test: $(VENV)/.built $(VENV)/.test wasm models ## all tests, the official
 soak: $(VENV)/.built $(VENV)/.test ## a day in ten minutes: does anything grow? (ARGS="--minutes 60 …")
 	$(BIN)/python tests/soak/soak_day.py $(ARGS)
 
-bench: $(VENV)/.built $(VENV)/.test ## measure; writes benches/record/ (needs wrk and nginx)
+bench: $(VENV)/.built $(VENV)/.test models ## measure; writes benches/record/ (needs wrk and nginx)
 	$(BIN)/python benches/run.py
 	$(BIN)/python benches/relay.py
 	$(BIN)/python benches/plugins.py
+	$(BIN)/python benches/models.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) target $(SANDBOX)

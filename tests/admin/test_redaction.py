@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.admin.redaction import _SPOKEN, MARK, Redaction, _hidden
-from tidegate.config.snapshot import Backend, Client, Secret, Snapshot
+from tidegate.config.model_workers import with_workers
+from tidegate.config.snapshot import Backend, Client, Model, Secret, Snapshot
 
 WORDS = (
     "Password",
@@ -64,6 +65,15 @@ def test_values_of_environment_headers_and_flags_are_replaced_wherever_they_occu
 
 def test_short_and_plain_words_stay() -> None:
     assert redacted("exited with status 1 after --verbose") == "exited with status 1 after --verbose"
+
+
+def test_what_workers_of_models_are_told_is_no_secret_and_what_else_they_get_is() -> None:
+    backend = Backend("m", "stdio", models=(Model(path="voice", shipped=True),), env=(("HOME_KEY", Secret("key-of-a-home")),))
+    (worker,) = with_workers(Snapshot(backends=(backend,))).backends
+    redaction = Redaction(Snapshot(backends=(worker,)))
+    for name, secret in worker.env:
+        hidden = redaction.text(secret.reveal()) == MARK
+        assert hidden is (name == "HOME_KEY"), name
 
 
 def test_urls_keep_their_origin_alone() -> None:

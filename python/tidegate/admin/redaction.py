@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from tidegate.config.model_workers import OWN_VARIABLES
 from tidegate.config.secret_shape import looks_secret, secret_url_spans
 from tidegate.config.snapshot import Backend, Snapshot
 
@@ -102,7 +103,10 @@ def _hidden(match: re.Match[str]) -> str:
 
 
 def _secrets(backend: Backend) -> Iterator[str]:
-    for _, secret in (*backend.env, *backend.headers):
+    own = OWN_VARIABLES if backend.models else ()
+    for name, secret in (*backend.env, *backend.headers):
+        if name in own:
+            continue
         revealed = secret.reveal()
         yield revealed
         # `Bearer TOKEN`: the token alone is as good.

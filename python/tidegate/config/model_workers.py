@@ -25,6 +25,8 @@ come.
 
 TOLD: Final = "TIDEGATE_MODELS"
 """The environment variable that tells a worker what to serve: JSON."""
+OWN_VARIABLES: Final = (TOLD, "PYTHONPATH")
+"""What the gateway adds to the environment of workers. Nothing in it is a secret."""
 
 
 def names_model_folder(text: str) -> bool:
