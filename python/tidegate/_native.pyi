@@ -446,7 +446,7 @@ class HttpDownstream(asyncio.Protocol):
         """The slow lane waits for a request, and has nothing of it yet."""
 
     def settle(self) -> None:
-        """The slow lane takes the call in flight over, if there is one."""
+        """The slow lane takes the call in flight over, or what has come of the next one, if there is either."""
 
     def stand_back(self) -> None:
         """As `settle`; nothing is relayed before the slow lane has answered once more."""

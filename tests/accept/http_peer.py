@@ -18,9 +18,21 @@ from tidegate.clock import Clock
 from tidegate.config.snapshot import Limits
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.http1 import HttpRequest, HttpServerProtocol
+from tidegate.pipeline.codec import HttpDownstream, Relay
 
 WAIT_S = 10.0
 """Bound of each wait; never reached when all is well."""
+
+behind_relay = False
+"""What stands before the protocols of a test: nothing, or a relay that knows no flow, and so only holds what it may."""
+
+
+def relay_of(limits: Limits, clock: Clock) -> Relay | None:
+    if not behind_relay:
+        return None
+    relay = Relay(object(), lambda: None, (1.0,), clock.now_s(), True)
+    relay.take_up(limits.in_flight, limits.header_bytes, limits.body_bytes, limits.result_bytes, limits.depth)
+    return relay
 
 
 @dataclass
@@ -97,6 +109,8 @@ class Site:
     registry: ConnectionRegistry
     address: tuple[str, int] | str
     protocols: list[HttpServerProtocol]
+    fronts: list[asyncio.Protocol]
+    """What the event loop calls: `protocols`, or the relay's that stand before them."""
     peers: list[Peer] = field(default_factory=list)
 
     async def peer(
@@ -132,19 +146,22 @@ async def serving(
     clock = clock or Clock()
     registry = ConnectionRegistry(limits.connections, clock)
     protocols: list[HttpServerProtocol] = []
+    fronts: list[asyncio.Protocol] = []
+    relay = relay_of(limits, clock)
 
-    def accept() -> HttpServerProtocol:
+    def accept() -> asyncio.Protocol:
         protocols.append(HttpServerProtocol(serve, limits, clock, registry))
-        return protocols[-1]
+        fronts.append(HttpDownstream(relay, protocols[-1]) if relay is not None else protocols[-1])
+        return fronts[-1]
 
     loop = asyncio.get_running_loop()
     if unix:
         server = await loop.create_unix_server(accept, unix)
-        site = Site(registry, unix, protocols)
+        site = Site(registry, unix, protocols, fronts)
     else:
         server = await loop.create_server(accept, "127.0.0.1", 0, ssl=tls)
         host, port = server.sockets[0].getsockname()[:2]
-        site = Site(registry, (host, port), protocols)
+        site = Site(registry, (host, port), protocols, fronts)
     try:
         yield site
     finally:

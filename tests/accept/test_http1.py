@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from http_peer import Peer, chunked_post, post, serving, until
+from http_peer import Peer, Site, chunked_post, post, serving, until
 
 from tidegate.clock import ManualClock
 from tidegate.config.snapshot import Limits
@@ -53,6 +53,12 @@ async def refused(peer: Peer, status: int) -> dict[str, str]:
     return reply.headers
 
 
+def awaits_body(site: Site, connections: int = 1) -> bool:
+    """The heads are here, wherever they are kept. The clock stands still."""
+    due_s = site.protocols[0]._clock.now_s() + Limits().body_timeout_s if site.protocols else 0
+    return [each.deadline_s for each in site.protocols] == [due_s] * connections
+
+
 # -- requests and keep-alive ------------------------------------------------------------------------------
 
 
@@ -86,7 +92,7 @@ async def test_a_small_request_takes_one_write_and_no_timer() -> None:
         site.protocols[0]._transport = Recorder()  # type: ignore[assignment]
         timer = site.registry.deadlines._timer
         tasks = asyncio.all_tasks(loop)
-        site.protocols[0].data_received(post(b"again"))
+        site.fronts[0].data_received(post(b"again"))
         assert calls == ["write"]
         assert len(written) == 1
         assert written[0].endswith(b"\r\n\r\nagain")
@@ -183,8 +189,8 @@ async def test_requests_and_bodies_may_be_split_at_every_byte() -> None:
         for cut in range(1, len(whole)):
             peer = await site.peer()
             await until(lambda: len(site.registry) == 1)
-            site.protocols[-1].data_received(whole[:cut])
-            site.protocols[-1].data_received(whole[cut:])
+            site.fronts[-1].data_received(whole[:cut])
+            site.fronts[-1].data_received(whole[cut:])
             assert [(await peer.reply()).body for _ in range(3)] == [b'{"a":1}', b"ab" + b"c" * 20, b""]
             await peer.close()
             await until(lambda: len(site.registry) == 0)
@@ -195,7 +201,7 @@ async def test_a_request_may_come_one_byte_at_a_time() -> None:
         peer = await site.peer()
         await until(lambda: bool(site.protocols))
         for byte in post(b"12345") + chunked_post([b"123", b"45"], "X: y"):
-            site.protocols[0].data_received(bytes([byte]))
+            site.fronts[0].data_received(bytes([byte]))
         assert [(await peer.reply()).body for _ in range(2)] == [b"12345"] * 2
 
 
@@ -485,10 +491,48 @@ async def test_a_slow_body_gets_408(chunked: bool) -> None:
         peer = await site.peer()
         whole = chunked_post([b"abc"]) if chunked else post(b"abc")
         await peer.send(whole[:-1])
-        await until(lambda: bool(site.protocols) and bool(site.protocols[0]._body))
-        clock.advance(30)
+        await until(lambda: awaits_body(site))
+        clock.advance(29)
+        site.fronts[0].data_received(b"")
+        site.registry.deadlines.expire()
+        assert len(site.registry) == 1
+        clock.advance(1)
         site.registry.deadlines.expire()
         await refused(peer, 408)
+
+
+async def test_a_body_that_comes_drop_by_drop_has_no_more_time() -> None:
+    clock = ManualClock()
+    async with serving(echo, clock=clock) as site:
+        peer = await site.peer()
+        await peer.send(post(b"first"))
+        await peer.reply()
+        clock.advance(100)
+        head = post(b"", length=5)
+        for drop in (head, b"a", b"b"):
+            site.fronts[0].data_received(drop)
+            clock.advance(10)
+            site.registry.deadlines.expire()
+        assert (await peer.reply()).status == 408
+        assert await peer.rest() == b""
+
+
+async def test_a_body_that_comes_late_but_in_time_is_served_and_the_connection_is_idle_from_then_on() -> None:
+    clock = ManualClock()
+    async with serving(echo, clock=clock) as site:
+        peer = await site.peer()
+        await until(lambda: bool(site.protocols))
+        for _ in range(3):
+            site.fronts[0].data_received(post(b"", length=5))
+            clock.advance(29)
+            site.registry.deadlines.expire()
+            site.fronts[0].data_received(b"12345")
+            assert (await peer.reply()).body == b"12345"
+            clock.advance(119)
+            site.registry.deadlines.expire()
+        clock.advance(1)
+        site.registry.deadlines.expire()
+        assert await peer.rest() == b""
 
 
 async def test_the_deadlines_come_by_themselves() -> None:
@@ -601,10 +645,10 @@ async def test_a_client_that_leaves_after_its_answer_is_no_disconnect() -> None:
 
 async def test_a_client_that_leaves_within_its_body_is_forgotten() -> None:
     kept = Kept()
-    async with serving(kept) as site:
+    async with serving(kept, clock=ManualClock()) as site:
         peer = await site.peer()
         await peer.send(post(b"ab", length=5))
-        await until(lambda: bool(site.protocols) and bool(site.protocols[0]._body))
+        await until(lambda: awaits_body(site))
         await peer.close()
         await until(lambda: len(site.registry) == 0)
         assert not kept.requests
@@ -781,3 +825,18 @@ async def test_draining_closes_idle_connections_at_once_and_busy_ones_after_thei
         assert (reply.body, reply.headers["connection"]) == (b"b", "close")
         assert await busy.rest() == b""
         await refused(await site.peer(), 503)
+
+
+async def test_draining_waits_for_a_body_that_has_begun_or_not() -> None:
+    async with serving(echo, clock=ManualClock()) as site:
+        whole = post(b"12345")
+        for missing in (5, 1):
+            peer = await site.peer()
+            await peer.send(whole[:-missing])
+        await until(lambda: awaits_body(site, 2))
+        site.registry.drain()
+        for peer, missing in zip(site.peers, (5, 1), strict=True):
+            await peer.send(whole[-missing:])
+            reply = await peer.reply()
+            assert (reply.body, reply.headers["connection"]) == (b"12345", "close")
+            assert await peer.rest() == b""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
-from http_peer import chunked_post, post
+from http_peer import chunked_post, post, relay_of
 
 from tidegate.clock import ManualClock
 from tidegate.config.snapshot import Limits
 from tidegate.pipeline.accept.connection_registry import ConnectionRegistry
 from tidegate.pipeline.accept.http1 import HttpRequest, HttpServerProtocol
+from tidegate.pipeline.codec import HttpDownstream
 
 
 @pytest.fixture
@@ -61,19 +63,21 @@ class Wire:
     abort = close
 
 
-def connect(limits: Limits | None = None) -> tuple[HttpServerProtocol, Wire, list[HttpRequest], ConnectionRegistry]:
+def connect(limits: Limits | None = None) -> tuple[asyncio.Protocol, Wire, list[HttpRequest], ConnectionRegistry]:
     """The requests are answered by whoever takes them off the list."""
     clock = ManualClock()
     limits = limits or Limits()
     registry = ConnectionRegistry(4, clock)
     requests: list[HttpRequest] = []
-    protocol = HttpServerProtocol(requests.append, limits, clock, registry)
+    slow = HttpServerProtocol(requests.append, limits, clock, registry)
+    relay = relay_of(limits, clock)
+    protocol = HttpDownstream(relay, slow) if relay is not None else slow
     wire = Wire()
     protocol.connection_made(wire)  # type: ignore[arg-type]
     return protocol, wire, requests, registry
 
 
-def disconnect(protocol: HttpServerProtocol, registry: ConnectionRegistry) -> None:
+def disconnect(protocol: asyncio.Protocol, registry: ConnectionRegistry) -> None:
     protocol.connection_lost(None)
     registry.deadlines.stop()
     assert len(registry) == 0

@@ -143,6 +143,10 @@ class _Author:
 
     def _pieces(self, data: bytes) -> tuple[bytes, ...]:
         chance = self._chance
+        head, blank, body = data.partition(b"\r\n\r\n")
+        if body and chance.random() < 0.25:
+            # As many clients do it.
+            return (head + blank, body)
         if chance.random() < 0.75 or len(data) < 2:
             return (data,)
         cuts = sorted(chance.sample(range(1, len(data)), min(chance.choice((1, 1, 2, 5)), len(data) - 1)))

@@ -10,7 +10,7 @@ use tidegate_codec::{Span, http};
 
 /// Longer heads are not remembered.
 const MAX_BYTES: usize = 8192;
-/// More digits are none of a body that is here already.
+/// More digits are none of a body that is short enough.
 const MAX_DIGITS: usize = 9;
 
 /// A head without its length.
@@ -34,21 +34,30 @@ pub(crate) struct Head {
 pub(crate) struct Cut {
     pub(crate) digits: Span,
     pub(crate) head_end: usize,
+    /// Where its body ends, or will end.
+    pub(crate) end: usize,
 }
 
 impl Head {
-    /// The body, if `data` is one whole request with this head and nothing else.
-    pub(crate) fn body<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
-        body_behind(&self.before, &self.after, data)
+    /// Where this head and the request that it begins end, if `data` starts with it.
+    pub(crate) fn ends(&self, data: &[u8]) -> Option<(usize, usize)> {
+        ends(&self.before, &self.after, data)
     }
+}
+
+fn ends(before: &[u8], after: &[u8], data: &[u8]) -> Option<(usize, usize)> {
+    let rest = data.strip_prefix(before)?;
+    let (length, digits) = length(rest)?;
+    let head_end = before.len() + digits + after.len();
+    rest[digits..]
+        .starts_with(after)
+        .then_some((head_end, head_end + length))
 }
 
 /// The body of a whole message whose head is `before`, its length, and `after`; `None` for any other.
 pub(crate) fn body_behind<'a>(before: &[u8], after: &[u8], data: &'a [u8]) -> Option<&'a [u8]> {
-    let rest = data.strip_prefix(before)?;
-    let (length, digits) = length(rest)?;
-    let body = rest[digits..].strip_prefix(after)?;
-    (body.len() == length).then_some(body)
+    let (head_end, end) = ends(before, after, data)?;
+    (data.len() == end).then(|| &data[head_end..])
 }
 
 /// The number that `text` begins with, and its digits: one or more, no leading zero, not too many.
@@ -71,7 +80,7 @@ pub(crate) fn span_in(whole: &[u8], part: &[u8]) -> Span {
     Span::new(start, start + part.len())
 }
 
-/// Where to cut one whole request that is here to its last byte; `None` for any other.
+/// Where to cut one plain request whose head is here; `None` for any other.
 pub(crate) fn cut(data: &[u8], max_bytes: usize) -> Option<Cut> {
     let head = http::parse_request_head(data, max_bytes).ok()??;
     let fields = &head.fields;
@@ -95,8 +104,9 @@ pub(crate) fn cut(data: &[u8], max_bytes: usize) -> Option<Cut> {
     }
     let digits = digits?;
     let (length, count) = length(digits.of(data))?;
-    (count == digits.end - digits.start && data.len() == fields.head_len + length).then_some(Cut {
+    (count == digits.end - digits.start).then_some(Cut {
         digits,
         head_end: fields.head_len,
+        end: fields.head_len + length,
     })
 }

@@ -53,7 +53,7 @@ _PHRASES: Final = {
 """Of the statuses that `_refuse` answers."""
 
 _IDLE: Final = 0
-"""Phase of a connection: nothing of a request is here."""
+"""Phase of a connection: nothing of a request is here. What comes before it may hold the beginning of one."""
 _HEAD: Final = 1
 _BODY: Final = 2
 _SERVING: Final = 3
@@ -218,10 +218,11 @@ class HttpServerProtocol(asyncio.Protocol):
     def deadline_passed(self, now_s: float) -> None:
         if self._phase == _IDLE and self.relayed is not None:
             # It may be idle here alone: a call that the relay has is served here from now on, and one that
-            # it had lately counts as one of ours.
+            # it had lately counts as one of ours. A request that it has a part of has had its time.
             self.relayed.settle()
-            self.deadline_s = inf if self._phase == _SERVING else self.relayed.used_s + self._limits.idle_timeout_s
-            if self.deadline_s > now_s:
+            if self._phase == _IDLE:
+                self.deadline_s = self.relayed.used_s + self._limits.idle_timeout_s
+            if self._phase != _BODY and self.deadline_s > now_s:
                 return
         transport = self._transport
         if transport is None or self._phase == _LINGERING:
@@ -293,7 +294,12 @@ class HttpServerProtocol(asyncio.Protocol):
         else:
             self._resume_reading()
 
-    # -- for a request that the relay began ---------------------------------------------------------------
+    # -- for the relay --------------------------------------------------------------------------------------
+
+    def body_awaited(self) -> None:
+        """The body of a request has its time from now on: its head is here, or held by the relay."""
+        self.deadline_s = self._clock.now_s() + self._limits.body_timeout_s
+        self._registry.deadlines.moved(self.deadline_s)
 
     def resume(self, request: bytes) -> HttpRequest:
         """It is in service here from now on. It was understood once; so were all that share its head."""
@@ -366,8 +372,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._head = head
         self._pending = b""
         self._phase = _BODY
-        self.deadline_s = self._clock.now_s() + self._limits.body_timeout_s
-        self._registry.deadlines.moved(self.deadline_s)
+        self.body_awaited()
         if start < len(pending):
             self._take_body(pending[start:])
         if head.expect_continue and head.minor and self._phase == _BODY and not self._body:

@@ -18,8 +18,41 @@ pub struct HttpDownstream {
     /// The slow lane waits for a request.
     idle: Cell<bool>,
     paused: Cell<bool>,
+    /// Only while the slow lane waits for a request.
+    held: Cell<Option<Held>>,
     /// When the last call was relayed.
     used_s: Cell<f64>,
+}
+
+/// The beginning of a request, which may be relayed once the rest of its body is here.
+struct Held {
+    bytes: Vec<u8>,
+    /// Bytes of the whole request.
+    whole: usize,
+}
+
+impl HttpDownstream {
+    /// `data` with what was held before it; `None` if more is to come.
+    fn joined<'py>(&self, data: Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let Some(mut held) = self.held.take() else {
+            return Some(data);
+        };
+        let py = data.py();
+        if let Ok(more) = data.cast::<PyBytes>()
+            && held.bytes.len() + more.as_bytes().len() <= held.whole
+        {
+            held.bytes.extend_from_slice(more.as_bytes());
+            if held.bytes.len() == held.whole {
+                return Some(PyBytes::new(py, &held.bytes).into_any());
+            }
+            self.held.set(Some(held));
+            return None;
+        }
+        // What is pipelined behind a request waits for its answer, in the slow lane.
+        self.held.set(Some(held));
+        self.settle(py);
+        Some(data)
+    }
 }
 
 #[pymethods]
@@ -32,6 +65,7 @@ impl HttpDownstream {
             slow: Behind::new(slow),
             idle: Cell::new(false),
             paused: Cell::new(false),
+            held: Cell::new(None),
             used_s: Cell::new(f64::NEG_INFINITY),
         }
     }
@@ -48,6 +82,9 @@ impl HttpDownstream {
     }
 
     fn data_received(&self, py: Python<'_>, data: Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(data) = self.joined(data) else {
+            return Ok(());
+        };
         let relay = self.relay.borrow(py);
         if relay.on.get()
             && self.idle.get()
@@ -70,6 +107,12 @@ impl HttpDownstream {
                     relay.flush(py, bytes)?;
                     return relay.wake(py);
                 }
+                core::Asked::Part(whole) => {
+                    let bytes = bytes.to_vec();
+                    self.held.set(Some(Held { bytes, whole }));
+                    self.slow.call(py, intern!(py, "body_awaited"), ())?;
+                    return Ok(());
+                }
                 core::Asked::Busy => self.settle(py),
                 core::Asked::Slow => {}
             }
@@ -88,6 +131,7 @@ impl HttpDownstream {
     }
 
     fn connection_lost(&self, py: Python<'_>, exc: Py<PyAny>) -> PyResult<()> {
+        self.held.set(None);
         self.settle(py);
         self.idle.set(false);
         let client = self.client.replace(GONE);
@@ -107,13 +151,21 @@ impl HttpDownstream {
         Ok(())
     }
 
-    /// Hands the call in flight, if there is one, over to the slow lane.
+    /// Hands the call in flight over to the slow lane, or what is held of the next one.
     fn settle(&self, py: Python<'_>) {
         let relay = self.relay.borrow(py);
         let calls = relay.core.borrow().calls_of(self.client.get());
         if !calls.is_empty() {
             self.idle.set(false);
             relay.hand_over(py, calls, Why::Client);
+        }
+        if let Some(held) = self.held.take() {
+            self.idle.set(false);
+            let bytes = PyBytes::new(py, &held.bytes);
+            let done = self.slow.call(py, intern!(py, "data_received"), (bytes,));
+            if let Err(error) = done {
+                error.write_unraisable(py, None);
+            }
         }
     }
 

@@ -14,6 +14,9 @@ const MANY_HEADS: usize = 256;
 /// Heads that came once are known by a hash, so many of them.
 const SEEN: usize = 4096;
 
+/// Longer requests are put together by the slow lane, unless they come at once.
+const HELD_BYTES: usize = 64 * 1024;
+
 /// What became of bytes from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -23,6 +26,9 @@ pub enum Asked {
     Slow,
     /// Over HTTP: the client has a call in flight, which must be taken over first; then as `Slow`.
     Busy,
+    /// Over HTTP: a request of so many bytes begins here, and the rest of it is yet to come. Once it is whole it is to be
+    /// asked about again.
+    Part(usize),
 }
 
 /// A request, and how it came.
@@ -36,7 +42,7 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Relay {
-    /// What a client over HTTP sent at once.
+    /// What a client over HTTP sent: at once, or with all of the same request that came before.
     pub fn http(&mut self, client: usize, data: &[u8], now_s: f64, slow: &impl SlowLane) -> Asked {
         self.candidate = None;
         let Some(from) = self.clients.get(client) else {
@@ -49,21 +55,31 @@ impl Relay {
             .head
             .clone()
             .filter(|head| head.generation == self.generation)
-            .and_then(|head| head.body(data).map(|body| (data.len() - body.len(), head)));
-        let (start, head, digits) = if let Some((start, head)) = known {
-            (start, Some(head), None)
+            .and_then(|head| head.ends(data).map(|ends| (ends, head)));
+        let (start, end, known, cut) = if let Some(((start, end), head)) = known {
+            (start, end, Some(head), None)
         } else {
             let Some(cut) = head::cut(data, self.limits.header_bytes) else {
                 return Asked::Slow;
             };
-            let head = self.known_head(data, cut);
-            (cut.head_end, head, Some(cut))
+            (cut.head_end, cut.end, None, Some(cut))
         };
-        let body = &data[start..];
         // More digits than when the head was understood make it longer.
-        if start > self.limits.header_bytes || body.len() > self.limits.body_bytes {
+        if start > self.limits.header_bytes
+            || end - start > self.limits.body_bytes
+            || data.len() > end
+        {
             return Asked::Slow;
         }
+        if data.len() < end {
+            return if end <= HELD_BYTES {
+                Asked::Part(end)
+            } else {
+                Asked::Slow
+            };
+        }
+        let head = known.or_else(|| self.known_head(data, cut?));
+        let body = &data[start..];
         let found = match &head {
             Some(head) => {
                 let memo = head.memo.borrow();
@@ -98,7 +114,7 @@ impl Relay {
         if head.is_none() && self.heads.len() >= MANY_HEADS && !self.seen_before() {
             return Asked::Slow;
         }
-        let context = match (head, digits) {
+        let context = match (head, cut) {
             (Some(head), _) => Context::Head(head),
             (None, Some(cut)) => Context::NewHead {
                 before: data[..cut.digits.start].into(),

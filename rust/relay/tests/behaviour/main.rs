@@ -6,5 +6,6 @@ mod channels;
 mod flows;
 mod handing_over;
 mod memory;
+mod pieces;
 mod rewriting;
 mod scene;

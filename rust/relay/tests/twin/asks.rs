@@ -373,6 +373,11 @@ impl HttpAsk {
         HEADS[self.head].2 && BODIES[self.body].2
     }
 
+    /// As `whole`, but for the last byte.
+    pub fn partial(&self) -> bool {
+        HEADS[self.head].2 && BODIES[self.body].1 == -1
+    }
+
     /// Up to the message.
     pub fn head(&self) -> String {
         let (before, after, _) = HEADS[self.head];

@@ -54,6 +54,18 @@ pub fn whole_request(data: &[u8]) -> Option<(Vec<String>, usize)> {
         .then_some((lines, start))
 }
 
+/// The beginning of one request of so many bytes.
+///
+/// # Panics
+/// When it is not.
+pub fn begun_request(data: &[u8], whole: usize) {
+    assert!(data.len() < whole);
+    let mut request = data.to_vec();
+    request.resize(whole, b'x');
+    let (_, start) = whole_request(&request).expect("a request to come");
+    assert!(start <= data.len(), "no whole head");
+}
+
 /// What the relay writes now, when this was its input.
 pub fn written(relay: &core::Relay, input: &[u8]) -> Vec<u8> {
     let mut written = Vec::new();

@@ -148,6 +148,7 @@ pub struct Choice {
 /// What must become of a request.
 pub enum Fate {
     Busy,
+    Part,
     /// Told whether it may be decided.
     Slow(Option<Key>),
     Relayed(usize),
@@ -209,7 +210,13 @@ impl Model {
         if !self.calls_of(client).is_empty() {
             return Fate::Busy;
         }
-        if !ask.whole() || ask.ask.text().len() > BODY_BYTES {
+        if ask.ask.text().len() > BODY_BYTES {
+            return Fate::Slow(None);
+        }
+        if ask.partial() {
+            return Fate::Part;
+        }
+        if !ask.whole() {
             return Fate::Slow(None);
         }
         self.request(Place::Head(ask.head), &ask.ask)

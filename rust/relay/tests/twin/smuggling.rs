@@ -1,7 +1,7 @@
 //! One request after another like it: is the second what the first was, whatever its bytes are?
 
 use super::asks::{BODY_BYTES, DEPTH};
-use super::framing::whole_request;
+use super::framing::{self, whole_request};
 use super::idle::Idle;
 use tidegate_codec::{http, json};
 use tidegate_relay as core;
@@ -126,6 +126,7 @@ pub fn frame(data: &[u8]) {
             let line = !body.contains(&b'\n') && !body.contains(&b'\r');
             assert_eq!(asked == core::Asked::Relayed, line);
         }
+        core::Asked::Part(whole) => framing::begun_request(data, whole),
         _ => {}
     }
 }

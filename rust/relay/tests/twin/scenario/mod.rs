@@ -290,6 +290,10 @@ impl Scenario<'_> {
                 assert!(!self.relay.has_candidate());
                 self.take_all(self.relay.calls_of(client));
             }
+            Fate::Part => {
+                assert_eq!(asked, core::Asked::Part(data.len() + 1));
+                assert!(!self.relay.has_candidate());
+            }
             Fate::Slow(key) => {
                 assert_eq!(asked, core::Asked::Slow);
                 assert_eq!(

@@ -79,6 +79,9 @@ impl Scenario<'_> {
         self.relay.drop_candidate();
         match asked {
             core::Asked::Slow => {}
+            core::Asked::Part(whole) => {
+                framing::begun_request(&data, whole);
+            }
             core::Asked::Busy => {
                 self.take_all(self.relay.calls_of(client));
             }
