@@ -39,6 +39,16 @@ def test_a_model_that_gains_nothing_by_batches_waits_for_none() -> None:
     assert busy(4, alone_s=0.010, each_s=0.0095).wait_s(1, 0.0) == 0.0
 
 
+def test_what_a_batch_is_worth_decides_whether_there_is_one_and_is_measured_again() -> None:
+    assert Pace(MOST_S).pays()
+    assert busy(4).pays()
+    pace = busy(4, alone_s=0.010, each_s=0.0095)
+    assert [pace.pays() for _ in range(64)].count(True) == 2
+    for _ in range(20):
+        pace.computed(4, 4 * 0.002, 0)
+    assert pace.pays()
+
+
 def test_nobody_waits_longer_than_half_of_what_one_call_takes() -> None:
     assert busy(4, alone_s=14e-6, each_s=2e-6).wait_s(1, 0.0) == 7e-6
 

@@ -1,8 +1,10 @@
-"""How long the first of a batch waits for others: a pure decision, from what the last ones were like.
+"""Whether calls are computed together, and how long the first of them waits for others: a pure decision, from what the
+last ones were like.
 
 Calls that queue up while the model computes are taken together without any waiting. Waiting on purpose pays only where
 others are about to come and a batch is cheaper than its calls one by one; both are measured, neither is assumed. So one
-caller alone never waits, and neither does anybody for a model that gains nothing.
+caller alone never waits. With a model that gains nothing nobody does, and each call is answered as soon as it is
+computed instead of with the last of its batch.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from typing import Final
 _WEIGHT: Final = 0.25
 """Of the newest measurement in each average."""
 _GAIN: Final = 0.9
-"""A batch is worth waiting for when one of its calls costs at most this much of a call alone."""
+"""A batch is worth it when one of its calls costs at most this much of a call alone."""
+_AGAIN: Final = 32
+"""One time in so many a batch is tried though it was not worth it: what is called changes."""
 _SHARE: Final = 0.5
 """Nobody waits longer than this part of what the model takes for one."""
 
@@ -28,12 +32,20 @@ class Pace:
         """What one call takes."""
         self._shared_s: float | None = None
         """What one call of a batch takes."""
+        self._declined = 0
+
+    def pays(self) -> bool:
+        """Whether to compute together what is there."""
+        if self._gains():
+            return True
+        self._declined += 1
+        return self._declined % _AGAIN == 0
 
     def wait_s(self, gathered: int, waited_s: float) -> float:
         """How much longer to wait when `gathered` calls are there; 0 for not at all."""
         if self._alone_s is None or gathered + 0.5 >= self._together:
             return 0.0
-        if self._shared_s is not None and self._shared_s > self._alone_s * _GAIN:
+        if not self._gains():
             return 0.0
         return max(min(self.most_wait_s, self._alone_s * _SHARE) - waited_s, 0.0)
 
@@ -46,6 +58,10 @@ class Pace:
             self._shared_s = _average(self._shared_s, took_s / calls)
             if self._alone_s is None:
                 self._alone_s = took_s
+
+    def _gains(self) -> bool:
+        """As far as is known."""
+        return self._shared_s is None or self._alone_s is None or self._shared_s <= self._alone_s * _GAIN
 
 
 def _average(old: float | None, new: float) -> float:

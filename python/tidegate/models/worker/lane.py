@@ -289,7 +289,7 @@ class Lane:
         """It and others of its kind: those that are there, and those worth waiting for."""
         job, batch = first.job, [first]
         assert job is not None
-        if job.group is None:
+        if job.group is None or not self._pace.pays():
             return batch
         room = self.manifest.limits.batch - job.weight
         with self._changed:
