@@ -55,6 +55,18 @@ def test_a_filter_that_cannot_be_used_is_told_with_what_that_means() -> None:
     assert any(line.startswith("filters ") and line.endswith("mask (failed), other (ready)") for line in lines)
 
 
+def test_what_capabilities_did_not_reach_is_said_though_its_backend_is_ready() -> None:
+    held = {"unreached_s": {"cloud": 12.3, "hall__read": 4.0, "odd": "x"}, "no_memory_s": {}}
+    assert sentences(read({**CONDITIONS["well"], "capabilities": held}))[1:] == [
+        Sentence(
+            "note",
+            "What capabilities asked and did not reach: `cloud`, `hall__read`. Others are asked first, for 12 s at most.",
+            "`tidegate doctor` looks for the causes",
+        )
+    ]
+    assert sentences(read({**CONDITIONS["well"], "capabilities": {"unreached_s": {}}}))[1:] == []
+
+
 def test_what_is_down_is_said_with_since_when_why_what_is_done_and_what_to_do() -> None:
     first, web = said("one down")
     assert first == Sentence("bad", "tidegate has been up for 4 d 1 h. 2 servers: 1 ready, 1 out of order (`web`).")

@@ -158,6 +158,8 @@ class Gateway:
     suspended: Bound
     backends: tuple[Backend, ...]
     filters: tuple[Filter, ...]
+    held_back: tuple[tuple[str, float], ...]
+    """Backends and tools that failed a capability, and for how many seconds it asks others first."""
     relay: str
     """What it did."""
     configuration: str
@@ -187,10 +189,16 @@ def read(statistics: Mapping[str, Any]) -> Gateway:
         suspended=Bound(count_of(suspended.get("calls")), whole(suspended.get("limit"))),
         backends=tuple(map(_backend, dicts(statistics.get("backends")))),
         filters=tuple(map(_filter, dicts(statistics.get("filters")))),
+        held_back=_held_back(mapping(statistics.get("capabilities"))),
         relay=_relay(mapping(statistics.get("relay"))),
         configuration=_configuration(configuration),
         problem=_problem(mapping(configuration.get("last_reload"))),
     )
+
+
+def _held_back(row: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    found = [(name, number(left_s)) for name, left_s in mapping(row.get("unreached_s")).items()]
+    return tuple((name, left_s) for name, left_s in found if left_s is not None)
 
 
 def _filter(row: Mapping[str, Any]) -> Filter:

@@ -43,6 +43,7 @@ def sentences(gateway: Gateway) -> list[Sentence]:
         found += _backend(backend)
     for one in gateway.filters:
         found += _filter(one)
+    found += _held_back(gateway)
     found.sort(key=lambda sentence: ("bad", "note", "good").index(sentence.tone))
     return [_summary(gateway), *_advised_once(found)]
 
@@ -106,6 +107,17 @@ def _limits(gateway: Gateway) -> Iterator[Sentence]:
     if gateway.refused:
         times = _counted(gateway.refused, "connection")
         yield Sentence("note", f"{times} over the limit of {gateway.connections.limit} turned away so far.")
+
+
+def _held_back(gateway: Gateway) -> Iterator[Sentence]:
+    if gateway.held_back:
+        names = _names([name for name, _ in gateway.held_back])
+        left = stretch(max(left_s for _, left_s in gateway.held_back))
+        yield Sentence(
+            "note",
+            f"What capabilities asked and did not reach: {names}. Others are asked first, for {left} at most.",
+            f"{_DOCTOR} looks for the causes",
+        )
 
 
 def _backend(backend: Backend) -> Iterator[Sentence]:
