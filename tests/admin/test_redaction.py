@@ -68,7 +68,9 @@ def test_short_and_plain_words_stay() -> None:
 
 
 def test_what_workers_of_models_are_told_is_no_secret_and_what_else_they_get_is() -> None:
-    backend = Backend("m", "stdio", models=(Model(path="voice", shipped=True),), env=(("HOME_KEY", Secret("key-of-a-home")),))
+    backend = Backend(
+        "m", "stdio", models=(Model(path="voice", shipped=True),), env=(("HOME_KEY", Secret("key-of-a-home")),)
+    )
     (worker,) = with_workers(Snapshot(backends=(backend,))).backends
     redaction = Redaction(Snapshot(backends=(worker,)))
     for name, secret in worker.env:

@@ -16,6 +16,7 @@ from running_gateway import END_S, READY_S, Running, command, gateway, read_unti
 from workshop import BYTES, PNG
 
 from tidegate.cli import exit_codes, main
+from tidegate.cli.client import Client
 from tidegate.config.bearer_token import token_sha256
 
 pytestmark = pytest.mark.usefixtures("at_home")
@@ -185,9 +186,33 @@ def test_a_person_sees_how_long_it_takes_where_the_server_says_nothing(at_home: 
     assert said.endswith(b"\x1b[K")
 
 
-def test_progress_may_be_hidden(capsys: Capture) -> None:
+def test_progress_may_be_hidden_and_is_not_asked_for_then(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    request = Client.request
+
+    def noted(self: Client, method: str, *args: object, **more: object) -> object:
+        asked.extend([more.get("progress")] if method == "tools/call" else [])
+        return request(self, method, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Client, "request", noted)
     assert main(["call", "steps", "--quiet"]) == exit_codes.OK
     assert capsys.readouterr().err == ""
+    assert main(["call", "steps"]) == exit_codes.OK
+    assert asked == [False, True]
+
+
+def test_who_gives_the_name_of_a_file_for_the_file_is_told(capsys: Capture, tmp_path: Path) -> None:
+    picture = tmp_path / "note.png"
+    picture.write_bytes(b"x")
+    assert main(["call", "look", f"image={picture}", f"note={picture}"]) == exit_codes.FAILED
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == (
+        f"tidegate: look: `image=@{picture}` sends the file; `image={picture}` sends its name"
+    )
+    assert said.err.count("sends the file") == 1
+    assert main(["call", "look", "image=@" + str(picture)]) == exit_codes.FAILED
+    assert main(["call", "look", "image=" + "a" * 9_000]) == exit_codes.FAILED
+    assert "sends the file" not in capsys.readouterr().err
 
 
 def test_logs_are_shown_on_request_alone(capsys: Capture) -> None:

@@ -32,6 +32,47 @@ def test_a_good_file_is_described_by_listeners_backends_and_clients(
     assert "notes" not in shown
 
 
+NO_TOOL = "can be no tool: none has such a prefix"
+NO_MODEL = "no model `chta` comes with tidegate (did you mean `chat`?)"
+ASK = '[capabilities.ask]\norder = ["{}"]\n'
+OTHER = '[backends.a]\nurl = "http://h/mcp"\n'
+SAMPLING = '[sampling]\ntool = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        (ASK.format("clod__chat"), [f"capabilities.ask.order[0]: `clod__chat` {NO_TOOL}; did you mean `cloud__chat`?"]),
+        (ASK.format("cloud_chat"), [f"capabilities.ask.order[0]: `cloud_chat` {NO_TOOL}; did you mean `cloud__chat`?"]),
+        (
+            ASK.format("cloud__chat") + SAMPLING.format("nope") + '[openai]\nmodels = { "gpt-4" = "aks" }\n',
+            [
+                f"sampling.tool: `nope` {NO_TOOL}; tools begin with `cloud__`",
+                f"openai.models.gpt-4: `aks` {NO_TOOL}; did you mean `ask`?",
+            ],
+        ),
+        (
+            '[backends.m]\nmodels = [{ path = "chta" }]\n',
+            [
+                f"backends.m.models[0].path: `chta` cannot be loaded: {NO_MODEL}",
+            ],
+        ),
+        (ASK.format("quick") + OTHER + 'aliases = { slow = "quick" }\n', []),
+        (ASK.format("any") + OTHER + 'prefix = ""\n', []),
+        (SAMPLING.format("chat") + '[openai]\nmodels = { "*" = "chat" }\n', []),
+        (SAMPLING.format("chat") + OTHER + "enabled = false\n", []),
+        (SAMPLING.format("a__chat") + OTHER + "enabled = false\n", []),
+    ],
+)
+def test_a_name_that_nothing_can_have_is_noted_and_none_that_something_may_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, notes: list[str]
+) -> None:
+    file = written(tmp_path / "a.toml", f'[backends.cloud]\nurl = "http://h/mcp"\n{text}')
+    assert main(["check", "--json", file]) == exit_codes.OK
+    found = json.loads(capsys.readouterr().out)["notes"]
+    assert [f"{note['key']}: {note['message']}" for note in found] == notes
+
+
 def test_without_a_file_the_embedded_default_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == exit_codes.OK
     shown = capsys.readouterr().out

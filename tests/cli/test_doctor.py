@@ -20,6 +20,7 @@ from tidegate.cli.doctor.case import open_case
 from tidegate.cli.doctor.check import Examination
 from tidegate.cli.doctor.checks import NAMES
 from tidegate.cli.doctor.finding import Finding
+from tidegate.cli.doctor.report import as_text
 from tidegate.cli.doctor.rounds import AT_ONCE, go_round
 from tidegate.clock import Clock
 
@@ -235,3 +236,11 @@ def test_without_a_file_the_running_gateways_own_are_looked_at(
         answer = json.loads(capsys.readouterr().out)
         assert answer["files"] == [running.config]
         assert answer["gateway"] == {"running": True, "pid": running.process.pid}
+
+
+def test_lines_to_paste_are_indented_alike_and_one_check_is_no_checks(tmp_path: Path) -> None:
+    finding = Finding("note", "small", "seen", "", "more", ("[models]\nmemory_bytes = 1",), check="model_files")
+    shown = as_text(open_case([str(tmp_path / "none.toml")]), [finding], 1).splitlines()
+    assert "          [models]" in shown
+    assert "          memory_bytes = 1" in shown
+    assert shown[-1] == "1 check: 1 note"

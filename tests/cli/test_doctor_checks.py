@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from running_gateway import TIDEGATE, WORKSHOP, gateway
+from running_gateway import TIDEGATE, WORKSHOP, gateway, workshop_config
 from small_model import MODEL, write_model
 from small_plugin import write_plugin
 
@@ -503,8 +503,14 @@ def test_a_model_that_would_not_be_loaded_is_told_with_the_reason(tmp_path: Path
     assert changed.found.startswith("tidegate.toml:2: ")
     assert f"tidegate model add {folder} --set m --replace" in changed.paste
     assert found_by("model_files", good.replace(digest, f"sha256:{'0' * 64}") + "enabled = false\n") == []
+    unknown = one(found_by("model_files", '[backends.m]\nmodels = [{ path = "chta" }]\n'))
+    assert "no model `chta` comes with tidegate (did you mean `chat`?)" in unknown.what
+    assert "a folder as `./chta`" in unknown.fix
     (folder / "vectors.bin").write_bytes(b"others")
-    assert "has the SHA-256" in one(found_by("model_files", good)).what
+    changed = one(found_by("model_files", good))
+    assert "has the SHA-256" in changed.what
+    assert "put the new `sha256` into model.toml first" in changed.fix
+    assert f"tidegate model add {folder} --set m --replace" in changed.paste
     (folder / "vectors.bin").unlink()
     assert "vectors.bin" in one(found_by("model_files", good)).what
     _, digest = write_model(tmp_path / "far", MODEL + 'install = ["package-that-is-nowhere"]\n')
@@ -522,12 +528,32 @@ def test_models_that_need_more_memory_than_they_may_have_are_told(tmp_path: Path
         f'{{ path = "./b", digest = "{other_digest}" }}]\n[models]\nmemory_bytes = '
     )
     assert found_by("model_files", f"{both}{200 << 20}\n") == []
-    turns = one(found_by("model_files", f"{both}{120 << 20}\n"))
+    turns = one(found_by("model_files", f"{both}{130 << 20}\n"))
     assert turns.severity == "note"
-    assert "need 160.0 MiB of memory, and may have 120.0 MiB" in turns.what
-    never = one(found_by("model_files", f"{both}{80 << 20}\n"))
+    assert "need 160.0 MiB of memory, and may have 130.0 MiB" in turns.what
+    assert turns.paste == (f"[models]\nmemory_bytes = {184 << 20}",)
+    never = one(found_by("model_files", f"{both}{90 << 20}\n"))
     assert (never.severity, never.why) == ("error", "it is never loaded")
     assert "`m/a` needs 100.0 MiB" in never.what
+    assert never.paste == (f"[models]\nmemory_bytes = {125 << 20}",)
+
+
+@of_check("model_files")
+def test_a_bound_that_helps_is_proposed_whose_ever_it_is(tmp_path: Path) -> None:
+    _, digest = write_model(tmp_path / "a", limits={"memory_bytes": 60 << 20})
+    entry = f'[backends.m]\nmodels = [{{ path = "./a", digest = "{digest}" }}]\n'
+
+    def pasted(own: int, together: int) -> tuple[str, ...]:
+        config = f"{entry}memory_bytes = {own << 20}\n[models]\nmemory_bytes = {together << 20}\n"
+        return one(found_by("model_files", config)).paste
+
+    of_set, of_all = (f"[{table}]\nmemory_bytes = {84 << 20}" for table in ("backends.m", "models"))
+    assert pasted(50, 1000) == (of_set,)
+    assert pasted(1000, 50) == (of_all,)
+    assert pasted(60, 50) == (of_set, of_all)
+    # The worker itself takes some, too.
+    assert pasted(70, 1000) == (of_set,)
+    assert found_by("model_files", f"{entry}memory_bytes = {84 << 20}\n") == []
 
 
 @of_check("state_directory")
@@ -661,8 +687,9 @@ def test_a_server_that_is_down_is_told_with_what_the_gateway_says() -> None:
 
 @of_check("backends_down")
 def test_a_replica_that_is_down_is_told_while_the_others_work(tmp_path: Path) -> None:
-    only_once = f"mkdir {tmp_path}/lock 2>/dev/null || exit 4; exec {sys.executable} -m tidegate.host"
-    config = f'[backends.srv]\ncommand = ["sh", "-c", "{only_once}"]\nreplicas = 2\nstart = "at_once"\n'
+    # Whoever is slow and started anew may have the lock again.
+    command = ["flock", "-n", "-E", "4", f"{tmp_path}/lock", sys.executable, "-m", "tidegate.host"]
+    config = f'[backends.srv]\ncommand = {json.dumps(command)}\nreplicas = 2\nstart = "at_once"\n'
     with gateway(config) as running:
         until_s, found = time.monotonic() + WAIT_S, []
         # While the other one starts, the backend as a whole may be said to be down.
@@ -671,6 +698,25 @@ def test_a_replica_that_is_down_is_told_while_the_others_work(tmp_path: Path) ->
             found = found_by("backends_down", config, admin=running.admin)
     what = one(found).what
     assert "replica 2" in what or "replica 1" in what
+
+
+@of_check("missing_tools")
+def test_a_tool_that_nothing_has_is_told_with_what_was_perhaps_meant() -> None:
+    server = f"{workshop_config()}start = 'at_once'\n"
+    never = server + '[capabilities.a]\norder = ["workshop__echo", "wrokshop__echo"]\n[sampling]\ntool = "nope"\n'
+    slip, nothing = found_by("missing_tools", never)
+    assert "did you mean `workshop__echo`?" in slip.what
+    assert slip.found == "tidegate.toml:5: no backend of the configuration could have it"
+    assert (slip.severity, slip.paste) == ("warning", ("tidegate tools",))
+    assert nothing.what.startswith("sampling.tool: `nope` can be no tool")
+    there = server + '[openai]\nmodels = { "*" = "workshop__echo", "gpt" = "workshop__ehco" }\n'
+    assert found_by("missing_tools", there + "[capabilities.a]\norder = ['workshop__echo']\n") == []
+    with gateway(there + "[capabilities.a]\norder = ['workshop__echo']\n") as running:
+        assert main(["tools", "--unix", running.unix]) == exit_codes.OK  # so that all were heard
+        case = open_case([running.config], running.admin)
+        lost = one(examine(case, load_checks(["missing_tools"]), start=False, told=lambda *_: None))
+    assert "openai.models.gpt: there is no tool `workshop__ehco`; did you mean `workshop__echo`?" in lost.what
+    assert "and not this one" in lost.found
 
 
 @of_check("open_doors")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from importlib import invalidate_caches
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,7 +118,9 @@ def test_a_file_that_is_not_what_the_manifest_says_is_refused(box: Path, capsys:
     write_model(box / "words")
     (box / "words" / "vectors.bin").write_bytes(VECTORS[::-1])
     assert add("./words") == exit_codes.FAILED
-    assert "`vectors.bin` has the SHA-256 " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "`vectors.bin` has the SHA-256 " in said
+    assert "nothing was added; if it is meant to be so, put the new `sha256` into model.toml first" in said
     assert not (box / "t.toml").exists()
 
 
@@ -219,13 +222,25 @@ def test_installing_asks_pip_for_exactly_what_is_pinned(
     assert main(["model", "list"]) == exit_codes.OK
     assert "words  text-classification  not installed  `tidegate model add words --install`" in capsys.readouterr().out
     assert add("words") == exit_codes.FAILED
-    assert "not installed: `tidegate model add words --install`, which runs `" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "not installed: `tidegate model add words --install`, which runs `" in captured.err
+    assert "package-that-comes (not installed)" in captured.out
     assert not asked
     monkeypatch.setattr("tidegate.cli.model.add._values", lambda *_, **__: {})
+    capsys.readouterr()
     assert add("words", "--install", "--json") == exit_codes.OK
     options = ["--no-deps", "--require-hashes", "-r", str(shipped / "requirements.txt")]
     assert asked == [[sys.executable, "-m", "pip", "install", *options]]
     assert tree()["backends"]["words"] == {"models": [{"path": "words"}]}
+    (box / "lib" / "package_that_comes.py").unlink()
+    (box / "lib").rmdir()
+    invalidate_caches()
+    monkeypatch.setattr("tidegate.cli.model.add._show", lambda *_, **__: None)
+    assert add("words", "--install", "--replace") == exit_codes.OK
+    # What is said of the packages is said when they are there.
+    shown = capsys.readouterr().out
+    assert "package-that-comes" in shown
+    assert "not installed" not in shown
 
 
 def test_where_pip_must_not_or_cannot_work_it_is_said_what_to_do(
@@ -314,6 +329,16 @@ def test_one_that_comes_with_tidegate_is_told_from_a_folder(box: Path, capsys: p
     assert "write `./words` for the folder" in capsys.readouterr().err
     assert add("nothing") == exit_codes.FAILED
     assert "no model `nothing` comes with tidegate (there is: " in capsys.readouterr().err
+    assert add("LANGUAGE") == exit_codes.FAILED
+    said = capsys.readouterr().err
+    assert "there is no folder `LANGUAGE`, and no model `LANGUAGE` comes with" in said
+    assert "(did you mean `language`?)" in said
+    (box / "gauge.onnx").write_bytes(b"something")
+    assert add("gauge.onnx") == exit_codes.FAILED
+    assert "`tidegate model new gauge --task TASK --file gauge.onnx` makes a folder of it" in capsys.readouterr().err
+    (box / "t.toml").write_text("")
+    assert model("inspect", "words") == exit_codes.FAILED
+    assert "for the folder, write `./words`; no model `words` in" in capsys.readouterr().err
     (box / "empty").mkdir()
     assert add("./empty") == exit_codes.FAILED
     assert "`tidegate model new empty --task TASK --file FILE` writes one" in capsys.readouterr().err

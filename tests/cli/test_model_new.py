@@ -68,10 +68,31 @@ def test_settings_labels_and_other_files_are_written_and_judged_by_the_task(
     assert read_manifest(box / "a").settings == {"lower_capitals": True, "label_prefix": "L_"}
     assert read_manifest(box / "a").install == ("fasttext-predict",)
     (box / "labels.txt").write_text("\ufeffone\n\n two \n")
-    assert new("b", *words, "--labels", "labels.txt", "--file", "tokenizer=labels.txt") == exit_codes.FAILED
-    assert "it cannot be loaded yet: " in capsys.readouterr().err
+    for wrong, said in (
+        (("--labels", "labels.txt"), "the setting `labels` is not one"),
+        (("--setting", "lower_capitals=3"), "lower_capitals"),
+    ):
+        assert new("b", *words, *wrong) == exit_codes.USAGE
+        assert said in (shown := capsys.readouterr().err)
+        assert "nothing was written" in shown
+        assert not (box / "b").exists()  # so that the same command, put right, finds nothing in its way
+    assert new("b", "--task", "embedding", "--file", "w.ftz", "--no-try") == exit_codes.USAGE
+    assert "needs `[files.tokenizer]`" in capsys.readouterr().err
+    assert not (box / "b").exists()
+    labelled = ("--task", "image-classification", "--file", "w.ftz", "--labels", "labels.txt", "--no-try")
+    assert new("b", *labelled, "--file", "more=labels.txt") == exit_codes.OK
     assert read_manifest(box / "b").settings == {"labels": ["one", "two"]}
-    assert [file.role for file in read_manifest(box / "b").files] == ["model", "tokenizer"]
+    assert [file.role for file in read_manifest(box / "b").files] == ["model", "more"]
+
+
+def test_a_gguf_file_without_its_first_bytes_is_judged_by_its_name(
+    box: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content, said in ((b"", "`m.gguf` is empty"), (b"not one" * 9, "`m.gguf` is no GGUF file that can be used")):
+        (box / "m.gguf").write_bytes(content)
+        assert new("talk", "--task", "chat", "--file", "m.gguf") == exit_codes.FAILED
+        assert said in capsys.readouterr().err
+        assert not (box / "talk").exists()
 
 
 def test_a_gguf_file_is_described_for_chat(box: Path) -> None:
@@ -84,7 +105,7 @@ def test_a_gguf_file_is_described_for_chat(box: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no ONNX model"),
+        (b"", "`m.onnx` is empty"),
         (doubling()[:40], "is no ONNX model, or is cut off"),
         (
             model(

@@ -26,7 +26,7 @@ def test_a_running_gateway_is_shown_in_words_first(at_home: Running, capsys: Cap
     head = next(line for line in lines if line.startswith("BACKEND")).split("  ")
     cells = next(line for line in lines if line.startswith("workshop  ")).split("  ")
     assert {"STATE", "SPEAKS", "PID", "RESTARTS", "IN FLIGHT", "TOOLS"} <= {title.strip() for title in head}
-    assert {"ready", "2026-07-28", "stdio", "13", "0"} <= {cell.strip() for cell in cells}
+    assert {"ready", "2026-07-28", "stdio", "14", "0"} <= {cell.strip() for cell in cells}
     assert 'workshop: isolation "auto"' in lines
     assert " ".join(rows["everybody"]) == "ready 2026-07-28 no session is kept: each request says whose it is"
 

@@ -60,7 +60,8 @@ def test_what_capabilities_did_not_reach_is_said_though_its_backend_is_ready() -
     assert sentences(read({**CONDITIONS["well"], "capabilities": held}))[1:] == [
         Sentence(
             "note",
-            "What capabilities asked and did not reach: `cloud`, `hall__read`. Others are asked first, for 12 s at most.",
+            "What capabilities asked and did not reach: `cloud`, `hall__read`. "
+            "Others are asked first, for 12 s at most.",
             "`tidegate doctor` looks for the causes",
         )
     ]

@@ -55,6 +55,14 @@ TOOLS: list[Json] = [
         },
     },
     {
+        "name": "look",
+        "description": "Wants a picture, and gets none.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {"image": {"type": "string", "contentEncoding": "base64"}, "note": {"type": "string"}},
+        },
+    },
+    {
         "name": "paint",
         "description": "Answers with a picture, sound, bytes and a link.",
         "inputSchema": {"type": "object"},
@@ -187,6 +195,7 @@ def call(params: Json) -> Json:
     tools: dict[str, Callable[[], Json]] = {
         "echo": lambda: text(json.dumps(params.get("arguments", {}), ensure_ascii=False)),
         "strict": lambda: text(str(params.get("arguments"))),
+        "look": lambda: text("`image` is no picture", isError=True),
         "paint": paint,
         "fail": lambda: text("it broke \x1b[31m", isError=True),
         "steps": lambda: steps(meta),

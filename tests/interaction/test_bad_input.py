@@ -74,7 +74,7 @@ WRONG = {
         "`params`",
     ),
     "too deep": (nested(20), -32600, 400, "16"),
-    "too large": (b'{"jsonrpc":"2.0","id":5,"method":"' + b"x" * 5000 + b'"}', -32600, 413, "4000"),
+    "too large": (b'{"jsonrpc":"2.0","id":5,"method":"' + b"x" * 5000 + b'"}', -32600, 413, "_bytes` (4000 bytes)"),
     "a batch": (b'[{"jsonrpc":"2.0","id":5,"method":"tools/list"}]', -32600, 400, "2025-03-26"),
 }
 WITH_ID = ("not JSON-RPC", "duplicate key", "duplicate key in params", "too deep")

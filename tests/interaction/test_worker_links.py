@@ -98,6 +98,7 @@ async def test_what_no_backend_has_is_not_read(era: str, way_in: str, uri: objec
         error = (await pending.reply()).error
         assert error["data"]["method"] == "resources/read"
         assert error["data"]["cause"] in ("unknown_resource", "question_refused")
+        assert f"the resource `{uri}` could not be read: " in error["message"]
         assert not len(files.calls)
         assert home.daemon.gateway.admission.in_flight == 0
 

@@ -75,10 +75,22 @@ def test_an_extended_header_and_other_chunks_are_read_over() -> None:
         assert np.abs(decode_wav(data, 16_000, 10) - samples).max() < 1e-4
 
 
-def test_a_recorder_that_did_not_know_the_length_is_forgiven() -> None:
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF024, 0x80000000, 0])
+def test_a_recorder_that_did_not_know_the_length_is_forgiven(length: int) -> None:
     data = bytearray(wav(written(sine(16_000, 440), 16, 1)))
-    data[40:44] = b"\xff\xff\xff\xff"
+    data[40:44] = struct.pack("<I", length)
+    data[4:8] = struct.pack("<I", length and 0xFFFFFFFF)
     assert len(decode_wav(bytes(data), 16_000, 10)) == 8_000
+
+
+def test_a_file_that_is_cut_off_is_refused_and_one_that_counts_its_header_is_not() -> None:
+    whole = wav(bytes(64_000))
+    with pytest.raises(BadInput, match=r"its header says 2\.00 s, and 0\.03 s are there; send the whole file"):
+        decode_wav(whole[:1_000], 16_000, 10)
+    with pytest.raises(BadInput, match="is cut off"):
+        decode_wav(whole[:44], 16_000, 10)
+    counted = whole[:40] + struct.pack("<I", 64_000 + 44) + whole[44:]
+    assert len(decode_wav(counted, 16_000, 10)) == 32_000
 
 
 def test_floats_that_are_no_sound_are_bounded() -> None:

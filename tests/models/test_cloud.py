@@ -15,9 +15,11 @@ from gateway import House, house
 from heard import Json, within
 from jsonschema import Draft202012Validator
 
-from tidegate.config.snapshot import Backend, Limits, Secret
+from tidegate.config.model_workers import capabilities_backend
+from tidegate.config.snapshot import Backend, Capability, Limits, Secret
 from tidegate.events import ExchangeDone
 from tidegate.pipeline.upstream import openai_link
+from tidegate.protocol.meta_keys import DATA_CLASS
 
 pytestmark = pytest.mark.anyio
 
@@ -191,6 +193,7 @@ async def _fails(fault: Fault, slug: str, why: str, meta: Json) -> None:
         outcomes = ended(home)
         reply = await chat(client, meta=meta)
         assert outcomes == [slug]
+        assert reply.error["data"] == {"reason": slug}
         assert reply.error["message"].startswith("backend `cloud`")
         assert why in reply.error["message"]
         # It is as ready as before.
@@ -208,6 +211,30 @@ async def test_what_goes_wrong_has_a_name(fault: Fault, slug: str, why: str) -> 
 )
 async def test_what_goes_wrong_with_a_stream_has_a_name(fault: Fault, slug: str, why: str) -> None:
     await _fails(fault, slug, why, {"progressToken": "t"})
+
+
+@pytest.mark.parametrize("remote", [None, True, False])
+async def test_data_of_a_class_go_there_by_a_capability_alone(remote: bool | None) -> None:
+    ask = Capability("ask", ("cloud__chat",), stay=("private",))
+    async with fake_cloud.fake_cloud() as cloud:
+        services = [reached(cloud, remote=remote), capabilities_backend([ask])]
+        async with house(backends=services) as home:
+            for era in ("modern", "session"):
+                client = await home.client("tcp", era)
+                await chat(client)  # what is not asked for now may be relayed later
+                before = len(cloud.asked)
+                for said in ("public", ["private"], 7):
+                    reply = await chat(client, meta={DATA_CLASS: said})
+                    if remote is not True:
+                        # It is on loopback.
+                        assert reply.text == HEARD
+                    elif said == 7:
+                        assert reply.error["code"] == -32602
+                    else:
+                        assert reply.error["data"] == {"reason": "must_stay"}
+                assert len(cloud.asked) == before + (0 if remote is True else 3)
+                served = await client.tool("ask", HELLO, meta={DATA_CLASS: "public"}).reply()
+                assert served.text == HEARD
 
 
 async def test_a_stream_is_whole_when_it_says_why_it_ends() -> None:

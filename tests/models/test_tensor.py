@@ -261,7 +261,7 @@ def test_what_cannot_be_run_is_told(tmp_path: Path, arguments: dict[str, Any], s
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"z": {"dtype": "float32", "data": [[1, 2, 3]]}}, "`inputs` must be `x`, and nothing else"),
+        ({"z": {"dtype": "float32", "data": [[1, 2, 3]]}}, "there is no input `z`: `inputs` must be `x`, and no"),
         ({"x": {"dtype": "float64", "data": [[1, 2, 3]]}}, "`x` must be float32, not float64"),
         ({"x": {"dtype": "float32", "data": [[1, 2]]}}, r"`x` must have the shape \[any, 3\], not \[1, 2\]"),
     ],
@@ -281,6 +281,8 @@ def test_a_manifest_that_declares_arrays_has_them_checked_before_the_model_is_lo
         file(path), inputs=(Tensor("x", "float32", (-1, 3)),), outputs=(Tensor("y", "float32", (-1, 3)),)
     )
     task = TensorRun(manifest("tensor", [declares], tmp_path), lambda role: path)
+    with pytest.raises(BadInput, match="there is no input `xx`: `inputs` must be `x`, and nothing else"):
+        task.prepare("run", {"inputs": {"xx": {"data": [1]}}})
     job = task.prepare("run", {"inputs": {"x": {"data": [[1, 2, 3]]}}})
     assert job.payload[0]["x"].dtype == np.float32
     with pytest.raises(BadInput, match="must have the shape"):

@@ -17,6 +17,10 @@ Json = dict[str, Any]
 _OUT = threading.Lock()
 _CANCELLED: dict[Any, threading.Event] = {}
 LISTED = {"ttlMs": 0, "cacheScope": "private"}
+SCHEMAS: Json = {
+    "chat": {"type": "object", "properties": {"messages": {"type": "array"}}},
+    "embed": {"type": "object", "properties": {"texts": {"type": "array"}}},
+}
 TOOLS = ("chat", "embed", "secret_chat", "echo")
 
 
@@ -30,8 +34,15 @@ def result(request: Json, body: Json) -> None:
     say({"id": request["id"], "result": {"resultType": "complete", **body}})
 
 
+def bad(request: Json, words: str) -> None:
+    result(request, {"content": [{"type": "text", "text": words}], "isError": True})
+
+
 def chat(request: Json) -> None:
     params = request["params"]
+    if "messages" not in params["arguments"]:
+        bad(request, "`messages` must be a list")
+        return
     arguments, token = params["arguments"], params["_meta"].get("progressToken")
     asked = arguments["messages"][-1]["content"]
     gone = _CANCELLED[request["id"]]
@@ -49,7 +60,7 @@ def chat(request: Json) -> None:
         return
     if asked.startswith("error "):
         slug = asked.removeprefix("error ")
-        say({"id": request["id"], "error": {"code": -32603, "message": f"it is {slug}", "data": {"slug": slug}}})
+        say({"id": request["id"], "error": {"code": -32603, "message": f"it is {slug}", "data": {"reason": slug}}})
         return
     if asked == "invalid":
         say({"id": request["id"], "error": {"code": -32602, "message": "`messages` is odd"}})
@@ -73,7 +84,7 @@ def chat(request: Json) -> None:
             say(
                 {
                     "id": request["id"],
-                    "error": {"code": -32603, "message": "it broke", "data": {"slug": "model_busy"}},
+                    "error": {"code": -32603, "message": "it broke", "data": {"reason": "model_busy"}},
                 }
             )
             return
@@ -93,7 +104,10 @@ def chat(request: Json) -> None:
 
 
 def embed(request: Json) -> None:
-    texts = request["params"]["arguments"]["texts"]
+    texts = request["params"]["arguments"].get("texts")
+    if texts is None:
+        bad(request, "`texts` must be a list")
+        return
     rows: list[Any] = [[float(len(text)), float(index), 0.5] for index, text in enumerate(texts)]
     model = "fake"
     if "odd" in texts:
@@ -127,7 +141,7 @@ def serve() -> None:
             meta = {"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1"}}
             result(request, {**body, "_meta": meta})
         elif method == "tools/list":
-            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+            tools = [{"name": name, "inputSchema": SCHEMAS.get(name, {"type": "object"})} for name in TOOLS]
             result(request, {"tools": tools, **LISTED})
         elif method == "tools/call":
             _CANCELLED[request["id"]] = threading.Event()

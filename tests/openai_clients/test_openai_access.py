@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,25 @@ def post(where: House, body: Any) -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+FAR = """
+[backends.far]
+openai = "http://127.0.0.1:9/v1"
+chat_model = "large"
+remote = true
+
+[openai]
+models = { far = "far__chat" }
+"""
+
+
+def test_data_of_a_class_are_not_sent_past_all_capabilities(tmp_path: Path) -> None:
+    with house(tmp_path, FAR) as running:
+        body = {"model": "far", "messages": [{"role": "user", "content": "hi"}]}
+        status, _, answer = running.ask("POST", "/v1/chat/completions", body, {"x-tidegate-data-class": "private"})
+        assert (status, answer["error"]["code"]) == (502, "must_stay")
+        assert "call a capability" in answer["error"]["message"]
+        # Nobody is there; but that was found out by asking.
+        status, _, answer = running.ask("POST", "/v1/chat/completions", body)
+        assert (status, answer["error"]["code"]) == (503, "upstream_unreachable")

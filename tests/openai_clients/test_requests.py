@@ -82,6 +82,16 @@ def test_what_cannot_be_served_is_refused_by_its_name(open_house: House, why: st
     assert param.rpartition(".")[2] in error["message"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_does_something_else_says_so(open_house: House, stream: bool) -> None:
+    body = {"model": "embedder", "messages": USER, "stream": stream}
+    status, _, answer = open_house.ask("POST", CHAT, body)
+    assert (status, answer["error"]["message"]) == (400, "`embedder` does not chat")
+    assert (answer["error"]["code"], answer["error"]["param"]) == ("wrong_model", "model")
+    status, _, answer = open_house.ask("POST", "/v1/embeddings", {"model": "gpt-x", "input": "hi"})
+    assert (status, answer["error"]["message"]) == (400, "`gpt-x` does not embed texts")
+
+
 IGNORED: dict[str, Any] = {
     "n": 1, "tools": [], "functions": None, "response_format": {"type": "text"}, "logprobs": False, "logit_bias": {},
     "modalities": ["text"], "user": "x", "store": True, "metadata": {"a": "b"}, "parallel_tool_calls": True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from typing import Final
 
 from tidegate.cli import exit_codes, questions, reach
 from tidegate.cli.arguments import BadArguments, read_arguments
@@ -11,9 +13,12 @@ from tidegate.cli.catalogue import unknown
 from tidegate.cli.client import Client
 from tidegate.cli.content import Shelf, print_tool_result
 from tidegate.cli.raw_json import Raw, parse
+from tidegate.cli.schema_words import properties_of, takes_base64
 from tidegate.cli.terminal import complain, json_text
 from tidegate.protocol.param_headers import InvalidParamHeaders, argument_text, encode_value, param_headers
 
+_NAME_CHARS: Final = 4096
+"""Of a file with its folders."""
 _EPILOG = f"""\
 arguments:
   key=value     by the type the tool asks for: text as it is, numbers, true, false, JSON for lists and objects;
@@ -66,7 +71,9 @@ def _call(client: Client, args: argparse.Namespace) -> int:
         complain(f"{args.name}: {warning}")
     params = {"name": args.name, "arguments": arguments}
     headers = _mirrored(schema, arguments)
-    reply = questions.ask_until_complete(client, "tools/call", params, name=args.name, headers=headers)
+    reply = questions.ask_until_complete(
+        client, "tools/call", params, name=args.name, headers=headers, progress=not args.quiet
+    )
     if isinstance(reply, int):
         return reply
     shelf = Shelf(args.output, args.name)
@@ -74,7 +81,30 @@ def _call(client: Client, args: argparse.Namespace) -> int:
         print(json_text(reply.text))
     else:
         print_tool_result(reply.value, shelf)
+    if reply.value.get("isError") is True:
+        for key, name in _named_files(schema, arguments):
+            complain(f"{args.name}: `{key}=@{name}` sends the file; `{key}={name}` sends its name")
     return exit_codes.FAILED if reply.value.get("isError") is True or shelf.failed else exit_codes.OK
+
+
+def _named_files(schema: object, arguments: Raw) -> list[tuple[str, str]]:
+    """Arguments that want a file's bytes and were given the name of one that is here."""
+    values = parse(arguments)
+    given = values.items() if isinstance(values, dict) else ()
+    parts = properties_of(schema)
+    return [
+        (key, value)
+        for key, value in given
+        if isinstance(value, str) and takes_base64(parts.get(key), schema) and _is_file(value)
+    ]
+
+
+def _is_file(name: str) -> bool:
+    """What is no name at all, such as a whole file in base64, is none."""
+    try:
+        return 0 < len(name) <= _NAME_CHARS and Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _base(args: argparse.Namespace) -> str | None:

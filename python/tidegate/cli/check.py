@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             print("\n".join(map(str, problems)), file=sys.stderr)
         return exit_codes.USAGE
     notes = [*notes, *_missing_programs(snapshot, document), *_missing_plugins(snapshot, document)]
-    notes += _missing_models(snapshot, document)
+    notes += [*_missing_models(snapshot, document), *_missing_tools(snapshot, document)]
     report = _report(snapshot, document, notes)
     print(json.dumps(report, indent=2) if args.json else _text(report))
     return exit_codes.OK
@@ -121,6 +121,15 @@ def _missing_models(snapshot: Snapshot, document: Document) -> Iterable[Problem]
         if one.backend.enabled and not state.usable:
             place = document.place(("backends", one.set, "models", one.index, "path"))
             yield place.problem(f"`{one.name}` cannot be loaded: {state.words}")
+
+
+def _missing_tools(snapshot: Snapshot, document: Document) -> Iterable[Problem]:
+    """Names of tools that no backend of the file can have. Whether one has the others is for `tidegate doctor`."""
+    from tidegate.cli.named_tools import cannot_be, named_tools
+
+    for one in named_tools(snapshot):
+        if why := cannot_be(one, snapshot):
+            yield document.place(one.path).problem(why)
 
 
 def _digest(file: str) -> str | None:

@@ -22,6 +22,8 @@ class Narrator:
         self._clock = clock or Clock()
         self._writing = threading.Lock()
         self._words = ""
+        self._written = ""
+        """The last line where nobody looks."""
         self._began_s = 0.0
         self._over = threading.Event()
 
@@ -36,7 +38,7 @@ class Narrator:
 
     def told(self, method: str, params: dict[str, Any]) -> None:
         if method == "notifications/progress" and not self._quiet:
-            self._progress(progress_words(params))
+            self._progress(params)
         elif method == "notifications/message":
             self._clear()
             data = params.get("data")
@@ -54,9 +56,13 @@ class Narrator:
         with self._writing:
             self._line.clear()
 
-    def _progress(self, words: str) -> None:
+    def _progress(self, params: dict[str, Any]) -> None:
+        words = progress_words(params)
         if not self._line.live:
-            say(words)
+            # A bare count says that something happens, which only a line that changes can show.
+            if words != self._written and (_is_number(params.get("total")) or _has_message(params)):
+                self._written = words
+                say(words)
             return
         self._words = words
         self._show()
@@ -86,6 +92,11 @@ def progress_words(params: dict[str, Any]) -> str:
     if isinstance(message, str) and message:
         words.append(one_line(message))
     return clean(" ".join(words))
+
+
+def _has_message(params: dict[str, Any]) -> bool:
+    message = params.get("message")
+    return isinstance(message, str) and bool(message.strip())
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -47,16 +47,18 @@ def ask_until_complete(
     *,
     name: str,
     headers: Sequence[tuple[str, str]] = (),
+    progress: bool = True,
     read: ReadLine | None = None,
 ) -> Reply | int:
     """Makes the request, as often as the server's questions take; an exit code where they have no answer.
 
-    Raises: as `Client.request`.
+    `progress`: somebody wants to hear how far it is. Who asks for that gets the beginning of an answer before the end
+    of it is sure. Raises: as `Client.request`.
     """
     more: dict[str, object] = {}
     try:
         for _ in range(MAX_ROUNDS):
-            reply = client.request(method, {**params, **more}, name=name, headers=headers, progress=True)
+            reply = client.request(method, {**params, **more}, name=name, headers=headers, progress=progress)
             if reply.value.get("resultType") != "input_required":
                 return reply
             more = _answers(reply, name, read)

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from tidegate.config.locate import KeyPath
-from tidegate.config.schema import (
-    BackendTable,
-    BoundsTable,
-    ClientTable,
-    Configuration,
-    FilterTable,
-    GrantsTable,
-    LimitsTable,
-    ListenTable,
-    PluginsTable,
-)
-
-_TABLES: Final[dict[tuple[int, str | int | None], type[BaseModel]]] = {
-    (0, None): Configuration,
-    (1, "listen"): ListenTable,
-    (1, "limits"): LimitsTable,
-    (1, "plugins"): PluginsTable,
-    (2, "backends"): BackendTable,
-    (2, "clients"): ClientTable,
-    (2, "filters"): FilterTable,
-    (3, "grants"): GrantsTable,
-    (3, "bounds"): BoundsTable,
-}
-"""By depth and first key (of those of a plugin: the third): the table a key is in."""
+from tidegate.config.schema import Configuration
 
 _NEVER_SHOWN: Final = frozenset({"env", "headers", "settings", "token_sha256"})
 
@@ -87,13 +64,32 @@ def explain(details: ErrorDetails) -> str:
 
 
 def _unknown_key(path: KeyPath) -> str:
-    depth = len(path) - 1
-    table = _TABLES.get((depth, path[2 if depth == 3 else 0] if depth else None))
-    known = sorted(table.model_fields) if table else []
+    known = _known_keys(path[:-1])
     near = get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"unknown key; did you mean `{near[0]}`?"
-    return f"unknown key; expected one of {', '.join(known)}"
+    return f"unknown key; expected one of {', '.join(known)}" if known else "unknown key"
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """Of the table at `path`, as the schema has it; none where no table with keys of its own stands there."""
+    kind: Any = Configuration
+    for part in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field is not None else None
+        else:
+            kind = next(reversed(get_args(kind)), None)  # a name of a table of tables, or a place in a list
+        kind = _container(kind)
+    return sorted(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _container(kind: Any) -> Any:
+    """The table, the table of tables or the list that may stand where a type allows several things; else None."""
+    if get_origin(kind) in (dict, list) or (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return kind
+    # A plain `dict` has no arguments, and neither has `str`.
+    return next((found for one in get_args(kind) if (found := _container(one)) is not None), None)
 
 
 def _got(details: ErrorDetails) -> str:

@@ -40,6 +40,16 @@ def shipped_model_folder(name: str) -> Path | None:
     return folder if may_be_shipped_model(name) and (folder / MANIFEST).is_file() else None
 
 
+def not_shipped(name: str) -> str:
+    """What to say of a name that none has: the one that was perhaps meant, or all of them."""
+    from difflib import get_close_matches
+
+    known = shipped_models()
+    near = get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"there is: {', '.join(known) or 'none in this build'}"
+    return f"no model `{name}` comes with tidegate ({hint})"
+
+
 def is_installed(name: str) -> bool:
     """Whether everything that it needs is there; False of one that does not come with tidegate."""
     folder = shipped_model_folder(name)

@@ -23,10 +23,14 @@ def main() -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # what libraries print is no answer
         path = Path(sys.argv[1])
+        file_bytes = path.stat().st_size
         step_back()
-        bound_memory(working_bytes(path.stat().st_size))
+        bound_memory(working_bytes(file_bytes))
         try:
-            found = _gguf(path) if is_gguf(path) else _onnx(path)
+            if not file_bytes:
+                found = {"error": f"`{path.name}` is empty"}
+            else:
+                found = _gguf(path) if is_gguf(path) else _onnx(path)
         except MemoryError:
             found = {"error": f"`{path.name}` needs more memory than its size accounts for"}
         json.dump(found, out)
@@ -34,7 +38,9 @@ def main() -> int:
 
 
 def is_gguf(path: Path) -> bool:
-    """Raises: OSError."""
+    """By its first bytes, or by its name: one that is broken may have lost those. Raises: OSError."""
+    if path.suffix.lower() == ".gguf":
+        return True
     with path.open("rb") as stream:
         return stream.read(len(GGUF_MAGIC)) == GGUF_MAGIC
 

@@ -26,6 +26,10 @@ Identity = tuple[int, int, int, int, int]
 """Device, inode, size, times of change: another when somebody wrote to the file or put another in its place."""
 
 
+class FileChanged(ModelRefused):
+    """A file has another digest than its manifest says."""
+
+
 class ModelFiles:
     """Those of one model. Used on the computing thread of the model."""
 
@@ -50,8 +54,9 @@ class ModelFiles:
             if self._checked.get(role) != identity:
                 found = _sha256(descriptor)
                 if found != file.sha256:
-                    raise self._refused(
-                        f"`{file.path}` has the SHA-256 `{found}`, and its manifest says `{file.sha256}`"
+                    raise FileChanged(
+                        f"model `{self._manifest.name}` is refused: `{file.path}` has the SHA-256 `{found}`, "
+                        f"and its manifest says `{file.sha256}`"
                     )
                 if self._identity(descriptor) != identity:
                     raise self._refused(f"`{file.path}` was written to while it was read")

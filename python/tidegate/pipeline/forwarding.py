@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from tidegate.errors import FilterFailed, InvalidParams, MethodNotFound, MustStay, TidegateError
 from tidegate.pipeline.calls import Calls
+from tidegate.pipeline.capabilities.attempt import TRANSPORT as ATTEMPT
+from tidegate.pipeline.capabilities.data_class import read_classes
 from tidegate.pipeline.capabilities.locality import where_is
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
 from tidegate.pipeline.codec import find_member
@@ -99,6 +101,12 @@ class Forwarding:
     def _leaves(self, exchange: Exchange, kind: str, name: str, service: Service) -> bool:
         """Whether it would leave the box, and must not. It is refused: whoever decided where it goes knew otherwise."""
         config = service.config
+        if (
+            config.transport == "openai"
+            and exchange.transport != ATTEMPT
+            and self._is_unweighed(exchange, name, service)
+        ):
+            return True
         if not exchange.client.stays or config.transport == "capability":
             return False
         filters = self._filters.of(name) if kind == "tools" else ()
@@ -106,6 +114,26 @@ class Forwarding:
             return False
         exchange.failed(MustStay(f"backend `{config.name}` is not on the box, and the data of this request stay there"))
         return True
+
+    def _is_unweighed(self, exchange: Exchange, name: str, service: Service) -> bool:
+        """Whether its data are of a class, and would go to a service elsewhere past all capabilities, which alone know
+        what stays. It is refused: who names a class wants that to be looked at.
+        """
+        if where_is(service.config) == "local":
+            return False
+        try:
+            classes = read_classes(exchange.message, exchange.envelope, "")
+        except InvalidParams as error:
+            exchange.failed(error)
+            return True
+        if classes:
+            exchange.failed(
+                MustStay(
+                    f"`{name}` is not on the box, and no rule says that data of class `{classes[0]}` may leave it: "
+                    "call a capability that has this tool in its `order`, and says in `stay` what may not"
+                )
+            )
+        return bool(classes)
 
     def _is_screened(self, exchange: Exchange, name: str, service: Service) -> bool:
         """Whether the call is seen to by filters, which it has not passed yet. One that has goes on."""

@@ -44,7 +44,7 @@ def as_text(case: Case, findings: Sequence[Finding], examined: int) -> str:
         for severity in SEVERITIES
         if (count := sum(item.severity == severity for item in findings))
     )
-    lines.append(f"{examined} checks: {counted or 'nothing found'}")
+    lines.append(f"{examined} check{'' if examined == 1 else 's'}: {counted or 'nothing found'}")
     return clean("\n".join(lines))
 
 
@@ -67,7 +67,7 @@ def _block(finding: Finding) -> list[str]:
     for label, text in (("found", finding.found), ("why", finding.why), ("fix", finding.fix)):
         if text:
             lines += ["  " + line for line in _wrapped(label, text, 6)]
-    lines += [f"          {line}" for line in finding.paste]
+    lines += [f"          {line}" for paste in finding.paste for line in paste.splitlines()]
     return [*lines, f"  more    {PAGES}/{finding.check}.md"]
 
 

@@ -20,7 +20,7 @@ from tidegate.cli.home import Home, add_config_arguments, editable, find_home
 from tidegate.cli.model.configured import Configured, models_of
 from tidegate.cli.model.described import called, example_call, headline, rows
 from tidegate.cli.model.installing import advice, install, install_command
-from tidegate.cli.model.opened import Opened, find_folder, open_model
+from tidegate.cli.model.opened import NEW_SHA256, Opened, find_folder, open_model
 from tidegate.cli.model.trying import Tried, tried
 from tidegate.cli.model.written import Change, Entries, entry_of
 from tidegate.cli.refused import Refused
@@ -29,6 +29,7 @@ from tidegate.config.name_rule import check_name
 from tidegate.config.snapshot import Model, Snapshot
 from tidegate.errors import ConfigError, ModelFailed
 from tidegate.host.phrase import size
+from tidegate.models.files import FileChanged
 
 _EPILOG = f"""\
 examples:
@@ -92,9 +93,13 @@ def run(args: argparse.Namespace) -> int:
         print(headline(opened))
         if opened.manifest.description:
             print(f"  {clean(' '.join(opened.manifest.description.split()))[:400]}")
-        print_table(rows(opened), "  ")
-        sys.stdout.flush()  # loading it may take its time
-    _install(args, opened)
+        sys.stdout.flush()
+    try:
+        _install(args, opened)
+    finally:
+        if not args.json:
+            print_table(rows(opened), "  ")  # they say what is installed
+            sys.stdout.flush()  # loading it may take its time
     file_bytes = _check_files(opened)
     found = _tried(args, request, home)
     if not args.json:
@@ -194,6 +199,9 @@ def _check_files(opened: Opened) -> int:
     """Raises: Refused."""
     try:
         return sum(path.stat().st_size for path in opened.check_files().values())
+    except FileChanged as error:
+        meant = "" if opened.shipped else f"; if it is meant to be so, {NEW_SHA256}"
+        raise Refused(f"{error}; nothing was added{meant}") from error
     except ModelFailed as error:
         raise Refused(f"{error}; nothing was added") from error
 

@@ -12,7 +12,7 @@ from tidegate.cli.home import add_config_arguments, find_home
 from tidegate.cli.model.configured import Configured, model_of
 from tidegate.cli.model.described import called, headline, rows
 from tidegate.cli.model.installing import advice
-from tidegate.cli.model.opened import Opened, find_folder, open_model
+from tidegate.cli.model.opened import Opened, find_folder, is_plain_folder, open_model
 from tidegate.cli.model.state import State, opened_state, state_of
 from tidegate.cli.model.trying import Tried, tried
 from tidegate.cli.refused import Refused
@@ -62,8 +62,10 @@ def _found(args: argparse.Namespace) -> tuple[Configured | None, State, Snapshot
     try:
         configured = model_of(home, args.model)
         return configured, state_of(configured, thorough=True), home.snapshot
-    except Refused:
+    except Refused as refused:
         if not names_model_folder(args.model) and shipped_model_folder(args.model) is None:
+            if is_plain_folder(args.model):
+                raise Refused(f"for the folder, write `./{args.model}`; {refused}") from refused
             raise
     opened = open_model(*find_folder(args.model))
     return None, opened_state(opened, thorough=True), home.snapshot
@@ -86,7 +88,7 @@ def _print(configured: Configured | None, state: State, tools: Tried | str, snap
         table.append(("set", configured.set))
         if opened is None:
             table.append(("folder", clean(configured.model.path)))
-        if state.trouble == "digest" and configured.model.digest:
+        if state.trouble == "pin" and configured.model.digest:
             table.append(("pinned", configured.model.digest))
     print_table(table)
     if isinstance(tools, Tried):

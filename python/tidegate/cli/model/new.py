@@ -29,7 +29,7 @@ from tidegate.config.shipped_models import MANIFEST
 from tidegate.config.snapshot import Model, Snapshot
 from tidegate.config.toml_text import toml_value
 from tidegate.errors import ModelFailed
-from tidegate.models.catalogue import TASKS
+from tidegate.models.catalogue import TASKS, make_task
 from tidegate.models.manifest import BrokenManifest, is_inner_path, parse_manifest, read_manifest
 
 _ROLE: Final = re.compile(r"([a-z][a-z0-9_-]{0,31})=(.+)")
@@ -90,9 +90,10 @@ def run(args: argparse.Namespace) -> int:
     declared = {part.role: _declared(part, args.quiet) for part in parts if _is_model(part.source)}
     text = _text(args, folder, parts, inner, declared, settings)
     try:
-        parse_manifest(text.encode(), folder)
-    except BrokenManifest as error:
-        raise Refused(str(error), exit_codes.USAGE) from error
+        # What the task makes of settings and roles: nothing is opened for that, and nothing written before it is right.
+        make_task(parse_manifest(text.encode(), folder), lambda role: folder / inner[role])
+    except (BrokenManifest, ModelFailed) as error:
+        raise Refused(f"{error}; nothing was written", exit_codes.USAGE) from error
     _write(folder, parts, inner, text)
     return _tried(args, folder)
 

@@ -10,10 +10,11 @@ from typing import Literal
 from tidegate.cli.model.configured import Configured
 from tidegate.cli.model.opened import Opened, open_model
 from tidegate.cli.refused import Refused
-from tidegate.config.shipped_models import MANIFEST
+from tidegate.config.shipped_models import MANIFEST, not_shipped
 from tidegate.errors import ModelFailed, ModelMissing
+from tidegate.models.files import FileChanged
 
-Trouble = Literal["", "gone", "package", "digest", "broken"]
+Trouble = Literal["", "unknown", "gone", "package", "pin", "file", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class State:
     words: str
     """For a column of a table."""
     trouble: Trouble = ""
-    """What kind of thing is wrong."""
+    """What kind of thing is wrong. `pin`: model.toml is not what the configuration says; `file`: a file is not what
+    model.toml says."""
     opened: Opened | None = None
     missing: tuple[str, ...] = ()
     """Packages."""
@@ -40,7 +42,7 @@ def state_of(configured: Configured, *, thorough: bool) -> State:
     """`thorough`: every byte of its files is read and hashed, which takes seconds for large ones."""
     model, folder = configured.model, configured.folder
     if folder is None:
-        return State("not in this build", "gone")
+        return State(not_shipped(model.path), "unknown")
     if not (folder / MANIFEST).exists():
         return State(f"{MANIFEST} is missing", "gone")
     try:
@@ -48,7 +50,7 @@ def state_of(configured: Configured, *, thorough: bool) -> State:
     except Refused as refused:
         return State(f"broken: {refused}", "broken")
     if model.digest and opened.manifest.digest != model.digest:
-        return State("another manifest than was pinned", "digest", opened)
+        return State("another manifest than was pinned", "pin", opened)
     return opened_state(opened, thorough=thorough)
 
 
@@ -64,6 +66,8 @@ def opened_state(opened: Opened, *, thorough: bool) -> State:
         places = opened.check_files()
     except ModelMissing as error:
         return State(str(error), "gone", opened)
+    except FileChanged as error:
+        return State(str(error), "file", opened)
     except ModelFailed as error:
-        return State(str(error), "digest", opened)
+        return State(str(error), "broken", opened)
     return State("ready", opened=opened, places=places)

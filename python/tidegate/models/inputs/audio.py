@@ -26,6 +26,10 @@ MAX_CHANNELS: Final = 8
 _ZERO_CROSSINGS: Final = 16
 """Of the resampling filter, on each side: more is sharper and slower. 16 leaves no alias above -60 dB."""
 
+_UNKNOWN_BYTES: Final = 0x7FFF_0000
+"""From here on, a length is what is written by those that do not know it yet: `sox` and `arecord` write some 2 GiB,
+`ffmpeg` 0xFFFFFFFF. Nothing that large is ever sent."""
+
 _SEND: Final = (
     "send a WAV file (PCM of 8, 16, 24 or 32 bits, or float), for instance `sox IN -r 16000 -c 1 -b 16 OUT.wav`"
 )
@@ -86,12 +90,23 @@ def _chunks(data: bytes) -> tuple[int, int, int, int, memoryview]:
     view, at, header = memoryview(data), 12, None
     while at + 8 <= len(data):
         tag, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
-        start, end = at + 8, min(at + 8 + size, len(data))  # a recorder that streams writes a size that is too large
+        start, end = at + 8, min(at + 8 + size, len(data))
         if tag == b"fmt ":
             header = _format(view[start:end])
         elif tag == b"data":
             if header is None:
                 break
+            if size == 0 and data[4:8] in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
+                # Who streams knows no length of the file, either.
+                end = len(data)
+            elif size < _UNKNOWN_BYTES and size - (end - start) > start:
+                # Some count the header as well.
+                _, channels, rate, bits = header
+                a_second = channels * rate * bits // 8
+                raise BadInput(
+                    f"`audio` is cut off: its header says {size / a_second:.2f} s, and "
+                    f"{(end - start) / a_second:.2f} s are there; send the whole file"
+                )
             return (*header, view[start:end])
         at = start + size + (size & 1)
     raise BadInput(f"`audio` is a damaged WAV file, without a header or samples: {_SEND}")

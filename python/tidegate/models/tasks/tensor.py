@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 INPUTS: Final = 64
 """Of one call."""
+_NAME_CHARS: Final = 100
+"""Of an input's name in a message."""
 _ENCODINGS: Final = ("auto", "numbers", "base64")
 
 
@@ -53,6 +55,8 @@ class TensorRun:
         encoding = arguments.get("encoding", "auto")
         if encoding not in _ENCODINGS:
             raise BadInput(f"`encoding` must be one of {', '.join(f'`{one}`' for one in _ENCODINGS)}")
+        if self._declared:
+            _check_names(self._file.inputs, inputs)
         arrays: Arrays = {}
         left = self._manifest.limits.input_bytes
         for name, value in inputs.items():
@@ -144,14 +148,24 @@ class TensorRun:
 
 def _check(tensors: Sequence[Tensor], arrays: Arrays) -> None:
     """Raises: BadInput, unless the arrays are those that the model takes."""
+    _check_names(tensors, arrays)
     known = {tensor.name: tensor for tensor in tensors}
-    if known.keys() != arrays.keys():
-        takes = ", ".join(f"`{name}`" for name in known)
-        raise BadInput(f"`inputs` must be {takes}, and nothing else")
     for name, array in arrays.items():
         wrong = misfit(known[name], array)
         if wrong:
             raise BadInput(wrong)
+
+
+def _check_names(tensors: Sequence[Tensor], given: Iterable[str]) -> None:
+    """Before anything else of them is looked at: what is said of a misspelt one helps nobody. Raises: BadInput."""
+    known, names = [tensor.name for tensor in tensors], list(given)
+    takes = ", ".join(f"`{name}`" for name in known)
+    for name in names:
+        if name not in known:
+            raise BadInput(f"there is no input `{name[:_NAME_CHARS]}`: `inputs` must be {takes}, and nothing else")
+    missing = [name for name in known if name not in names]
+    if missing:
+        raise BadInput(f"`{missing[0]}` is missing: `inputs` must be {takes}, and nothing else")
 
 
 def _row_count(arrays: Arrays) -> int:

@@ -33,11 +33,11 @@ class ModelEntry:
         """Raises: ConfigError, when no such model comes with tidegate."""
         if not self.shipped:
             return Path(self.path)
-        from tidegate.config.shipped_models import shipped_model_folder
+        from tidegate.config.shipped_models import not_shipped, shipped_model_folder
 
         folder = shipped_model_folder(self.path)
         if folder is None:
-            raise ConfigError(f"no model `{self.path}` comes with tidegate")
+            raise ConfigError(not_shipped(self.path))
         return folder
 
 

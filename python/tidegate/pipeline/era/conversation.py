@@ -89,7 +89,9 @@ class Conversation:
     def receive(self, message: bytes | None) -> None:
         """One message, or None for one that was over the limit."""
         if message is None:
-            error: TidegateError = InvalidRequest(f"a message may have at most {self._limit} bytes")
+            error: TidegateError = InvalidRequest(
+                f"a message may have at most `limits.line_bytes` ({self._limit} bytes)"
+            )
             self._refuse(None, error)
             return
         try:

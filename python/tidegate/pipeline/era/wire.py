@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from tidegate.errors import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
     Overloaded,
@@ -25,12 +26,20 @@ def error_message(request_id: bytes | None, error: TidegateError, *, stateless: 
     if isinstance(error, UnknownResource) and not stateless:
         code = RESOURCE_NOT_FOUND
     body: dict[str, object] = {"code": code, "message": str(error)}
-    if error.data is not None:
-        body["data"] = error.data
+    data = error.data if error.data is not None else _reason(error)
+    if data is not None:
+        body["data"] = data
     if error.source is Source.INTERNAL:
         _log.info("internal_error slug=%s error=%s", error.slug, error)
     encoded = json_bytes(body)
     return b'{"jsonrpc":"2.0","id":' + (request_id or b"null") + b',"error":' + encoded + b"}", code
+
+
+def _reason(error: TidegateError) -> dict[str, str] | None:
+    """What tells apart the many errors that have the code of no error in particular. All other codes are names
+    themselves, and what belongs to those is for the specification to say.
+    """
+    return {"reason": error.slug} if error.code == INTERNAL_ERROR else None
 
 
 def http_status(code: int | None) -> int:

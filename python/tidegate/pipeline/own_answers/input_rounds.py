@@ -31,6 +31,8 @@ from tidegate.pipeline.target import Target
 
 _AROUND_BYTES: Final = 4096
 """Of a request, beside what was read for it."""
+_URI_CHARS: Final = 300
+"""Of an address in a message."""
 _DEPTH: Final = 1 << 16
 """Of what is written here around something that was scanned under the limit."""
 
@@ -164,7 +166,7 @@ class InputRounds:
         for key, method, params in mine:
             if self._over:
                 return
-            stop = self._own.begin(method, params, asker, self._told(key, method))
+            stop = self._own.begin(method, params, asker, self._told(key, method, params))
             if key in self._open:
                 self._jobs[key] = stop
 
@@ -182,14 +184,14 @@ class InputRounds:
             raise UpstreamProtocol(f"backend `{name}` asked {len(wanted)} things at once, more than {MAX_QUESTIONS}")
         return wanted
 
-    def _told(self, key: str, method: str) -> Callable[[bytes | None, TidegateError | None], None]:
+    def _told(self, key: str, method: str, params: bytes) -> Callable[[bytes | None, TidegateError | None], None]:
         def told(answer: bytes | None, error: TidegateError | None) -> None:
             self._jobs.pop(key, None)
             if key not in self._open:
                 return
             self._open.discard(key)
             if answer is None:
-                self._end(self._unanswered(method, error))
+                self._end(self._unanswered(method, params, error))
                 return
             self._answers[key] = answer
             if not self._open:
@@ -197,11 +199,17 @@ class InputRounds:
 
         return told
 
-    def _unanswered(self, method: str, error: TidegateError | None) -> TidegateError:
+    def _unanswered(self, method: str, params: bytes, error: TidegateError | None) -> TidegateError:
         name = self._target.service.name
         slug = error.slug if error is not None else QuestionUnanswered.slug
+        words = f"backend `{name}` needs the answer to `{method}`, which the gateway could not give: {error}"
+        if method == "resources/read":
+            # Of which the caller gave the address, and knows nothing of who reads it.
+            at = find_member(params, "uri")
+            uri = json_value(params[at[0] : at[1]]) if at is not None else None
+            words = f"the resource `{str(uri)[:_URI_CHARS]}` could not be read: {error}"
         return QuestionUnanswered(
-            f"backend `{name}` needs the answer to `{method}`, which the gateway could not give: {error}",
+            words,
             data={"backend": name, "method": method, "cause": slug},
         )
 

@@ -39,6 +39,7 @@ NAMES: Final = (
     "another_gateway",
     "outdated_configuration",
     "backends_down",
+    "missing_tools",
     "host_entries",
 )
 

@@ -17,9 +17,10 @@ from tidegate.pipeline.era.openai.chat_stream import ChatStream
 from tidegate.pipeline.era.openai.embeddings import Embeddings, read_embeddings
 from tidegate.pipeline.era.openai.model_names import Models, UnknownModel, listed, tool_of
 from tidegate.pipeline.era.openai.model_names import leads as leads_to
+from tidegate.pipeline.era.openai.parameters import BadParameter
 from tidegate.pipeline.era.openai.refusal import refuse
-from tidegate.pipeline.era.openai.tool_calls import TRANSPORT, call_tool, list_tools, names_of
-from tidegate.pipeline.era.openai.tool_result import HEADER_SERVED_BY
+from tidegate.pipeline.era.openai.tool_calls import TRANSPORT, call_tool, list_tools, names_of, takes
+from tidegate.pipeline.era.openai.tool_result import HEADER_SERVED_BY, ToolFailed
 from tidegate.pipeline.era.streams import JSON
 from tidegate.pipeline.json_text import json_bytes
 from tidegate.pipeline.peer import HttpPost
@@ -34,6 +35,8 @@ _PREFLIGHT: Final = (
     ("access-control-allow-headers", "authorization, content-type, *"),
     ("access-control-max-age", "600"),
 )
+_WHAT_NOT: Final = {"messages": "does not chat", "texts": "does not embed texts"}
+"""Of a tool without this argument."""
 _EXPOSED: Final = ("access-control-expose-headers", HEADER_SERVED_BY)
 
 
@@ -51,6 +54,12 @@ class NoSuchPath(MethodNotFound):
 class NotJson(BadEncoding):
     slug = "unsupported_media_type"
     status = 415
+
+
+class WrongModel(BadParameter):
+    """The model does something else than this path is for."""
+
+    slug = "wrong_model"
 
 
 class OpenAIEndpoint:
@@ -90,6 +99,29 @@ class OpenAIEndpoint:
         self._front.refused(TRANSPORT, error)
         refuse(request, error)
 
+    def _fail_for(
+        self, request: HttpPost, principal: Principal, model: str, tool: str, error: TidegateError, wanted: str
+    ) -> None:
+        """As `_fail`; where the tool said that it could not, and has no argument `wanted`, for a reason that the
+        sender can see: it knows nothing of arguments. Looked up then alone, so it costs good calls nothing.
+        """
+        if not isinstance(error, ToolFailed) or request.gone:
+            self._fail(request, model, error)
+            return
+        request.on_disconnect = None
+
+        def answered(result: bytes | None, _: TidegateError | None) -> None:
+            arguments = takes(result, tool) if result is not None else None
+            cursor = names_of(result)[1] if result is not None else None
+            if arguments is not None and wanted not in arguments:
+                self._fail(request, model, WrongModel(f"`{model}` {_WHAT_NOT[wanted]}", "model"))
+            elif arguments is None and cursor is not None and not request.gone:
+                list_tools(self._front, request, principal, answered, cursor)
+            else:
+                self._fail(request, model, error)
+
+        list_tools(self._front, request, principal, answered, None)
+
     def _fail(self, request: HttpPost, model: str, error: TidegateError) -> None:
         """Of what was dispatched, and so is counted already."""
         request.on_disconnect = None
@@ -114,7 +146,7 @@ class OpenAIEndpoint:
                 except TidegateError as failure:
                     error = failure
             if error is not None:
-                self._fail(request, asked.model, error)
+                self._fail_for(request, principal, asked.model, tool, error, "messages")
             else:
                 request.respond(200, [JSON, answer.served_by.header], completion.whole(answer))
 
@@ -137,7 +169,7 @@ class OpenAIEndpoint:
             if stream.begun:
                 stream.fail(error)
             else:
-                self._fail(request, model, error)
+                self._fail_for(request, principal, model, tool, error, "messages")
 
         def answered(result: bytes | None, error: TidegateError | None) -> None:
             if result is not None:
@@ -181,7 +213,7 @@ class OpenAIEndpoint:
                 except TidegateError as failure:
                     error = failure
             if error is not None:
-                self._fail(request, asked.model, error)
+                self._fail_for(request, principal, asked.model, tool, error, "texts")
             elif not request.gone:
                 go_on()
 

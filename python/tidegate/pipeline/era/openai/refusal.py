@@ -61,7 +61,7 @@ def kind_of(error: TidegateError) -> type[TidegateError]:
     """What the error counts as: its own class, or that of what a server said in our words."""
     if not isinstance(error, ServerSaid):
         return type(error)
-    slug = error.data.get("slug") if isinstance(error.data, dict) else None
+    slug = error.data.get("reason") if isinstance(error.data, dict) else None
     known = _failures().get(slug) if isinstance(slug, str) else None
     if known is not None:
         return known

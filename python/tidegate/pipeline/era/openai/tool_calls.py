@@ -67,6 +67,16 @@ def names_of(result: bytes) -> tuple[list[str], str | None]:
     return names, json_value(result[cursor[0] : cursor[1]]) if cursor is not None else None
 
 
+def takes(result: bytes, tool: str) -> set[str] | None:
+    """The arguments that a tool has in a page of `list_tools`; None where it is not in it, or does not say."""
+    for entry in json_value(result).get("tools", ()):
+        if isinstance(entry, dict) and entry.get("name") == tool:
+            schema = entry.get("inputSchema")
+            arguments = schema.get("properties") if isinstance(schema, dict) else None
+            return set(arguments) if isinstance(arguments, dict) else None
+    return None
+
+
 def _data_classes(request: HttpPost) -> list[str]:
     """Raises: BadParameter. What cannot be read might be what must stay."""
     said = request.headers.get(HEADER_DATA_CLASS, "")
