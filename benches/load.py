@@ -90,13 +90,14 @@ class PacedLoad:
     url: str
     body: str
     name: str = "echo"
+    expected: str = EXPECTED
 
     def at(self, rate_per_s: float) -> Callable[[int, float], dict[str, Any]]:
         def load(connections: int, seconds: float) -> dict[str, Any]:
             port, path = self.url.removeprefix("http://127.0.0.1:").split("/", 1)
             lines = "".join(f"{key}: {value}\r\n" for key, value in headers("tools/call", self.name).items())
             head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{lines}Content-Length: {len(self.body)}\r\n\r\n"
-            words = (port, connections, seconds, rate_per_s, head + self.body, EXPECTED)
+            words = (port, connections, seconds, rate_per_s, head + self.body, self.expected)
             return _judged(json.loads(run(WORK / "http_load", *map(str, words))))
 
         return load

@@ -86,7 +86,9 @@ def cells(url: str, pid: int, quick: bool) -> list[Cell]:
         lane = Lane("", ModelLoad(url, tool, arguments, expected), [pid], [])
         called(url, tool, arguments(0))
         if engine == "gateway":
-            found.append(Cell("alone", engine, lane, 1, seconds))
+            # A native load: what a client in Python costs is not the gateway's. One after the other, so alike or not.
+            one = PacedLoad(url, message("tools/call", tool, arguments(0)), tool, expected.decode().strip('"')).at(0)
+            found.append(Cell("alone", engine, Lane("", one, [pid], []), 1, seconds))
         found += [Cell(f"callers_{count}", engine, lane, count, seconds / 2) for count in CALLERS]
     return found
 
@@ -185,8 +187,8 @@ def broken_tables(folder: Path) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def attack(url: str, daemon_pid: int, tools: list[str]) -> Iterator[dict[str, int]]:
-    """Broken models are called all the time, and the worker of a good one is killed five times a second."""
+def calling(url: str, calls: list[tuple[str, dict[str, Any]]], kill_those_of: int = 0) -> Iterator[dict[str, int]]:
+    """These are called all the time, each by one caller; and a worker of this daemon is killed five times a second."""
     over = threading.Event()
     counts = {"calls": 0, "kills": 0}
 
@@ -198,19 +200,16 @@ def attack(url: str, daemon_pid: int, tools: list[str]) -> Iterator[dict[str, in
 
     def kill() -> None:
         while not over.wait(0.2):
-            for pid in children(daemon_pid):
+            for pid in children(kill_those_of):
                 if told(pid):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                         counts["kills"] += 1
                     break
 
-    inputs = {"inputs": {"x": {"dtype": "float32", "shape": [1], "data": [1]}}}
-    threads = [
-        threading.Thread(target=call, args=(tool, identify(1) if tool.endswith("identify") else inputs))
-        for tool in tools
-    ]
-    threads.append(threading.Thread(target=kill))
+    threads = [threading.Thread(target=call, args=one) for one in calls]
+    if kill_those_of:
+        threads.append(threading.Thread(target=kill))
     for thread in threads:
         thread.start()
     try:
@@ -228,10 +227,12 @@ def beside_broken(rounds: int, seconds: float) -> dict[str, Any]:
         tables, tools = broken_tables(folder)
         running = daemon(until, "broken", tables + '[backends.kinds]\nmodels = [{ path = "content-type" }]\n')
         url = http_url(running)
-        found: dict[str, Any] = {"quiet": [], "attacked": [], "errors": {}}
+        found: dict[str, Any] = {"quiet": [], "busy": [], "attacked": [], "errors": {}}
         inputs = {"inputs": {"x": {"dtype": "float32", "shape": [1], "data": [1]}}}
-        for tool in tools:
-            answer, _ = called(url, tool, identify(1) if tool.endswith("identify") else inputs)
+        broken = [(tool, identify(1) if tool.endswith("identify") else inputs) for tool in tools]
+        good = ("kinds__identify", identify(1))
+        for tool, arguments in broken:
+            answer, _ = called(url, tool, arguments)
             found["errors"][tool] = answer.get("error", answer)
         load = PacedLoad(url, message("tools/call", "bench__echo", {"text": "x"}), "bench__echo").at(RATE_PER_S)
         lane = Lane("", load, [running.pid], [])
@@ -239,7 +240,9 @@ def beside_broken(rounds: int, seconds: float) -> dict[str, Any]:
         found["before_kib"] = memory_kib(running.pid)
         for _ in range(rounds):
             found["quiet"].append(measure(lane, 4, seconds))
-            with attack(url, running.pid, [*tools, "kinds__identify"]) as counts:
+            with calling(url, [good, *(("bench__echo", {"text": "x"}) for _ in broken)]) as counts:
+                found["busy"].append(measure(lane, 4, seconds) | {"counts": dict(counts)})
+            with calling(url, [good, *broken], running.pid) as counts:
                 found["attacked"].append(measure(lane, 4, seconds) | {"counts": dict(counts)})
         time.sleep(1)
         found["after_kib"] = memory_kib(running.pid)

@@ -74,14 +74,11 @@ class _Look:
     threshold: float
     """For a label without one of its own."""
 
-    def features(self, ends: _Ends) -> list[int] | None:
-        """What the model takes, or None when there is too little."""
+    def seen(self, ends: _Ends) -> _Ends | None:
+        """What the model looks at of these, or None when there is too little."""
         head = ends.head[: self.block].lstrip()[: self.beginning]
         tail = ends.tail[-self.block :].rstrip()[-self.end :]
-        if len(head) < self.least:
-            return None
-        missing = [self.padding] * (self.end - len(tail))
-        return [*head, *[self.padding] * (self.beginning - len(head)), *missing, *tail]
+        return _Ends(head, tail) if len(head) >= self.least else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +142,11 @@ class FileType:
         opened = self._opened
         if opened is None:
             raise ModelFailed(f"model `{self._manifest.name}` is not loaded")
-        features = [opened.look.features(job.payload) for job in jobs]
-        scored = iter(_scores(opened.session, [one for one in features if one is not None]))
+        seen = [opened.look.seen(job.payload) for job in jobs]
+        scored = iter(_scores(opened, [one for one in seen if one is not None]))
         return [
             self._few(opened, job.payload) if one is None else self._answer(opened, next(scored))
-            for one, job in zip(features, jobs, strict=True)
+            for one, job in zip(seen, jobs, strict=True)
         ]
 
     def _few(self, opened: _Opened, ends: _Ends) -> Answer:
@@ -171,14 +168,20 @@ class FileType:
         return _told(opened, label, guess, score)
 
 
-def _scores(session: OnnxSession, features: list[list[int]]) -> Sequence[NDArray[Any]]:
+def _scores(opened: _Opened, seen: Sequence[_Ends]) -> Sequence[NDArray[Any]]:
+    """Of each, one for each label."""
     import numpy as np
 
-    if not features:
+    if not seen:
         return ()
+    look, session = opened.look, opened.session
     (taken,), (given,) = session.inputs, session.outputs
-    rows: NDArray[Any] = session.run({taken.name: np.array(features, taken.dtype)})[given.name]
-    return list(rows)
+    width = look.beginning + look.end
+    rows = np.full((len(seen), width), look.padding, taken.dtype)
+    for row, ends in zip(rows, seen, strict=True):
+        row[: len(ends.head)] = np.frombuffer(ends.head, np.uint8)
+        row[width - len(ends.tail) :] = np.frombuffer(ends.tail, np.uint8)
+    return list(session.run({taken.name: rows})[given.name])
 
 
 def _told(opened: _Opened, label: str, guess: str, score: float) -> Answer:
