@@ -38,12 +38,12 @@ def test_whatever_it_says_is_an_answer_or_nonsense(said: list[object], streamed:
                 spoken.chunk(json.dumps(value).encode())
             else:
                 spoken.whole(json.dumps(value).encode())
-        structured, text = spoken.answer(streamed=streamed)
+        structured, text = spoken.answer()
     except (Nonsense, Withheld):
         return
     assert structured["content"] == text
     assert structured["stop_reason"] in ("end", "length", "stop")
-    assert all(isinstance(count, int) and count >= 0 for count in structured["usage"].values())
+    assert all(isinstance(count, int) and count >= 0 for count in structured.get("usage", {}).values())
     json.loads(json_bytes(structured))
 
 
@@ -70,16 +70,24 @@ def test_pieces_are_the_whole(pieces: list[str]) -> None:
     assert told == pieces
     spoken.chunk(b'{"choices":[{"delta":{},"finish_reason":"length"}]}')
     spoken.chunk(b'{"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":9}}')
-    structured, text = spoken.answer(streamed=True)
+    structured, text = spoken.answer()
     assert text == "".join(pieces)
     assert structured["stop_reason"] == "length"
     assert structured["usage"] == {"input_tokens": 4, "output_tokens": 9}
 
 
+def test_what_nobody_counted_is_left_out() -> None:
+    spoken = Spoken("big")
+    spoken.chunk(b'{"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}')
+    spoken.chunk(b'{"choices":[],"usage":{"completion_tokens":9}}')
+    assert "usage" not in spoken.answer()[0]
+    assert "usage" not in embedded(b'{"data":[{"embedding":[1.0]}]}', 1, "wide")[0]
+
+
 def test_the_string_that_ended_it_is_told_where_the_service_says_it() -> None:
     spoken = Spoken("big")
     spoken.whole(b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop","stop_reason":"END"}],"model":"b-2"}')
-    structured, _ = spoken.answer(streamed=False)
+    structured, _ = spoken.answer()
     assert (structured["stop_reason"], structured["model"]) == ("stop", "b-2")
 
 

@@ -44,15 +44,10 @@ class ChatCall:
         )
 
 
-def said(content: str, model: str, stop_reason: str, input_tokens: int, output_tokens: int) -> Json:
-    """The answer. `stop_reason`: "end", "length" or "stop"."""
-    return {
-        "role": "assistant",
-        "content": content,
-        "model": model,
-        "stop_reason": stop_reason,
-        "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens},
-    }
+def said(content: str, model: str, stop_reason: str, tokens: tuple[int, int] | None) -> Json:
+    """The answer. `stop_reason`: "end", "length" or "stop"; `tokens`: of question and answer, None: nobody counted."""
+    usage = {} if tokens is None else {"usage": {"input_tokens": tokens[0], "output_tokens": tokens[1]}}
+    return {"role": "assistant", "content": content, "model": model, "stop_reason": stop_reason, **usage}
 
 
 def chat_tool(description: str, most_tokens: int) -> Tool:
@@ -131,9 +126,10 @@ def chat_tool(description: str, most_tokens: int) -> Tool:
                     },
                     "required": ["input_tokens", "output_tokens"],
                     "additionalProperties": False,
+                    "description": "Missing where a service does not count",
                 },
             },
-            "required": ["role", "content", "model", "stop_reason", "usage"],
+            "required": ["role", "content", "model", "stop_reason"],
             "additionalProperties": False,
         },
     )

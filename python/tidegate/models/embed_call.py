@@ -61,7 +61,7 @@ def embed_tool(kinds: bool) -> Tool:
                 },
                 "usage": USAGE,
             },
-            "required": ["model", "dimensions", "embeddings", "usage"],
+            "required": ["model", "dimensions", "embeddings"],
             "additionalProperties": False,
         },
     )

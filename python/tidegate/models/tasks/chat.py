@@ -96,7 +96,7 @@ class Chat:
         finally:
             spoken.close()
         content = speech.ended(stopped=reason == "stop")
-        structured = said(content, name, reason, len(prompt), speech.tokens)
+        structured = said(content, name, reason, (len(prompt), speech.tokens))
         return Answer(structured, content)
 
 

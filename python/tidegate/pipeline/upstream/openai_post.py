@@ -112,7 +112,7 @@ class OpenAIPost:
             elif self._spoken is not None:
                 self._spoken.whole(body)
                 self._tell("".join(self._spoken.pieces))
-                self._finish_speech(self._spoken, streamed=False)
+                self._finish_speech(self._spoken)
             else:
                 self._finish(*embedded(body, self._texts, self._link.backend.embedding_model))
         except Nonsense as error:
@@ -137,7 +137,7 @@ class OpenAIPost:
         spoken = self._spoken
         assert spoken is not None
         if data.strip() == _DONE:
-            self._finish_speech(spoken, streamed=True)
+            self._finish_speech(spoken)
             return False
         piece = spoken.chunk(data)
         self._chars += len(piece)
@@ -152,7 +152,7 @@ class OpenAIPost:
         spoken = self._spoken
         assert spoken is not None
         if spoken.reason:
-            self._finish_speech(spoken, streamed=True)
+            self._finish_speech(spoken)
         else:
             self._fail(broken)
 
@@ -163,9 +163,9 @@ class OpenAIPost:
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
-    def _finish_speech(self, spoken: Spoken, *, streamed: bool) -> None:
+    def _finish_speech(self, spoken: Spoken) -> None:
         try:
-            self._finish(*spoken.answer(streamed=streamed))
+            self._finish(*spoken.answer())
         except Withheld:
             self._tell_caller("it has an answer and withholds it, for what is in it (`content_filter`)")
         except Nonsense as error:

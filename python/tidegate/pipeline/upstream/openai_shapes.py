@@ -133,10 +133,11 @@ class Spoken:
 
     def _count(self, value: Json) -> None:
         usage = value.get("usage")
-        if isinstance(usage, dict):
-            self._usage = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
+        asked, answered = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
+        if asked is not None and answered is not None:
+            self._usage = asked, answered
 
-    def answer(self, *, streamed: bool) -> tuple[Json, str]:
+    def answer(self) -> tuple[Json, str]:
         """(structured, text). Raises: Nonsense, Withheld."""
         if self.reason == _WITHHELD:
             raise Withheld
@@ -146,9 +147,7 @@ class Spoken:
         if reason == "end" and self._stopped_by:
             reason = "stop"
         content = "".join(self.pieces)
-        # Pieces of a stream are tokens, as a rule; nothing else is known where a service does not count.
-        tokens = self._usage or (0, len(self.pieces) if streamed else 0)
-        return said(content, self.model, reason, *tokens), content
+        return said(content, self.model, reason, self._usage), content
 
 
 def embedded(body: bytes, texts: int, model: str) -> tuple[Json, str]:
@@ -171,13 +170,14 @@ def embedded(body: bytes, texts: int, model: str) -> tuple[Json, str]:
     if any(len(vector) != dimensions for vector in vectors):
         raise Nonsense("its vectors are not of one length")
     name = value.get("model")
-    usage = value.get("usage")
+    tokens = _tokens(value.get("usage"), "prompt_tokens")
     structured = {
         "model": name if isinstance(name, str) and 0 < len(name) <= _NAME_CHARS_MAX else model,
         "dimensions": dimensions,
         "embeddings": vectors,
-        "usage": {"input_tokens": _tokens(usage, "prompt_tokens") if isinstance(usage, dict) else 0},
     }
+    if tokens is not None:
+        structured["usage"] = {"input_tokens": tokens}
     many = f"{texts} vectors" if texts > 1 else "1 vector"
     return structured, f"{many} of {dimensions} numbers"
 
@@ -215,10 +215,10 @@ def _first_choice(value: Json) -> Json | None:
     return choices[0]
 
 
-def _tokens(usage: Json, key: str) -> int:
-    """0 where it does not say."""
-    count = usage.get(key)
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53 else 0
+def _tokens(usage: object, key: str) -> int | None:
+    """None where it does not say."""
+    count = usage.get(key) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**53 else None
 
 
 def _is_number(value: Any) -> bool:
