@@ -407,9 +407,10 @@ class CapabilityDeadline(CapabilityFailed):
 
 
 class MustStay(CapabilityFailed):
-    """The data may not leave the box, and no tool on the box is there for them."""
+    """The data may not leave the box and no tool on the box is there for them, or no rule says that they may."""
 
     slug = "must_stay"
+    status = 403  # nothing is gained by asking again, as programs do after others
 
 
 class AnswerCut(CapabilityFailed):

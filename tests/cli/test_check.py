@@ -45,6 +45,14 @@ SAMPLING = '[sampling]\ntool = "{}"\n'
         (ASK.format("clod__chat"), [f"capabilities.ask.order[0]: `clod__chat` {NO_TOOL}; did you mean `cloud__chat`?"]),
         (ASK.format("cloud_chat"), [f"capabilities.ask.order[0]: `cloud_chat` {NO_TOOL}; did you mean `cloud__chat`?"]),
         (
+            ASK.format("web__x") + '[backends.web]\nurl = "http://h/mcp"\nprefix = "w_"\n',
+            [f"capabilities.ask.order[0]: `web__x` {NO_TOOL}; did you mean `w_x`?"],
+        ),
+        (
+            ASK.format("cloudy"),
+            [f"capabilities.ask.order[0]: `cloudy` {NO_TOOL}; tools begin with `cloud__`"],
+        ),
+        (
             ASK.format("cloud__chat") + SAMPLING.format("nope") + '[openai]\nmodels = { "gpt-4" = "aks" }\n',
             [
                 f"sampling.tool: `nope` {NO_TOOL}; tools begin with `cloud__`",

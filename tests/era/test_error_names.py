@@ -8,8 +8,10 @@ import pytest
 
 from tidegate.errors import (
     CapabilityFailed,
+    FilterFailed,
     InvalidParams,
     Overloaded,
+    QuestionUnanswered,
     TidegateError,
     UnsupportedProtocolVersion,
     UpstreamBusy,
@@ -30,6 +32,8 @@ from tidegate.pipeline.era.wire import error_message
         (UpstreamBusy("not now"), {"reason": "upstream_busy"}),
         (TidegateError("it broke"), {"reason": "internal"}),
         (CapabilityFailed("none", data={"reason": "x", "attempts": []}), {"reason": "x", "attempts": []}),
+        (FilterFailed("no", data={"filter": "f"}), {"reason": "filter_failed", "filter": "f"}),
+        (QuestionUnanswered("no", data={"cause": "c"}), {"reason": "question_unanswered", "cause": "c"}),
         (InvalidParams("no such argument"), None),
         (Overloaded("full"), None),
         (UnsupportedProtocolVersion("1", ("2",)), {"supported": ["2"], "requested": "1"}),

@@ -91,6 +91,9 @@ def test_a_file_that_is_cut_off_is_refused_and_one_that_counts_its_header_is_not
         decode_wav(whole[:44], 16_000, 10)
     counted = whole[:40] + struct.pack("<I", 64_000 + 44) + whole[44:]
     assert len(decode_wav(counted, 16_000, 10)) == 32_000
+    # Some say the size of their last buffer, and leave it half empty.
+    rounded = whole[:40] + struct.pack("<I", 64_000 + 3_000) + whole[44:]
+    assert len(decode_wav(rounded, 16_000, 10)) == 32_000
 
 
 def test_floats_that_are_no_sound_are_bounded() -> None:

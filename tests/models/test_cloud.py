@@ -14,9 +14,10 @@ from fake_cloud import KEY, FakeCloud, Fault, embedding, pieces_of
 from gateway import House, house
 from heard import Json, within
 from jsonschema import Draft202012Validator
+from scripted_server import ScriptedServer
 
 from tidegate.config.model_workers import capabilities_backend
-from tidegate.config.snapshot import Backend, Capability, Limits, Secret
+from tidegate.config.snapshot import Backend, Capability, Limits, Sampling, Secret
 from tidegate.events import ExchangeDone
 from tidegate.pipeline.upstream import openai_link
 from tidegate.protocol.meta_keys import DATA_CLASS
@@ -235,6 +236,34 @@ async def test_data_of_a_class_go_there_by_a_capability_alone(remote: bool | Non
                 assert len(cloud.asked) == before + (0 if remote is True else 3)
                 served = await client.tool("ask", HELLO, meta={DATA_CLASS: "public"}).reply()
                 assert served.text == HEARD
+
+
+@pytest.mark.parametrize("era", ["modern", "session"])
+async def test_a_server_has_the_cloud_asked_where_a_capability_let_the_data_go_and_nowhere_else(era: str) -> None:
+    look = Capability("look", ("echo",), stay=("private",), data_class="camera")
+    question = {"messages": [{"role": "user", "content": {"type": "text", "text": "hello you"}}], "maxTokens": 9}
+    async with (
+        fake_cloud.fake_cloud() as cloud,
+        house(
+            ScriptedServer("session"),
+            fields=[{"prefix": ""}],
+            backends=[reached(cloud, remote=True), capabilities_backend([look])],
+            sampling=Sampling("cloud__chat"),
+        ) as home,
+    ):
+        client = await home.client("tcp", era)
+        for name, said, answered in (
+            ("look", {}, True),
+            ("echo", {}, True),
+            ("echo", {DATA_CLASS: "camera"}, False),
+        ):
+            pending, before = client.tool(name, meta=said), len(cloud.asked)
+            call = await home.server.next_call()
+            answer = await within(call.ask("sampling/createMessage", question))
+            assert ("result" in answer) is answered
+            assert len(cloud.asked) == before + answered
+            call.text("done")
+            assert (await pending.reply()).text == "done"
 
 
 async def test_a_stream_is_whole_when_it_says_why_it_ends() -> None:

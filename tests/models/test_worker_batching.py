@@ -39,14 +39,20 @@ def test_a_model_that_gains_nothing_by_batches_waits_for_none() -> None:
     assert busy(4, alone_s=0.010, each_s=0.0095).wait_s(1, 0.0) == 0.0
 
 
-def test_what_a_batch_is_worth_decides_whether_there_is_one_and_is_measured_again() -> None:
-    assert Pace(MOST_S).pays()
-    assert busy(4).pays()
+def test_what_a_batch_is_worth_decides_whether_there_is_one() -> None:
+    assert Pace(MOST_S).pays(3)
+    assert busy(4).pays(3)
     pace = busy(4, alone_s=0.010, each_s=0.0095)
-    assert [pace.pays() for _ in range(64)].count(True) == 2
-    for _ in range(20):
-        pace.computed(4, 4 * 0.002, 0)
-    assert pace.pays()
+    assert not any(pace.pays(3) for _ in range(31))
+
+
+def test_what_it_is_worth_is_measured_again_and_then_counts_alone() -> None:
+    pace = busy(4, alone_s=0.010, each_s=0.030)
+    # Of calls with nobody beside them nothing is learned.
+    assert [pace.pays(0) for _ in range(64)] == [True] * 64
+    assert [pace.pays(3) for _ in range(32)] == [False] * 31 + [True]
+    pace.computed(4, 4 * 0.002, 0)
+    assert pace.pays(3)
 
 
 def test_nobody_waits_longer_than_half_of_what_one_call_takes() -> None:

@@ -179,7 +179,7 @@ def test_data_of_a_class_are_not_sent_past_all_capabilities(tmp_path: Path) -> N
     with house(tmp_path, FAR) as running:
         body = {"model": "far", "messages": [{"role": "user", "content": "hi"}]}
         status, _, answer = running.ask("POST", "/v1/chat/completions", body, {"x-tidegate-data-class": "private"})
-        assert (status, answer["error"]["code"]) == (502, "must_stay")
+        assert (status, answer["error"]["code"]) == (403, "must_stay")
         assert "call a capability" in answer["error"]["message"]
         # Nobody is there; but that was found out by asking.
         status, _, answer = running.ask("POST", "/v1/chat/completions", body)

@@ -18,13 +18,10 @@ from typing import Any
 from tidegate.cli import exit_codes
 from tidegate.config.document import Document, Place
 from tidegate.config.embedded import default_snapshot
-from tidegate.config.model_workers import TOLD
+from tidegate.config.model_workers import OWN_VARIABLES
 from tidegate.config.problems import Problem, problems_of
 from tidegate.config.snapshot import Backend, Grants, Model, Plugin, Snapshot
 from tidegate.errors import ConfigError
-
-_WORKER_ENV = (TOLD, "PYTHONPATH")
-"""What a worker of models is given by the gateway."""
 
 _EPILOG = """\
 examples:
@@ -191,7 +188,7 @@ def _backend(backend: Backend, document: Document) -> dict[str, Any]:
         "enabled": backend.enabled,
         "transport": "models" if backend.models else backend.transport,
         "target": _target(backend, document),
-        "env": [name for name, _ in backend.env if not backend.models or name not in _WORKER_ENV],
+        "env": [name for name, _ in backend.env if not backend.models or name not in OWN_VARIABLES],
         "headers": [name for name, _ in backend.headers],
         "grants": _granted(backend.plugin.grants) if backend.plugin is not None else [],
     }

@@ -16,6 +16,7 @@ from tidegate.config.snapshot import Backend, Snapshot
 
 _CUTOFF: Final = 0.6
 _MOST_SHOWN: Final = 6
+_SEPARATORS: Final = "_-./"
 """Prefixes that are listed where none is near."""
 
 For = Literal["capability", "sampling", "openai"]
@@ -44,7 +45,7 @@ def prefix_of(backend: Backend, snapshot: Snapshot) -> str:
     """What stands before its tools' names; empty for none."""
     if backend.prefix is not None:
         return backend.prefix
-    others = [one for one in snapshot.backends if one.enabled and one is not backend]
+    others = [one for one in snapshot.backends if one.enabled and one.name != backend.name]
     # One that is switched off would not be alone once it is on.
     return f"{backend.name}__" if others else ""
 
@@ -86,8 +87,9 @@ def _possible(named: NamedTool, snapshot: Snapshot) -> Iterator[str]:
         yield from (one.name for one in backend.capabilities if named.used_for != "capability")
         prefix = prefix_of(backend, snapshot)
         head, separator, rest = named.name.partition("__")
-        if separator and prefix and nearest(f"{head}__", (prefix,)):
+        if separator and prefix and (head == backend.name or nearest(f"{head}__", (prefix,))):
             yield prefix + rest
         # `chat_read` for `chat__read`.
-        if (plain := prefix.rstrip("_")) and named.name.startswith(plain):
-            yield prefix + named.name[len(plain) :].lstrip("_-./")
+        plain = prefix.rstrip("_")
+        if plain and named.name.startswith(tuple(plain + one for one in _SEPARATORS)):
+            yield prefix + named.name[len(plain) :].lstrip(_SEPARATORS)

@@ -117,6 +117,7 @@ class ClientView:
         "stateless",
         "stays",
         "version",
+        "weighed",
     )
 
     def __init__(
@@ -158,6 +159,8 @@ class ClientView:
         """How many plugins stand between the client and this request."""
         self.stays = False
         """What it sends is of a class of data that must not leave the box: it is led to nothing but what is on it."""
+        self.weighed = False
+        """A capability has looked at the class of its data; `stays` is what came of it."""
         self.own_key = own_key
         """Names a connection that serves only clients like this one: the session, or principal and abilities."""
         asked = ("sampling", "elicitation", "roots", "tasks")

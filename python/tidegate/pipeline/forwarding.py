@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from tidegate.errors import FilterFailed, InvalidParams, MethodNotFound, MustStay, TidegateError
 from tidegate.pipeline.calls import Calls
-from tidegate.pipeline.capabilities.attempt import TRANSPORT as ATTEMPT
 from tidegate.pipeline.capabilities.data_class import read_classes
 from tidegate.pipeline.capabilities.locality import where_is
 from tidegate.pipeline.catalogues import Catalogues, service_of, unknown
@@ -101,13 +100,10 @@ class Forwarding:
     def _leaves(self, exchange: Exchange, kind: str, name: str, service: Service) -> bool:
         """Whether it would leave the box, and must not. It is refused: whoever decided where it goes knew otherwise."""
         config = service.config
-        if (
-            config.transport == "openai"
-            and exchange.transport != ATTEMPT
-            and self._is_unweighed(exchange, name, service)
-        ):
+        client = exchange.client
+        if config.transport == "openai" and not client.weighed and self._is_unweighed(exchange, name, service):
             return True
-        if not exchange.client.stays or config.transport == "capability":
+        if not client.stays or config.transport == "capability":
             return False
         filters = self._filters.of(name) if kind == "tools" else ()
         if where_is(config, [one.config for one in filters]) == "local":

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tidegate.cli.model.opened import Opened
+from tidegate.cli.named_tools import prefix_of
 from tidegate.cli.terminal import clean
 from tidegate.config.snapshot import Backend, Snapshot
 from tidegate.host.phrase import size
@@ -51,9 +52,7 @@ def called(tool: str, backend: Backend, snapshot: Snapshot) -> str:
     aliases = dict(backend.aliases)
     if tool in aliases:
         return aliases[tool]
-    alone = sum(one.enabled for one in snapshot.backends) == 1
-    prefix = backend.prefix if backend.prefix is not None else "" if alone else f"{backend.name}__"
-    return f"{prefix}{tool}"
+    return f"{prefix_of(backend, snapshot)}{tool}"
 
 
 def example_call(tool: Mapping[str, Any], name: str) -> str:

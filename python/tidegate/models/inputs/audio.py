@@ -26,7 +26,7 @@ MAX_CHANNELS: Final = 8
 _ZERO_CROSSINGS: Final = 16
 """Of the resampling filter, on each side: more is sharper and slower. 16 leaves no alias above -60 dB."""
 
-_UNKNOWN_BYTES: Final = 0x7FFF_0000
+_UNKNOWN_BYTES: Final = 1 << 30
 """From here on, a length is what is written by those that do not know it yet: `sox` and `arecord` write some 2 GiB,
 `ffmpeg` 0xFFFFFFFF. Nothing that large is ever sent."""
 
@@ -99,10 +99,10 @@ def _chunks(data: bytes) -> tuple[int, int, int, int, memoryview]:
             if size == 0 and data[4:8] in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
                 # Who streams knows no length of the file, either.
                 end = len(data)
-            elif size < _UNKNOWN_BYTES and size - (end - start) > start:
-                # Some count the header as well.
-                _, channels, rate, bits = header
-                a_second = channels * rate * bits // 8
+            _, channels, rate, bits = header
+            a_second = channels * rate * bits // 8
+            # Some count the header as well, or all of the last buffer.
+            if end - start + max(start, a_second // 10) < size < _UNKNOWN_BYTES:
                 raise BadInput(
                     f"`audio` is cut off: its header says {size / a_second:.2f} s, and "
                     f"{(end - start) / a_second:.2f} s are there; send the whole file"

@@ -36,12 +36,16 @@ class Pace:
         """What one call of a batch takes."""
         self._declined = 0
 
-    def pays(self) -> bool:
-        """Whether to compute together what is there."""
-        if self._gains():
+    def pays(self, waiting: int) -> bool:
+        """Whether to compute with one call what is there beside it."""
+        if self._gains() or not waiting:
             return True
         self._declined += 1
-        return self._declined % _AGAIN == 0
+        if self._declined % _AGAIN:
+            return False
+        # What is found now counts alone: the last one may have been slow for another reason, or long ago.
+        self._shared_s = None
+        return True
 
     def wait_s(self, gathered: int, waited_s: float) -> float:
         """How much longer to wait when `gathered` calls are there; 0 for not at all."""

@@ -1,7 +1,8 @@
 """Speaks MCP for a set of models: lines in, lines out, 2026-07-28 and nothing older, for the gateway is who asks.
 
-Who calls it: `worker.py`, on the main thread. Below it: `calls.py`, which has what is called computed. It keeps nothing
-between requests but the calls in flight. The lists never change, so a subscription is acknowledged for nothing.
+Who calls it: `worker.py`, with the baton of `turns.py`. Below it: `calls.py`, which has what is called computed. It
+keeps nothing between requests but the calls in flight. The lists never change, so a subscription is acknowledged for
+nothing.
 """
 
 from __future__ import annotations

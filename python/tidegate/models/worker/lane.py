@@ -1,8 +1,8 @@
 """One model at work: its queue, its thread, and whether it is loaded.
 
-The main thread puts work in and takes it back; a thread of the model's own prepares, loads, computes and unloads, and
-is there only while there is something to do or the model is loaded. What the two share is behind one lock, which nobody
-holds while anything is computed.
+Whoever has the baton of `turns.py` puts work in and takes it back; a thread of the model's own prepares, loads,
+computes and unloads, and is there only while there is something to do or the model is loaded. What the two share is
+behind one lock, which nobody holds while anything is computed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AHEAD: Final = 4
 
 
 class Lane:
-    """`add`, `join`, `discard`, `hold` and `unload` are the main thread's (`unload` anybody's)."""
+    """`add`, `discard` and `hold` need the baton of `turns.py`; `unload` is anybody's."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Lane:
         self._loaded_threads = 0
         self._thread: threading.Thread | None = None
 
-    # -- main thread ------------------------------------------------------------------------------------------
+    # -- whoever has the baton --------------------------------------------------------------------------------
 
     def add(self, work: Work, caller: Caller) -> Work:
         """Has it computed, or joins one that asks for the same. Returns what is waited for. Raises: ModelBusy."""
@@ -289,7 +289,7 @@ class Lane:
         """It and others of its kind: those that are there, and those worth waiting for."""
         job, batch = first.job, [first]
         assert job is not None
-        if job.group is None or not self._pace.pays():
+        if job.group is None or not self._pace.pays(len(self._waiting) + len(self._ready)):
             return batch
         room = self.manifest.limits.batch - job.weight
         with self._changed:

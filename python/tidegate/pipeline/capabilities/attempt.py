@@ -60,5 +60,5 @@ class AttemptExchange(InnerExchange):
 def client_of_attempts(principal: Principal, capability: str, depth: int, *, stays: bool) -> ClientView:
     """As whom tools are called. `depth`: how many calls stand between the client and these."""
     client = inner_client(principal, f"capability {capability}", depth)
-    client.stays = stays
+    client.stays, client.weighed = stays, True
     return client

@@ -26,20 +26,17 @@ def error_message(request_id: bytes | None, error: TidegateError, *, stateless: 
     if isinstance(error, UnknownResource) and not stateless:
         code = RESOURCE_NOT_FOUND
     body: dict[str, object] = {"code": code, "message": str(error)}
-    data = error.data if error.data is not None else _reason(error)
+    data = error.data
+    if code == INTERNAL_ERROR and (data is None or isinstance(data, dict)):
+        # What tells apart the many errors that have the code of no error in particular. All other codes are names
+        # themselves, and what belongs to those is for the specification to say.
+        data = {"reason": error.slug, **(data or {})}
     if data is not None:
         body["data"] = data
     if error.source is Source.INTERNAL:
         _log.info("internal_error slug=%s error=%s", error.slug, error)
     encoded = json_bytes(body)
     return b'{"jsonrpc":"2.0","id":' + (request_id or b"null") + b',"error":' + encoded + b"}", code
-
-
-def _reason(error: TidegateError) -> dict[str, str] | None:
-    """What tells apart the many errors that have the code of no error in particular. All other codes are names
-    themselves, and what belongs to those is for the specification to say.
-    """
-    return {"reason": error.slug} if error.code == INTERNAL_ERROR else None
 
 
 def http_status(code: int | None) -> int:

@@ -204,7 +204,7 @@ class OwnAnswers:
             if asker.client.depth >= MOST_DEEP:
                 raise CallTooDeep(f"this is not answered: {MOST_DEEP} calls stand one behind the other already")
             client = inner_client(caller, _NAME, asker.client.depth + 1)
-            client.stays = asker.client.stays
+            client.stays, client.weighed = asker.client.stays, asker.client.weighed
             message = write(client)
             envelope = scan(message, self.limits.depth)
             exchange = InnerExchange(message, envelope, client, caller, done, transport=TRANSPORT)

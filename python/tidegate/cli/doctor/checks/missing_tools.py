@@ -38,8 +38,10 @@ def _look(case: Case) -> Iterator[Finding]:
     if case.running is None or not (asked := [one for one in possible if _can_be_told(case, snapshot, one)]):
         return
     listed = _listed(case.running)
-    for one in asked if listed is not None else ():
-        if listed is not None and one.name not in listed:
+    if listed is None:
+        return
+    for one in asked:
+        if one.name not in listed:
             near = nearest(one.name, listed)
             meant = f"; did you mean `{near}`?" if near else ""
             what = f"there is no tool `{case.quote(one.name)}`{case.quote(meant)}"

@@ -37,14 +37,15 @@ def _look(case: Case) -> Iterator[Finding]:
             if bound and needs + _WORKER_BYTES > bound:
                 yield _too_large(case, one, needs, bound)
     budget = case.snapshot.models.memory_bytes
-    if len(needed) > 1 and budget and sum(needed.values()) > budget >= max(needed.values()) + _WORKER_BYTES:
+    together = sum(needed.values()) + len(sets) * _WORKER_BYTES
+    if len(needed) > 1 and budget and together > budget >= max(needed.values()) + _WORKER_BYTES:
         yield Finding(
             "note",
             f"the models together need {size(sum(needed.values()))} of memory, and may have {size(budget)}",
             ", ".join(f"{case.quote(name)} {size(needs)}" for name, needs in needed.items()),
             "they take turns: the one that was not used for longest is unloaded, and loaded again when it is called",
             "give them more, if the box has it, or leave it so",
-            (f"[models]\nmemory_bytes = {sum(needed.values()) + len(sets) * _WORKER_BYTES}",),
+            (f"[models]\nmemory_bytes = {together}",),
         )
 
 
