@@ -690,6 +690,8 @@ def test_a_replica_that_is_down_is_told_while_the_others_work(tmp_path: Path) ->
     # Whoever is slow and started anew may have the lock again.
     command = ["flock", "-n", "-E", "4", f"{tmp_path}/lock", sys.executable, "-m", "tidegate.host"]
     config = f'[backends.srv]\ncommand = {json.dumps(command)}\nreplicas = 2\nstart = "at_once"\n'
+    # On a busy machine it would be taken for a server with sessions, whose second process waits for a session.
+    config += "probe_timeout_s = 60\n"
     with gateway(config) as running:
         until_s, found = time.monotonic() + WAIT_S, []
         # While the other one starts, the backend as a whole may be said to be down.
