@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gc
 import os
+import signal
 import ssl
 import tempfile
 
@@ -22,6 +23,9 @@ os.environ["TIDEGATE_STATE"] = ""
 # Some daemons are started without any variable of ours.
 _STATE = tempfile.TemporaryDirectory(prefix="tg-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
+
+# What a shell runs in the background ignores interrupts, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for_the_whole_run()
 
