@@ -40,19 +40,29 @@ def test_a_model_that_gains_nothing_by_batches_waits_for_none() -> None:
 
 
 def test_what_a_batch_is_worth_decides_whether_there_is_one() -> None:
-    assert Pace(MOST_S).pays(3)
-    assert busy(4).pays(3)
+    assert Pace(MOST_S).most(30) == 8
+    assert busy(4).most(30) > 1000
     pace = busy(4, alone_s=0.010, each_s=0.0095)
-    assert not any(pace.pays(3) for _ in range(31))
+    assert [pace.most(3) for _ in range(31)] == [1] * 31
 
 
 def test_what_it_is_worth_is_measured_again_and_then_counts_alone() -> None:
     pace = busy(4, alone_s=0.010, each_s=0.030)
     # Of calls with nobody beside them nothing is learned.
-    assert [pace.pays(0) for _ in range(64)] == [True] * 64
-    assert [pace.pays(3) for _ in range(32)] == [False] * 31 + [True]
+    assert all(pace.most(0) > 1000 for _ in range(64))
+    assert [pace.most(3) for _ in range(32)] == [1] * 31 + [8]
     pace.computed(4, 4 * 0.002, 0)
-    assert pace.pays(3)
+    assert pace.most(3) > 1000
+
+
+def test_what_is_never_worth_it_is_tried_less_and_less() -> None:
+    pace = busy(4, alone_s=0.010, each_s=0.015)
+    tries = 0
+    for _ in range(100_000):
+        if pace.most(3) > 1:
+            tries += 1
+            pace.computed(4, 4 * 0.015, 0)
+    assert 50 < tries < 60
 
 
 def test_nobody_waits_longer_than_half_of_what_one_call_takes() -> None:

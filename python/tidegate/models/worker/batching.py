@@ -18,9 +18,15 @@ _GAIN: Final = 0.8
 answers and call again, all of them at once, nothing is computed: a gain of a tenth is lost by that.
 """
 _AGAIN: Final = 32
-"""One time in so many a batch is tried though it was not worth it: what is called changes."""
+_AT_LAST: Final = 2048
+"""After so many calls a batch is tried though it was not worth it, for what is called changes; after twice as many each
+time that it is not, up to the second. A batch that is not worth it may take half as long again.
+"""
+_TRIED: Final = 8
+"""Calls of a batch of which nobody knows what it is worth, at most."""
 _SHARE: Final = 0.5
 """Nobody waits longer than this part of what the model takes for one."""
+_ANY: Final = 1 << 30
 
 
 class Pace:
@@ -35,17 +41,25 @@ class Pace:
         self._shared_s: float | None = None
         """What one call of a batch takes."""
         self._declined = 0
+        self._patience = _AGAIN
 
-    def pays(self, waiting: int) -> bool:
-        """Whether to compute with one call what is there beside it."""
-        if self._gains() or not waiting:
-            return True
+    def most(self, waiting: int) -> int:
+        """How many calls to compute together, when so many more than one are there."""
+        if not waiting:
+            return _ANY
+        if self._shared_s is None or self._alone_s is None:
+            return _TRIED
+        if self._gains():
+            self._patience = _AGAIN
+            return _ANY
         self._declined += 1
-        if self._declined % _AGAIN:
-            return False
+        if self._declined < self._patience:
+            return 1
+        self._declined = 0
+        self._patience = min(2 * self._patience, _AT_LAST)
         # What is found now counts alone: the last one may have been slow for another reason, or long ago.
         self._shared_s = None
-        return True
+        return _TRIED
 
     def wait_s(self, gathered: int, waited_s: float) -> float:
         """How much longer to wait when `gathered` calls are there; 0 for not at all."""
