@@ -151,7 +151,7 @@ async def test_a_filter_that_fails_refuses_the_call(era: str, server_era: str, w
         client = await home.client(way_in, era)
         error = (await client.tool("echo").reply()).error
         assert error["code"] == -32603
-        assert error["data"] == {"filter": "judge", "cause": "plugin_trapped"}
+        assert error["data"] == {"reason": "filter_failed", "filter": "judge", "cause": "plugin_trapped"}
         assert "so the call was not made: plugin `judge` failed: it divided by zero" in error["message"]
         judge.on_request = lambda seen: PASS
         judge.on_result = lambda seen: TRAPPED
@@ -182,7 +182,7 @@ async def test_a_filter_that_could_not_be_loaded_refuses_every_call() -> None:
         client = await home.client("http", "modern")
         for _ in range(2):
             error = (await client.tool("echo").reply()).error
-            assert error["data"] == {"filter": "judge", "cause": "plugin_refused"}
+            assert error["data"] == {"reason": "filter_failed", "filter": "judge", "cause": "plugin_refused"}
         (row,) = home.daemon.statistics()["filters"]  # type: ignore[misc]
         assert (row["state"], row["reason"]) == ("failed", "its digest is another one")
         assert home.server.said("tools/call") == []
@@ -196,7 +196,7 @@ async def test_what_a_filter_writes_is_checked(text: bytes) -> None:
     async with guarded(ScriptedServer("session"), judges={"judge": judge}) as home:
         client = await home.client("tcp", "session")
         error = (await client.tool("echo").reply()).error
-        assert error["data"] == {"filter": "judge", "cause": "filter_failed"}
+        assert error["data"] == {"reason": "filter_failed", "filter": "judge", "cause": "filter_failed"}
         assert home.server.said("tools/call") == []
         judge.on_request = lambda seen: PASS
         judge.manifest.inspects = ("request", "result")
@@ -204,7 +204,7 @@ async def test_what_a_filter_writes_is_checked(text: bytes) -> None:
         pending = client.tool("echo")
         (await home.server.next_call("tools/call")).text("secret")
         reply = await pending.reply()
-        assert reply.error["data"] == {"filter": "judge", "cause": "filter_failed"}
+        assert reply.error["data"] == {"reason": "filter_failed", "filter": "judge", "cause": "filter_failed"}
         assert b"secret" not in reply.raw
 
 
